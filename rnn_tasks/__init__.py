@@ -1,0 +1,1 @@
+"""Small recurrent networks on tasks whose right answer is known."""

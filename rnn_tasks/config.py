@@ -1,0 +1,213 @@
+"""The configuration of a run: composed by Hydra, checked in full before torch is imported or data are drawn."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from rnn_tasks.errors import UserError, one_line
+
+os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach `refusals`, which says them in one line
+
+CONF = next(path for path in (Path(__file__).parent / "conf", Path(__file__).parent.parent / "conf") if path.is_dir())
+
+# What a number must be: lowest and highest allowed value, and how that is said.
+AT_LEAST_1 = (1, float("inf"), "at least 1")
+AT_LEAST_0 = (0, float("inf"), "at least 0")
+A_SHARE = (0, 1 - 1e-9, "at least 0 and less than 1")
+RANGES = {
+    "model.hidden": AT_LEAST_1,
+    "model.layers": AT_LEAST_1,
+    "model.dropout": A_SHARE,
+    "optimizer.lr": (1e-30, float("inf"), "more than 0"),
+    "optimizer.weight_decay": AT_LEAST_0,
+    "optimizer.momentum": A_SHARE,
+    "task.batch_size": AT_LEAST_1,
+    "task.data_seed": AT_LEAST_0,
+    "task.train_size": AT_LEAST_1,
+    "task.val_size": AT_LEAST_1,
+    "task.test_size": AT_LEAST_1,
+    "task.k": AT_LEAST_1,
+    "seed": AT_LEAST_0,
+    "threads": AT_LEAST_1,
+    "trainer.max_epochs": (-1, float("inf"), "at least 1, or -1 for no end"),
+    "trainer.max_steps": (-1, float("inf"), "at least 1, or -1 for no end"),
+    "trainer.patience": AT_LEAST_0,
+    "trainer.gradient_clip_val": AT_LEAST_0,
+    "trainer.log_every_n_steps": AT_LEAST_0,
+}
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+
+
+def directory_name(overrides: str) -> str:
+    """A run's directory within a sweep, named by its overrides: safe characters, at most 200 bytes."""
+    name = re.sub(r"[^\w.,=+-]+", "_", overrides, flags=re.ASCII).strip("_")
+    if name != overrides or len(name) > 200:
+        name = f"{name[:190]}_{blake2b(overrides.encode(), digest_size=4).hexdigest()}"
+    return name or "run"
+
+
+OmegaConf.register_new_resolver("directory_name", directory_name, replace=True)
+
+
+def compose(overrides: list[str] | None = None) -> DictConfig:
+    """The checked configuration that ``python -m rnn_tasks.train OVERRIDES`` would train with.
+
+    Raises:
+        UserError: an override is refused.
+    """
+    with refusals(), initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra_compose("config", overrides or [], return_hydra_config=True)
+        return prepare(cfg, cfg.hydra.runtime.choices)
+
+
+def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
+    """Check a composed configuration and note the name of its experiment.
+
+    Args:
+        cfg: as composed.
+        choices: the option chosen of each group.
+    """
+    groups = {group: choice for group, choice in choices.items() if choice is not None and "hydra" not in group}
+    usual = hydra_compose("config", [f"{group}={choice}" for group, choice in groups.items()])
+    cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    check(cfg, usual)
+    if find_spec(groups["logger"]) is None:
+        raise UserError(f"logger={groups['logger']}: that package is not installed; pip install {groups['logger']}")
+    OmegaConf.set_struct(cfg, False)
+    cfg.experiment = choices.get("experiment")
+    return cfg
+
+
+def check(cfg: DictConfig, usual: DictConfig) -> None:
+    """Refuse values that can be known to be wrong before anything is drawn or built.
+
+    Args:
+        cfg: the configuration.
+        usual: the same choices of groups without any other override; its values show the kind of each key.
+    """
+    for key, value in _leaves(cfg):
+        _check_kind(key, value, OmegaConf.select(usual, key))
+        if key in RANGES and value is not None:
+            low, high, said = RANGES[key]
+            if not low <= value <= high or (value == 0 and low == -1):
+                raise UserError(f"{key}={value}: must be {said}")
+    task, loss = cfg.task, cfg.loss._target_.rsplit(".")[-1]
+    for key in ("lengths", "test_lengths"):
+        if key in task and task[key] is not None and not (len(task[key]) == 2 and 1 <= task[key][0] <= task[key][1]):
+            raise UserError(f"task.{key}={_said(task[key])}: must be the lowest and highest length, like [1,20]")
+    if "k" in task and task.k > task.lengths[0]:
+        raise UserError(f"task.k={task.k}: longer than the shortest sequence of task.lengths={_said(task.lengths)}")
+    if "order" in task and task.order not in ("lsb", "msb"):
+        raise UserError(f"task.order={task.order}: must be lsb or msb")
+    if task.name == "mnist" and (task.train_size + task.val_size > 60_000 or task.test_size > 10_000):
+        raise UserError(
+            f"task.train_size={task.train_size}, task.val_size={task.val_size}, task.test_size={task.test_size}:"
+            " MNIST has 60,000 images for training and validation, 10,000 for the test"
+        )
+    if loss not in task.losses:
+        raise UserError(f"loss={loss}: makes no sense for task={task.name}; it takes {' or '.join(task.losses)}")
+
+
+def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
+    """A command line's flags (with their values) and overrides; argparse wants them in this order, a person in any.
+
+    Raises:
+        UserError: Hydra has no such flag.
+    """
+    takes_value = {
+        flag: action.nargs is None for action in get_args_parser()._actions for flag in action.option_strings
+    }
+    flags, overrides, last = [], [], []
+    words = iter(argv)
+    for word in words:
+        flag = word.split("=")[0]
+        if not word.startswith("-"):
+            overrides.append(word)
+        elif flag == "--info":  # its value is optional: nothing may follow it
+            last = [word]
+        elif flag not in takes_value:
+            raise UserError(f"{flag}: no such flag; there are {', '.join(f for f in takes_value if f[:2] == '--')}")
+        else:
+            flags.append(word)
+            if takes_value[flag] and "=" not in word:
+                flags += [value] if (value := next(words, None)) else []
+    return flags, overrides + last
+
+
+def run_to_resume(flags: list[str], overrides: list[str]) -> Path | None:
+    """The directory of ``resume=RUN``, which is taken here because Hydra would make a new run first.
+
+    Raises:
+        UserError: something else stands beside it.
+    """
+    named = [word.removeprefix("resume=") for word in overrides if word.startswith("resume=")]
+    if not named:
+        return None
+    others = [*flags, *(word for word in overrides if not word.startswith("resume="))] + named[1:]
+    if others:
+        raise UserError(f"{others[0]}: nothing can stand beside resume=, a run goes on with its own configuration")
+    return Path(named[0])
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Raise what Hydra and OmegaConf refuse as a UserError of one line."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_explain(error)) from error
+
+
+def _explain(error: Exception) -> str:
+    cause = error.__cause__
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigKeyError | OmegaConfBaseException):
+        node = cause.parent_node
+        known = sorted(str(key) for key in node) if isinstance(node, DictConfig) else []
+        where = (cause.full_key or "").rpartition(".")[0]
+        there = f"{where or 'the configuration'} has {', '.join(known)}" if known else one_line(cause)
+        return f"{cause.full_key or cause.key}: no such key; {there}"
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        return f"{group}={option}: no such {group}; there are {', '.join(error.options)}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not of the form key=value"
+    return one_line(error)
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, DictConfig):
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
+
+
+def _check_kind(key: str, value: Any, example: Any) -> None:
+    if example is None or key.endswith("_target_"):
+        return
+    if isinstance(example, ListConfig):
+        if not isinstance(value, ListConfig):
+            raise UserError(f"{key}={_said(value)}: must be a list like {_said(example)}")
+        for item in value:
+            _check_kind(key, item, example[0])
+        return
+    kind = type(example)
+    fits = {bool: (bool,), int: (int,), float: (int, float), str: (str, int, float)}[kind]
+    if not isinstance(value, fits) or (isinstance(value, bool) and kind is not bool) or value != value:
+        raise UserError(f"{key}={_said(value)}: must be {KINDS[kind]} like {_said(example)}")
+
+
+def _said(value: Any) -> str:
+    return str(value).replace(" ", "").replace("None", "null")

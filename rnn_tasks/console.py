@@ -1,0 +1,81 @@
+"""What a person sees on the terminal while a run trains and when it has ended."""
+
+import sys
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from tabulate import tabulate
+from tqdm import tqdm
+
+from rnn_tasks.learner import Learner
+
+
+class Bar(ProgressBar):
+    """One bar over all steps of a run, with the time left and the last validation; off a terminal, a line an epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bar: tqdm | None = None
+
+    def disable(self) -> None:
+        self.bar = None
+
+    def on_train_start(self, trainer: Trainer, learner: Learner) -> None:
+        total = trainer.estimated_stepping_batches
+        if sys.stderr.isatty():
+            self.bar = tqdm(
+                total=None if total == float("inf") else int(total),
+                initial=trainer.global_step,
+                unit=" steps",
+                dynamic_ncols=True,
+                mininterval=0.2,
+                bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]",
+            )
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if self.bar is not None:
+            self.bar.update(trainer.global_step - self.bar.n)
+
+    def on_validation_end(self, trainer: Trainer, learner: Learner) -> None:
+        if trainer.state.fn == "fit":
+            val = learner.metrics["val"]
+            said = f"val loss {val['loss'][0]:.4f}, accuracy {val['accuracy'][0]:.2%}"
+            if self.bar is not None:
+                self.bar.set_postfix_str(said)
+            else:
+                print(f"epoch {trainer.current_epoch + 1}: {said}", file=sys.stderr)
+
+    def teardown(self, trainer: Trainer, learner: Learner, stage: str) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def results_table(result: dict[str, Any]) -> str:
+    """The metrics of a run, a split a row."""
+    metrics = result["metrics"]
+    return _table({"training": metrics["train"], "validation": metrics["val"], "test": metrics["test"]}) + (
+        f"\nchance {metrics['test']['chance']:.2%}, {result['parameters']} parameters, {result['seconds']:.0f} seconds"
+    )
+
+
+def metrics_table(metrics: dict[str, Any]) -> str:
+    """Test metrics, a length a row."""
+    by_length = metrics["by_length"] if len(metrics["by_length"]) > 1 else {}
+    return _table({**{f"length {length}": values for length, values in by_length.items()}, "all": metrics}) + (
+        f"\nchance {metrics['chance']:.2%}"
+    )
+
+
+def _table(rows: dict[str, dict[str, Any]]) -> str:
+    shown = [
+        (
+            name,
+            values.get("n", ""),
+            *(f"{loss:.3g}" for loss in values["loss"]),
+            *(f"{share:.2%}" for kind in ("accuracy", "sequence_accuracy") for share in values[kind]),
+        )
+        for name, values in rows.items()
+    ]
+    headers = ("", "sequences", "loss", "accuracy", "whole sequences")
+    return tabulate(shown, headers, disable_numparse=True, colalign=("left", *("right",) * 4))

@@ -1,0 +1,84 @@
+"""Measure a finished run again: ``python -m rnn_tasks.evaluate adder --lengths 1-40,100,1000 --samples 1000``."""
+
+import json
+import re
+from argparse import ArgumentTypeError, Namespace
+from typing import Any
+
+from rnn_tasks.errors import UserError, command, parser
+
+
+def lengths(text: str) -> list[int]:
+    """The numbers of "1-40,100,1000"."""
+    found = []
+    for part in text.split(","):
+        if not (match := re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())):
+            raise ArgumentTypeError(f"{text!r} is no list of lengths like 1-40,100,1000")
+        low, high = int(match[1]), int(match[2] or match[1])
+        if not 1 <= low <= high:
+            raise ArgumentTypeError(f"{part!r} is no range from a length of at least 1 upwards, like 1-40")
+        found += range(low, high + 1)
+    return sorted(set(found))
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    if not (text.isdecimal() and int(text)):
+        raise ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def arguments() -> Namespace:
+    """The command line."""
+    command_line = parser(__doc__)
+    command_line.add_argument("run", metavar="RUN", help="a run directory, latest, or a task's name")
+    command_line.add_argument("--lengths", type=lengths, help="like 1-40,100,1000; without, the run's own test set")
+    command_line.add_argument("--samples", type=positive, default=1000, help="sequences of each length (1000)")
+    command_line.add_argument("--weights", choices=("best", "last"), default="last", help="last epoch's, or the best")
+    command_line.add_argument("--json", action="store_true", help="print the metrics as result.json has them")
+    return command_line.parse_args()
+
+
+def evaluate(run: Any, lengths: list[int] | None = None, samples: int = 1000) -> dict[str, Any]:
+    """Test metrics of a loaded run.
+
+    Args:
+        run: from runs.load.
+        lengths: of new test sequences; without, the run's own test set is measured.
+        samples: sequences of each length.
+    """
+    import torch
+    from hydra.utils import instantiate
+
+    from rnn_tasks.learner import judge
+    from rnn_tasks.metrics import Tally
+    from rnn_tasks.tasks.base import evaluation_loader
+
+    task, loss = run.task, instantiate(run.config.loss)
+    if lengths is None:
+        task.setup()
+        sets = task.test
+    else:
+        sets = task.test_examples(lengths, samples)
+    tally = Tally(max(int(examples.lengths.max()) for examples in sets), task.extra_steps)
+    with torch.inference_mode():
+        for batch in evaluation_loader(sets):
+            tally.update(*judge(run.model(batch.inputs, batch.lengths), batch, loss), batch.lengths)
+    return tally.compute() | {"chance": task.chance_accuracy}
+
+
+@command
+def main() -> None:
+    """Print the metrics, at every length where there are several."""
+    chosen = arguments()
+    from rnn_tasks import console, runs
+
+    run = runs.load(chosen.run, chosen.weights)
+    if run.result is None:
+        raise UserError(f"{run.path}: has not finished; python -m rnn_tasks.train resume={run.path} goes on with it")
+    metrics = evaluate(run, chosen.lengths, chosen.samples)
+    print(json.dumps({"test": metrics}, indent=1) if chosen.json else console.metrics_table(metrics))
+
+
+if __name__ == "__main__":
+    main()

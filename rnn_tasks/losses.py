@@ -1,0 +1,39 @@
+"""What a logit means, and what a wrong one costs.
+
+Logits are [..., C]. With C = 1 an answer is a bit (targets are 0.0 and 1.0, its probability the logit's sigmoid), else
+one of C classes (targets are their numbers, their probabilities the logits' softmax). A loss is taken of each answer
+alone: [..., C], [...] -> [...].
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def ce(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of the right class."""
+    return F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none").view_as(targets)
+
+
+def bce(logits: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy, taken on the logit so that it stays finite."""
+    return F.binary_cross_entropy_with_logits(logits.squeeze(-1), targets, reduction="none")
+
+
+def mse(logits: Tensor, targets: Tensor) -> Tensor:
+    """Squared error of the probabilities; of classes, the mean over the classes."""
+    if logits.shape[-1] == 1:
+        return (logits.squeeze(-1).sigmoid() - targets).square()
+    return (logits.softmax(-1) - F.one_hot(targets, logits.shape[-1])).square().mean(-1)
+
+
+def answers(logits: Tensor) -> Tensor:
+    """The likeliest bit (as 0.0 or 1.0) or class of each logit: [..., C] -> [...]."""
+    return (logits.squeeze(-1) > 0).to(logits.dtype) if logits.shape[-1] == 1 else logits.argmax(-1)
+
+
+def confidences(logits: Tensor) -> Tensor:
+    """The probability that the network gives to its own answer: [..., C] -> [...]."""
+    if logits.shape[-1] == 1:
+        return logits.squeeze(-1).abs().sigmoid()
+    return torch.amax(logits.softmax(-1), -1)

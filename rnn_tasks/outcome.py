@@ -1,0 +1,98 @@
+"""What came out of a run: measured on the whole test set, and shown in plots and in TensorBoard."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig, OmegaConf
+from tabulate import tabulate
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from rnn_tasks import plots
+from rnn_tasks.checkpoints import KINDS, read_history
+from rnn_tasks.learner import Learner
+from rnn_tasks.losses import answers
+from rnn_tasks.seeds import generator
+from rnn_tasks.tasks import Task
+
+RANDOM_CASES, FAILED_CASES = 10, 5
+
+
+def measure(trainer: Trainer, learner: Learner, task: Task, run: Path) -> dict[str, Any]:
+    """The metrics of the last epoch's weights: as training went, and on the full validation and test sets."""
+    trainer.validate(learner, datamodule=task, verbose=False, weights_only=True)
+    trainer.test(learner, datamodule=task, verbose=False, weights_only=True)
+    last = read_history(run / "history.csv")[-1:]
+    train = {kind: [row[f"train_{kind}"] for row in last] for kind in KINDS}
+    test = learner.metrics["test"] | {"chance": task.chance_accuracy}
+    return {"train": train, "val": learner.metrics["val"], "test": test}
+
+
+def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any], cfg: DictConfig, run: Path) -> None:
+    """Save the plots of a run and give every logger its outcome; TensorBoard gets plots and verification cases too."""
+    test = metrics["test"]
+    figures = {"curves": plots.curves(read_history(run / "history.csv"))}
+    if len(test["by_length"]) > 1:
+        figures["test_by_length"] = plots.by_length(test)
+    for name, figure in figures.items():
+        figure.savefig(run / f"{name}.png")
+    final = {f"{split}/final_{kind}": metrics[split][kind][0] for split in ("val", "test") for kind in KINDS}
+    hyperparameters = dict(_flat(OmegaConf.to_container(cfg, resolve=True)))
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_hyperparams(hyperparameters, final)
+            _show_in_tensorboard(logger.experiment, trainer.global_step, test, figures, cases(task, model))
+        else:
+            logger.log_hyperparams(hyperparameters)
+            logger.log_metrics(final, trainer.global_step)
+        logger.finalize("success")
+
+
+def cases(task: Task, model: nn.Module) -> str:
+    """Random test problems with the network's answers, and some that it fails, as a Markdown table."""
+    rows = []
+    chosen = generator(task.data_seed, "cases")
+    model.eval()
+    with torch.inference_mode():
+        failed = 0
+        for number in range(200):
+            examples = task.test[int(torch.randint(len(task.test), (1,), generator=chosen))]
+            batch = examples[torch.randint(len(examples), (1,), generator=chosen)]
+            device = next(model.parameters()).device
+            answer = answers(model(batch.inputs.to(device), batch.lengths.to(device)))[0].cpu()
+            right = bool((answer == batch.targets[0]).all())
+            if number < RANDOM_CASES or (not right and failed < FAILED_CASES):
+                failed += not right
+                rows.append(
+                    {
+                        "input": f"`{task.write_input(batch.inputs[0])}`",
+                        "output": task.write_answer(answer),
+                        "target": task.write_answer(batch.targets[0]),
+                        "": "right" if right else "**wrong**",
+                    }
+                )
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def _show_in_tensorboard(
+    writer: SummaryWriter, step: int, test: dict[str, Any], figures: dict[str, Any], cases: str
+) -> None:
+    for length, values in test["by_length"].items():
+        for kind in ("accuracy", "sequence_accuracy"):
+            writer.add_scalar(f"test_by_length/{kind}", values[kind][0], int(length))
+    for name, figure in figures.items():
+        writer.add_figure(name, figure, step)
+    writer.add_text("verification", cases, step)
+
+
+def _flat(values: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
+    pairs = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{path}{key}.")
+        else:
+            pairs.append((f"{path}{key}", value if isinstance(value, bool | int | float) else str(value)))
+    return pairs

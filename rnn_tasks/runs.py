@@ -1,0 +1,231 @@
+"""A run directory: written by training, found and loaded by everything else."""
+
+import json
+import platform
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Literal
+
+import torch
+from filelock import FileLock, Timeout
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.tasks import Task
+
+OUTPUTS = Path("outputs")
+SOURCES = ("models", "tasks", "losses.py", "learner.py", "seeds.py")  # what shapes the numbers of a run
+NO_INFLUENCE = ("name", "threads", "data_dir")  # values that leave the numbers of a run as they are
+NOT_ARGUMENTS = ("lr", "losses")  # values of a task that are no arguments of its class
+
+
+@dataclass
+class Run:
+    """A run that has been trained.
+
+    Attributes:
+        path: its directory.
+        config: its configuration, resolved.
+        task: its data; call ``task.setup()`` to draw them.
+        model: with the weights asked for, in evaluation mode.
+        result: what result.json holds, None before the run has ended.
+    """
+
+    path: Path
+    config: DictConfig
+    task: Task
+    model: nn.Module
+    result: dict[str, Any] | None
+
+
+def build(cfg: DictConfig) -> tuple[Task, nn.Module]:
+    """The task of a configuration and a fresh model for it."""
+    task = build_task(cfg)
+    sizes = {"input_size": task.input_size, "output_size": task.output_size, "readout": task.readout}
+    return task, _instantiate("model", cfg.model, **sizes, seed=cfg.seed)
+
+
+def build_task(cfg: DictConfig) -> Task:
+    """The task alone."""
+    arguments = {key: value for key, value in cfg.task.items() if key not in NOT_ARGUMENTS}
+    return _instantiate("task", arguments, seed=cfg.seed)
+
+
+@contextmanager
+def claimed(run: Path) -> Iterator[None]:
+    """Hold the directory for this process alone.
+
+    Raises:
+        UserError: another process trains there.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(run / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise UserError(f"{run}: is being trained by another process") from None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a kill leaves the former one whole."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def write_config(run: Path, cfg: DictConfig) -> None:
+    """Write config.yaml.
+
+    Raises:
+        UserError: another run's lies there.
+    """
+    if (run / "config.yaml").exists() and influence(read_config(run)) != influence(cfg):
+        raise UserError(f"{run}: holds another run; go on with it by resume={run} or take another directory")
+    write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+
+
+def write_result(
+    run: Path, cfg: DictConfig, model: nn.Module, metrics: dict[str, Any], seconds: float
+) -> dict[str, Any]:
+    """Write and return result.json: what was run, with what, and what came out."""
+    result = {
+        "schema": 1,
+        "task": cfg.task.name,
+        "experiment": cfg.experiment,
+        "status": "finished",
+        "seed": cfg.seed,
+        "replicates": 1,
+        "seconds": round(seconds, 1),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "fingerprint": fingerprint(cfg),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "lightning", "hydra-core")},
+        },
+        "config": OmegaConf.to_container(cfg, resolve=True),
+        "metrics": metrics,
+    }
+    write_atomically(run / "result.json", json.dumps(result, indent=1))
+    return result
+
+
+def read_result(run: Path) -> dict[str, Any] | None:
+    """What result.json holds; None where there is none, as before the end of a run."""
+    path = run / "result.json"
+    if not path.exists():
+        return None
+    try:
+        result = json.loads(path.read_text())
+        return {"metrics": result["metrics"], **result}
+    except (ValueError, KeyError, TypeError, OSError):
+        raise UserError(f"{path}: is damaged; delete it, then resume={run} writes it again") from None
+
+
+def influence(cfg: DictConfig) -> dict[str, Any]:
+    """The part of a configuration that shapes the numbers of a run."""
+    values = {key: value for key, value in OmegaConf.to_container(cfg, resolve=True).items() if key not in NO_INFLUENCE}
+    task = {key: value for key, value in values["task"].items() if key not in NO_INFLUENCE}
+    return {**values, "task": {**task, "name": values["task"]["name"]}}
+
+
+def fingerprint(cfg: DictConfig) -> str:
+    """A hash of all that shapes the numbers of a run: the configuration and the sources that matter."""
+    digest = blake2b(json.dumps(influence(cfg), sort_keys=True).encode(), digest_size=16)
+    package = Path(__file__).parent
+    for source in SOURCES:
+        path = package / source
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def read_config(run: Path) -> DictConfig:
+    """The configuration of a run.
+
+    Raises:
+        UserError: there is no such run, or its configuration is damaged.
+    """
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise UserError(f"{run}: holds no run; give a directory with a config.yaml, like outputs/adder/NAME")
+    try:
+        cfg = OmegaConf.load(path)
+        _ = cfg.task.name, cfg.model, cfg.seed, cfg.trainer
+    except Exception as error:  # a damaged yaml file raises many kinds
+        raise UserError(f"{path}: is damaged ({one_line(error)[:80]})") from None
+    return cfg
+
+
+def finished(root: Path = OUTPUTS) -> list[Path]:
+    """The finished runs below a directory, the newest first."""
+    results = sorted(root.rglob("result.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return [path.parent for path in results]
+
+
+def find(run: str) -> Path | None:
+    """The directory that RUN means: a run's own, "latest", or a task's name for its newest finished run.
+
+    Returns:
+        None where the word is none of these.
+
+    Raises:
+        UserError: a directory holds no run, or nothing has finished yet.
+    """
+    if run == "latest" or (OUTPUTS / run).is_dir() and (OUTPUTS / run).parent == OUTPUTS and not Path(run).is_dir():
+        runs = finished(OUTPUTS if run == "latest" else OUTPUTS / run)
+        if not runs:
+            raise UserError(f"{run}: no finished run in {OUTPUTS}{'' if run == 'latest' else f'/{run}'} yet")
+        return runs[0]
+    if Path(run).is_dir():
+        read_config(Path(run))
+        return Path(run)
+    return None
+
+
+def load(run: str | Path, weights: Literal["best", "last"] = "best") -> Run:
+    """A run with its model and task, ready to use.
+
+    Args:
+        run: its directory, "latest", or a task's name for its newest finished run.
+        weights: the best by validation, or those of the last epoch.
+
+    Raises:
+        UserError: it is not there or is damaged.
+    """
+    path = find(str(run))
+    if path is None:
+        raise UserError(f"{run}: no such run; give its directory, latest, or the name of a task")
+    cfg = read_config(path)
+    task, model = build(cfg)
+    model.load_state_dict(_weights(path, weights))
+    return Run(path, cfg, task, model.eval(), read_result(path))
+
+
+def _weights(run: Path, weights: str) -> dict[str, torch.Tensor]:
+    path = run / "checkpoints" / f"{weights}.ckpt"
+    if not path.is_file():
+        raise UserError(f"{path}: is missing; python -m rnn_tasks.train resume={run} goes on with the run")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, OSError, zipfile.BadZipFile):
+        raise UserError(f"{path}: is damaged") from None
+    prefix = "model."
+    return {key.removeprefix(prefix): value for key, value in state.items() if weights == "best" or prefix in key}
+
+
+def _instantiate(what: str, cfg: Any, **values: Any) -> Any:
+    try:
+        return instantiate(cfg, **values)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError | TypeError | ImportError | UserError):
+            raise UserError(f"{what}: {one_line(error.__cause__)}") from error
+        raise

@@ -1,0 +1,5 @@
+from rnn_tasks.tasks.adder import Adder
+from rnn_tasks.tasks.base import Batch, Task
+from rnn_tasks.tasks.memory import Memory
+
+__all__ = ["Adder", "Batch", "Memory", "Task"]

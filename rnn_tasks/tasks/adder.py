@@ -1,0 +1,83 @@
+"""Adding two binary strings."""
+
+import re
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from rnn_tasks.tasks.base import Task
+
+
+class Adder(Task):
+    """The sum of two numbers of L bits, answered bit by bit.
+
+    1011 + 110 (eleven and six), least significant bit first, both bits of a position together, and one more step so
+    that the last carry can come out:
+
+        step      0    1    2    3    4
+        inputs   1,0  1,1  0,1  1,0  0,0
+        targets   1    0    0    0    1        read backwards: 10001, seventeen
+
+    This order is the one in which a person adds: the carry that a bit needs has been seen when it is needed. With
+    ``order="msb"`` the steps run the other way, and only a network that also reads from the end can know the carry.
+    Numbers of the whole L bits are drawn; a length is L, its sequence has T = L + 1 steps.
+
+    Args:
+        order: "lsb" or "msb", which bit comes first.
+        values: Task's.
+    """
+
+    input_size = 2
+    output_size = 1
+    readout = "every_step"
+    chance_accuracy = 0.5
+    extra_steps = 1
+
+    def __init__(self, order: Literal["lsb", "msb"] = "lsb", **values: Any) -> None:
+        super().__init__(**values)
+        self.order = order
+
+    def draw(self, lengths: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
+        steps = torch.arange(int(lengths.max()) + 1)
+        bits = torch.randint(2, (len(lengths), len(steps), 2), generator=stream)
+        bits *= (steps < lengths[:, None])[..., None]
+        sums = add(bits)
+        if self.order == "msb":  # each sequence turned around within its own L + 1 steps
+            turned = (lengths[:, None] - steps) % len(steps)
+            bits, sums = bits.gather(1, turned[..., None].expand_as(bits)), sums.gather(1, turned)
+        return bits.float(), sums.float()
+
+    def parse(self, text: str) -> Tensor:
+        if not re.fullmatch(r"\s*[01]+\s*\+\s*[01]+\s*", text):
+            raise ValueError(f"{text!r} is no sum of two binary numbers like 1011+110")
+        first, second = (number.strip()[::-1] for number in text.split("+"))
+        steps = max(len(first), len(second)) + 1
+        bits = torch.tensor([[int(bit) for bit in number.ljust(steps, "0")] for number in (first, second)]).T
+        return (bits if self.order == "lsb" else bits.flip(0)).float()
+
+    def write_input(self, inputs: Tensor) -> str:
+        first, second = inputs[:-1].T if self.order == "lsb" else inputs[1:].flip(0).T
+        return f"{_binary(first)}+{_binary(second)}"
+
+    def write_answer(self, answer: Tensor) -> str:
+        return _binary(answer if self.order == "lsb" else answer.flip(0))
+
+
+def add(bits: Tensor) -> Tensor:
+    """Bits of the sum of two numbers, both least significant bit first: [N, T, 2] -> [N, T].
+
+    Position t carries if it makes two by itself, or makes one and is carried into; so the carry into t is what the
+    last position before t that does not make exactly one decides.
+    """
+    ones = bits.sum(-1)
+    position = torch.arange(bits.shape[1]).expand_as(ones)
+    decides = torch.where(ones != 1, position, -1).cummax(1).values
+    carry_out = (decides >= 0) & (ones.gather(1, decides.clamp(min=0)) == 2)
+    carry_in = torch.nn.functional.pad(carry_out[:, :-1], (1, 0))
+    return (ones + carry_in) % 2
+
+
+def _binary(bits: Tensor) -> str:
+    """A number's bits, least significant first, as people write it."""
+    return "".join(str(int(bit)) for bit in bits.flip(0).tolist()).lstrip("0") or "0"

@@ -1,0 +1,94 @@
+"""Train a network on a task: ``python -m rnn_tasks.train task=adder model.hidden=5 loss=bce``."""
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from rnn_tasks import config, sweep
+from rnn_tasks.errors import Interrupted, UserError, command, refuse
+
+
+def train(cfg: DictConfig, run: Path) -> dict[str, Any]:
+    """Train, measure and record one run: from the start, from its last checkpoint, or not at all if it is finished.
+
+    Args:
+        cfg: a checked configuration, see config.compose.
+        run: the run directory.
+
+    Returns:
+        What result.json holds.
+
+    Raises:
+        UserError: the directory is in use, the data are missing, the loss became NaN.
+        Interrupted: a signal stopped the run; it can be resumed.
+    """
+    from rnn_tasks import outcome, runs, trainer  # these import torch; --help and a wrong key need not wait for it
+
+    with runs.claimed(run):
+        result = runs.read_result(run)
+        if result is None:
+            runs.write_config(run, cfg)
+            task, model = runs.build(cfg)
+            learner = trainer.build_learner(cfg, task, model)
+            lightning = trainer.build_trainer(cfg, run)
+            lightning.fit(learner, datamodule=task, ckpt_path=trainer.resume_point(run), weights_only=True)
+            metrics = outcome.measure(lightning, learner, task, run)
+            outcome.show(lightning, task, model, metrics, cfg, run)
+            result = runs.write_result(run, cfg, model, metrics, lightning.checkpoint_callback.seconds)
+        return result
+
+
+def _train_and_report(cfg: DictConfig, run: Path) -> None:
+    try:
+        result = train(cfg, run)
+    except Interrupted as stop:
+        print(f"stopped; go on with: python -m rnn_tasks.train resume={run}", file=sys.stderr)
+        sys.exit(128 + stop.signum)
+    from rnn_tasks.console import results_table
+
+    print(f"{results_table(result)}\n{run}")
+
+
+@hydra.main(config_path=str(config.CONF), config_name="config", version_base="1.3")
+def _job(cfg: DictConfig) -> None:
+    job = HydraConfig.get()
+    run = Path(os.path.relpath(job.runtime.output_dir))
+    try:
+        _train_and_report(config.prepare(cfg, job.runtime.choices), run)
+    except UserError as error:
+        with suppress(OSError):
+            run.rmdir()  # Hydra made it; it stays if anything has been written there
+        if job.mode == RunMode.RUN:
+            refuse(error)
+        sweep.note_failure(run, error)
+    except Exception as error:
+        if job.mode == RunMode.RUN:
+            raise
+        traceback.print_exc()
+        sweep.note_failure(run, error)
+
+
+@command
+def main() -> None:
+    """The command, also installed as rnn-train."""
+    flags, overrides = config.arguments(sys.argv[1:])
+    if run := config.run_to_resume(flags, overrides):
+        from rnn_tasks import runs
+
+        _train_and_report(runs.read_config(run), run)
+    else:
+        sys.argv[1:] = flags + overrides
+        with config.refusals():
+            _job()
+
+
+if __name__ == "__main__":
+    main()
