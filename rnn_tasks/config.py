@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -23,14 +24,15 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach `refusals`, which says 
 CONF = next(path for path in (Path(__file__).parent / "conf", Path(__file__).parent.parent / "conf") if path.is_dir())
 
 # What a number must be: lowest and highest allowed value, and how that is said.
-AT_LEAST_1 = (1, float("inf"), "at least 1")
-AT_LEAST_0 = (0, float("inf"), "at least 0")
+ANY = sys.float_info.max
+AT_LEAST_1 = (1, ANY, "at least 1")
+AT_LEAST_0 = (0, ANY, "at least 0")
 A_SHARE = (0, 1 - 1e-9, "at least 0 and less than 1")
 RANGES = {
     "model.hidden": AT_LEAST_1,
     "model.layers": AT_LEAST_1,
     "model.dropout": A_SHARE,
-    "optimizer.lr": (1e-30, float("inf"), "more than 0"),
+    "optimizer.lr": (1e-30, ANY, "more than 0"),
     "optimizer.weight_decay": AT_LEAST_0,
     "optimizer.momentum": A_SHARE,
     "task.batch_size": AT_LEAST_1,
@@ -41,8 +43,8 @@ RANGES = {
     "task.k": AT_LEAST_1,
     "seed": AT_LEAST_0,
     "threads": AT_LEAST_1,
-    "trainer.max_epochs": (-1, float("inf"), "at least 1, or -1 for no end"),
-    "trainer.max_steps": (-1, float("inf"), "at least 1, or -1 for no end"),
+    "trainer.max_epochs": (-1, ANY, "at least 1, or -1 for no end"),
+    "trainer.max_steps": (-1, ANY, "at least 1, or -1 for no end"),
     "trainer.patience": AT_LEAST_0,
     "trainer.gradient_clip_val": AT_LEAST_0,
     "trainer.log_every_n_steps": AT_LEAST_0,
@@ -134,6 +136,8 @@ def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
     for word in words:
         flag = word.split("=")[0]
         if not word.startswith("-"):
+            if not re.match(r"[+~]*[A-Za-z_]", word):
+                raise UserError(f"{word}: not of the form key=value")
             overrides.append(word)
         elif flag == "--info":  # its value is optional: nothing may follow it
             last = [word]

@@ -71,12 +71,14 @@ def evaluate(run: Any, lengths: list[int] | None = None, samples: int = 1000) ->
 def main() -> None:
     """Print the metrics, at every length where there are several."""
     chosen = arguments()
-    from rnn_tasks import console, runs
+    from rnn_tasks import runs
 
     run = runs.load(chosen.run, chosen.weights)
     if run.result is None:
         raise UserError(f"{run.path}: has not finished; python -m rnn_tasks.train resume={run.path} goes on with it")
     metrics = evaluate(run, chosen.lengths, chosen.samples)
+    from rnn_tasks import console
+
     print(json.dumps({"test": metrics}, indent=1) if chosen.json else console.metrics_table(metrics))
 
 

@@ -10,17 +10,19 @@ from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from filelock import FileLock, Timeout
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
 from rnn_tasks.errors import UserError, one_line
-from rnn_tasks.tasks import Task
+
+if TYPE_CHECKING:  # torch is imported when a model is built or loaded: a missing run is known before
+    from torch import Tensor, nn
+
+    from rnn_tasks.tasks import Task
 
 OUTPUTS = Path("outputs")
 SOURCES = ("models", "tasks", "losses.py", "learner.py", "seeds.py")  # what shapes the numbers of a run
@@ -42,19 +44,19 @@ class Run:
 
     path: Path
     config: DictConfig
-    task: Task
-    model: nn.Module
+    task: "Task"
+    model: "nn.Module"
     result: dict[str, Any] | None
 
 
-def build(cfg: DictConfig) -> tuple[Task, nn.Module]:
+def build(cfg: DictConfig) -> "tuple[Task, nn.Module]":
     """The task of a configuration and a fresh model for it."""
     task = build_task(cfg)
     sizes = {"input_size": task.input_size, "output_size": task.output_size, "readout": task.readout}
     return task, _instantiate("model", cfg.model, **sizes, seed=cfg.seed)
 
 
-def build_task(cfg: DictConfig) -> Task:
+def build_task(cfg: DictConfig) -> "Task":
     """The task alone."""
     arguments = {key: value for key, value in cfg.task.items() if key not in NOT_ARGUMENTS}
     return _instantiate("task", arguments, seed=cfg.seed)
@@ -94,7 +96,7 @@ def write_config(run: Path, cfg: DictConfig) -> None:
 
 
 def write_result(
-    run: Path, cfg: DictConfig, model: nn.Module, metrics: dict[str, Any], seconds: float
+    run: Path, cfg: DictConfig, model: "nn.Module", metrics: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
     """Write and return result.json: what was run, with what, and what came out."""
     result = {
@@ -204,13 +206,19 @@ def load(run: str | Path, weights: Literal["best", "last"] = "best") -> Run:
     path = find(str(run))
     if path is None:
         raise UserError(f"{run}: no such run; give its directory, latest, or the name of a task")
-    cfg = read_config(path)
+    cfg, result = read_config(path), read_result(path)
+    state = _weights(path, weights)
     task, model = build(cfg)
-    model.load_state_dict(_weights(path, weights))
-    return Run(path, cfg, task, model.eval(), read_result(path))
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(f"{path}: its {weights} weights do not fit its config.yaml ({one_line(error)[:120]})") from None
+    return Run(path, cfg, task, model.eval(), result)
 
 
-def _weights(run: Path, weights: str) -> dict[str, torch.Tensor]:
+def _weights(run: Path, weights: str) -> "dict[str, Tensor]":
+    import torch
+
     path = run / "checkpoints" / f"{weights}.ckpt"
     if not path.is_file():
         raise UserError(f"{path}: is missing; python -m rnn_tasks.train resume={run} goes on with the run")

@@ -31,7 +31,7 @@ def rows(sweep: Path) -> list[dict[str, Any]]:
             for split in ("test", "val"):
                 values = result["metrics"][split]
                 row[f"{split} accuracy"] = values["accuracy"][0]
-                row[f"{split} whole sequences"] = values["sequence_accuracy"][0]
+                row[f"{split} whole"] = values["sequence_accuracy"][0]
                 row[f"{split} loss"] = values["loss"][0]
             row["seconds"] = result["seconds"]
         else:
@@ -43,8 +43,11 @@ def rows(sweep: Path) -> list[dict[str, Any]]:
 
 def table(found: list[dict[str, Any]], style: str) -> str:
     """The rows as tabulate's ``style`` shows them."""
-    shown = [{key: f"{value:.2%}" if "accuracy" in key or "whole" in key else value for key, value in row.items()} for row in found]
-    return tabulate(shown, headers="keys", tablefmt=style, floatfmt=".4g")
+    shown = [
+        {key: f"{value:.2%}" if type(value) is float and key != "seconds" else value for key, value in row.items()}
+        for row in ({key: value for key, value in row.items() if "loss" not in key} for row in found)
+    ]
+    return tabulate(shown, headers="keys", tablefmt=style)
 
 
 class Summary(Callback):

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from rnn_tasks.tasks.base import Task
+from rnn_tasks.errors import UserError
+from rnn_tasks.tasks.base import Examples, Task
 
 
 class Memory(Task):
@@ -39,6 +40,11 @@ class Memory(Task):
         digits = torch.randint(10, (len(lengths), int(lengths.max())), generator=stream)
         real = torch.arange(digits.shape[1]) < lengths[:, None]
         return one_hot(digits, 10).float() * real[..., None], digits[:, self.k - 1]
+
+    def test_examples(self, lengths: list[int], size: int) -> list[Examples]:
+        if min(lengths) < self.k:
+            raise UserError(f"length {min(lengths)}: has no number {self.k} to remember; take {self.k} and more")
+        return super().test_examples(lengths, size)
 
     def parse(self, text: str) -> Tensor:
         try:

@@ -14,6 +14,7 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks.base import Examples, Task
 
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 SHADES = " .:-=+*#%@"
 
 
@@ -68,19 +69,19 @@ class Mnist(Task):
 
     def _load(self, train: bool) -> MNIST:
         raw = self.data_dir / "MNIST" / "raw"
-        try:
+        if not all((raw / name).is_file() for name in FILES):
             try:
-                return MNIST(self.data_dir, train=train)
-            except RuntimeError:  # not there yet
                 raw.mkdir(parents=True, exist_ok=True)
                 with FileLock(self.data_dir / ".mnist.lock"):  # parallel jobs must not download over one another
-                    return MNIST(self.data_dir, train=train, download=True)
-        except (RuntimeError, OSError):
-            raise UserError(
-                f"MNIST is not in {raw} and cannot be downloaded: put train-images-idx3-ubyte, train-labels-idx1-ubyte,"
-                " t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte there, or name another place by data_dir=..."
-            ) from None
-        except (ValueError, AssertionError, TypeError):
+                    MNIST(self.data_dir, download=True)
+            except (RuntimeError, OSError):
+                raise UserError(
+                    f"MNIST is not in {raw} and cannot be downloaded: put {', '.join(FILES)} there,"
+                    " or name another place by data_dir=..."
+                ) from None
+        try:
+            return MNIST(self.data_dir, train=train)
+        except (RuntimeError, ValueError, AssertionError, TypeError):
             raise UserError(f"an MNIST file in {raw} is damaged: delete that directory to load it again") from None
 
 

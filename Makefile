@@ -1,0 +1,36 @@
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup train test test-all lint bench clean
+
+help:           ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: $(READY) ## the environment .venv with all packages (about 6 GB, torch brings its CUDA libraries)
+
+$(READY): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+train: setup    ## train the adder, then ask it for a sum
+	$(BIN)/python -m rnn_tasks.train
+	$(BIN)/python -m rnn_tasks.predict adder 1011+110
+	@echo "see its curves: $(BIN)/tensorboard --logdir outputs"
+
+test: setup     ## the tests that take seconds
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: setup ## all tests
+	$(BIN)/python -m pytest -q
+
+lint: setup     ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: setup    ## speed against bare PyTorch loops, as ratios
+	$(BIN)/python -m benchmarks.speed
+
+clean:          ## remove the environment; outputs stay
+	rm -rf .venv

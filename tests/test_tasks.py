@@ -1,0 +1,192 @@
+"""The tasks: against Python's own integers and lists, as text, and dealt out in batches."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rnn_tasks import config, runs
+from rnn_tasks.errors import UserError
+from rnn_tasks.tasks import Memory
+from rnn_tasks.tasks.adder import add
+from rnn_tasks.tasks.base import EpochOrder, Examples, evaluation_loader
+
+
+def task(*overrides):
+    return runs.build_task(config.compose(list(overrides)))
+
+
+@pytest.mark.parametrize("order", ["lsb", "msb"])
+def test_sums_are_those_of_python(order):
+    adder = task(f"task.order={order}", "task.train_size=300")
+    adder.setup()
+    for i in range(300):
+        inputs, length, targets = adder.train[torch.tensor([i])]
+        first, second = adder.write_input(inputs[0, :length]).split("+")
+        assert adder.write_answer(targets[0, :length]) == f"{int(first, 2) + int(second, 2):b}"
+        assert not inputs[0, length:].any() and not targets[0, length:].any()
+    assert set(adder.train.lengths.tolist()) == set(range(2, 22))  # one step more than bits
+
+
+def test_sums_of_thousands_of_bits():
+    chance = random.Random(0)
+    numbers = [(2**5000 - 1, 1), (0, 0)] + [(chance.getrandbits(5000), chance.getrandbits(5000)) for _ in range(20)]
+    bits = torch.tensor([[[a >> t & 1, b >> t & 1] for t in range(5001)] for a, b in numbers])
+    sums = add(bits)
+    for (a, b), bits_of_sum in zip(numbers, sums.tolist(), strict=True):
+        assert sum(bit << t for t, bit in enumerate(bits_of_sum)) == a + b
+
+
+@pytest.mark.parametrize("order", ["lsb", "msb"])
+def test_a_sum_is_read_and_written_as_people_do(order):
+    adder = task(f"task.order={order}")
+    inputs = adder.parse("1011+110")
+    rows = [[1, 0], [1, 1], [0, 1], [1, 0], [0, 0]]
+    assert inputs.tolist() == (rows if order == "lsb" else rows[::-1])
+    assert adder.write_input(inputs) == "1011+110"
+    assert adder.write_answer(torch.tensor([0.0, 0, 0])) == "0"
+    for wrong in ("1011", "12+1", "+1", "1+", "1+1+1", "[1, 2]", ""):
+        with pytest.raises(ValueError, match="no sum of two binary numbers"):
+            adder.parse(wrong)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_kth_number_is_asked_for(k):
+    memory = task("task=memory", f"task.k={k}")
+    memory.setup()
+    for i in range(200):
+        inputs, length, target = (part[0] for part in memory.train[torch.tensor([i])])
+        digits = eval(memory.write_input(inputs[:length]))
+        assert len(digits) == length and digits[k - 1] == target
+        assert (inputs[:length].sum(-1) == 1).all() and not inputs[length:].any()
+        assert torch.equal(memory.parse(str(digits)), inputs[:length])
+    assert set(memory.train.lengths.tolist()) == set(range(3, 11))
+
+
+@pytest.mark.parametrize("wrong", ["[1, x, 3]", "[1, 2, 10]", "[1, 2, -3]", "[1, 2, 3.0]", "123", "[true, 1, 2]", '"123"', ""])
+def test_lists_that_are_none(wrong):
+    with pytest.raises(ValueError, match="no list of digits"):
+        task("task=memory").parse(wrong)
+
+
+def test_too_short_a_list():
+    memory = task("task=memory")
+    with pytest.raises(ValueError, match="has 2 digits"):
+        memory.parse("[1, 2]")
+    with pytest.raises(UserError, match="length 2"):
+        memory.test_examples([2, 3], 10)
+    with pytest.raises(ValueError, match="k=4"):
+        Memory(4, name="memory", batch_size=1, data_seed=0, train_size=1, val_size=1, test_size=1, lengths=(3, 10))
+
+
+@pytest.mark.parametrize("name", ["adder", "memory"])
+def test_a_data_seed_decides_the_data_and_a_seed_does_not(name):
+    first, same, other = (
+        task(f"task={name}", *more) for more in ([], ["seed=9"], ["task.data_seed=1"])
+    )
+    for each in (first, same, other):
+        torch.manual_seed(random.randrange(100))
+        each.setup()
+    for split in ("train", "val"):
+        assert torch.equal(getattr(first, split).inputs, getattr(same, split).inputs)
+        assert getattr(first, split).inputs.shape != getattr(other, split).inputs.shape or not torch.equal(
+            getattr(first, split).inputs, getattr(other, split).inputs
+        )
+    assert first.train.inputs[:50].sum() != first.val.inputs[:50].sum()
+
+
+def test_data_are_the_same_on_every_machine():
+    """The first examples of data_seed 0, written down once."""
+    adder, memory = task("task.train_size=2"), task("task=memory", "task.train_size=2")
+    adder.setup(), memory.setup()
+    assert adder.write_input(adder.train.inputs[0, : adder.train.lengths[0]]) == "11+1"
+    assert memory.write_input(memory.train.inputs[0, : memory.train.lengths[0]]) == "[7, 6, 7, 8, 2, 1, 7, 6, 7, 1]"
+
+
+def test_test_sets_of_the_adder_by_length():
+    adder = task()
+    adder.setup()
+    assert [(len(examples), *examples.lengths.unique().tolist()) for examples in adder.test] == [
+        (100, length + 1) for length in range(1, 21)
+    ]
+    again = adder.test_examples([7], 100)[0]
+    assert torch.equal(again.inputs, adder.test[6].inputs)
+
+
+def test_an_order_comes_from_seed_and_epoch_and_can_be_taken_up_again():
+    order = EpochOrder(size=10, batch_size=4, seed=0)
+    assert len(order) == 3
+
+    def batches(epoch, done=0, order=order):
+        order.set_epoch(epoch)
+        order.done = done
+        return [batch.tolist() for batch in order]
+
+    first = batches(0)
+    assert sorted(sum(first, [])) == list(range(10)) and [len(batch) for batch in first] == [4, 4, 2]
+    assert first == batches(0) != batches(1)
+    assert first != batches(0, order=EpochOrder(10, 4, seed=1))
+    assert batches(1, done=2) == batches(1)[2:]
+    assert batches(1) == batches(1, done=0)
+    shares = [batches(0, order=EpochOrder(16, 4, 0, rank, 2)) for rank in (0, 1)]
+    assert sorted(sum(sum(shares, []), [])) == list(range(16))
+
+
+def test_a_batch_is_cut_to_its_longest_sequence():
+    examples = Examples(torch.zeros(3, 5, 2), torch.tensor([2, 3, 5]), torch.zeros(3, 5))
+    batch = examples[torch.tensor([0, 1])]
+    assert batch.inputs.shape == (2, 3, 2) and batch.targets.shape == (2, 3) and batch.lengths.tolist() == [2, 3]
+
+
+def test_evaluation_sees_every_example_once_one_length_at_a_time():
+    lengths = torch.tensor([2, 3, 2, 5, 3, 2])
+    examples = Examples(torch.arange(6.0)[:, None, None].expand(6, 5, 1), lengths, torch.zeros(6))
+    batches = list(evaluation_loader([examples]))
+    assert all(len(batch.lengths.unique()) == 1 for batch in batches)
+    assert sorted(x for batch in batches for x in batch.inputs[:, 0, 0].tolist()) == [0, 1, 2, 3, 4, 5]
+
+
+def test_mnist_splits(mnist):
+    digits = task("task=mnist", "task.train_size=1000", "task.val_size=500")
+    digits.setup()
+    assert digits.train.inputs.shape == (1000, 28, 28) and len(digits.val) == 500 and len(digits.test[0]) == 10_000
+    assert 0 <= digits.train.inputs.min() and digits.train.inputs.max() == 1
+    assert (digits.test[0].targets == 1).float().mean().item() == pytest.approx(digits.chance_accuracy)
+    full = task("task=mnist")
+    full.setup()
+    assert len(full.train) == 55_000 and len(full.val) == 5_000
+    seen = {image.numpy().tobytes() for image in full.train.inputs[:, 5:23].bool()}
+    assert sum(image.numpy().tobytes() in seen for image in full.val.inputs[:, 5:23].bool()) < 50  # not the same images
+
+
+def test_mnist_that_is_missing_or_damaged(workplace, monkeypatch):
+    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", ["http://127.0.0.1:9/"])  # nobody listens there
+    with pytest.raises(UserError, match="train-images-idx3-ubyte"):
+        task("task=mnist", "data_dir=nowhere").setup()
+    raw = workplace / "broken" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{name}-ubyte").write_bytes(b"\0\0\x08\x03" + bytes(40))
+    with pytest.raises(UserError, match="is damaged"):
+        task("task=mnist", "data_dir=broken").setup()
+
+
+def test_images_are_brought_into_mnist_form(tmp_path):
+    digits = task("task=mnist")
+    drawn = np.full((200, 100), 255, np.uint8)
+    drawn[40:160, 45:55] = 0  # a dark stroke on paper
+    Image.fromarray(drawn).save(tmp_path / "one.png")
+    inputs = digits.parse(str(tmp_path / "one.png"))
+    assert inputs.shape == (28, 28) and inputs.max() > 0.9 and inputs[0].max() < 0.1
+    ink = inputs.numpy()
+    assert (ink.sum(1) > 1).sum() in (19, 20, 21)  # 20 rows high, centred
+    assert abs(np.average(np.arange(28) + 0.5, weights=ink.sum(0)) - 14) < 1
+    Image.fromarray((inputs.numpy() * 255).astype(np.uint8)).save(tmp_path / "small.png")
+    torch.testing.assert_close(digits.parse(str(tmp_path / "small.png")), inputs, atol=1 / 255, rtol=0)
+    (tmp_path / "bad.png").write_text("no image")
+    with pytest.raises(ValueError, match="no image"):
+        digits.parse(str(tmp_path / "bad.png"))
+    with pytest.raises(ValueError, match="no file"):
+        digits.parse(str(tmp_path / "missing.png"))
