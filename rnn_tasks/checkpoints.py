@@ -55,13 +55,14 @@ class Record(Checkpoint):
         self.score: list[float] | None = None
         self.epoch = 0  # of the best weights
         self.started = time.time()  # moved back by the time that a resumed run had taken before
+        self.done = 0  # batches of the current epoch
         self.signum = 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"score": self.score, "epoch": self.epoch, "seconds": self.seconds}
+        return {"score": self.score, "epoch": self.epoch, "done": self.done, "seconds": self.seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.score, self.epoch = state["score"], state["epoch"]
+        self.score, self.epoch, self.done = state["score"], state["epoch"], state["done"]
         self.started -= state["seconds"]
 
     @property
@@ -75,6 +76,7 @@ class Record(Checkpoint):
         if trainer.is_global_zero:  # drop the rows of epochs that are about to be trained again
             rows = read_history(self.history)
             write_history(self.history, [row for row in rows if row["epoch"] < trainer.current_epoch])
+        trainer.train_dataloader.sampler.done = self.done
         self._stop_if_stalled(trainer)
 
     def on_train_batch_end(
@@ -84,7 +86,7 @@ class Record(Checkpoint):
             return
         done = batch_index + 1
         if done < trainer.num_training_batches and done % trainer.val_check_batch:  # else validate first
-            trainer.train_dataloader.sampler.done = done
+            self.done = done
             self._save_and_leave(trainer)
 
     def on_validation_end(self, trainer: Trainer, learner: Learner) -> None:
@@ -95,6 +97,7 @@ class Record(Checkpoint):
                 self._keep_best(trainer, learner, score)
 
     def on_train_epoch_end(self, trainer: Trainer, learner: Learner) -> None:
+        self.done = 0
         if self.score is None:  # no validation
             self._keep_best(trainer, learner, None)
         if trainer.is_global_zero:

@@ -2,14 +2,12 @@
 
 import json
 import platform
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
@@ -216,18 +214,26 @@ def load(run: str | Path, weights: Literal["best", "last"] = "best") -> Run:
     return Run(path, cfg, task, model.eval(), result)
 
 
-def _weights(run: Path, weights: str) -> "dict[str, Tensor]":
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds: plain containers and tensors.
+
+    Raises:
+        UserError: it is damaged.
+    """
     import torch
 
+    try:
+        return {"state_dict": {}, **torch.load(path, map_location="cpu", weights_only=True)}
+    except Exception as error:  # a damaged file raises many kinds
+        raise UserError(f"{path}: is damaged ({type(error).__name__}); delete it to begin again") from None
+
+
+def _weights(run: Path, weights: str) -> "dict[str, Tensor]":
     path = run / "checkpoints" / f"{weights}.ckpt"
     if not path.is_file():
         raise UserError(f"{path}: is missing; python -m rnn_tasks.train resume={run} goes on with the run")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError, OSError, zipfile.BadZipFile):
-        raise UserError(f"{path}: is damaged") from None
-    prefix = "model."
-    return {key.removeprefix(prefix): value for key, value in state.items() if weights == "best" or prefix in key}
+    state = read_checkpoint(path)["state_dict"]
+    return {key.removeprefix("model."): value for key, value in state.items() if weights == "best" or "model." in key}
 
 
 def _instantiate(what: str, cfg: Any, **values: Any) -> Any:

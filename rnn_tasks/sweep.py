@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def note_failure(run: Path, error: Exception) -> None:
 def rows(sweep: Path) -> list[dict[str, Any]]:
     """A row for each run of a sweep: its test and validation figures, or the reason why it failed."""
     found = []
-    for run in sorted(path for path in sweep.iterdir() if path.is_dir()):
+    for run in sorted((path for path in sweep.iterdir() if path.is_dir()), key=_natural):
         row: dict[str, Any] = {"run": run.name}
         if (run / "result.json").exists():
             result = json.loads((run / "result.json").read_text())
@@ -39,6 +40,11 @@ def rows(sweep: Path) -> list[dict[str, Any]]:
             row["failed"] = reason.read_text().strip() if reason.exists() else "stopped before its end"
         found.append(row)
     return found
+
+
+def _natural(run: Path) -> list[Any]:
+    """Sorts model.hidden=10 behind model.hidden=9."""
+    return [float(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+\.?\d*)", run.name))]
 
 
 def table(found: list[dict[str, Any]], style: str) -> str:

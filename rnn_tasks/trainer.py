@@ -16,6 +16,7 @@ from rnn_tasks.checkpoints import AtomicCheckpointIO, Record
 from rnn_tasks.console import Bar
 from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.learner import Learner
+from rnn_tasks.runs import read_checkpoint
 from rnn_tasks.tasks import Task
 
 
@@ -70,7 +71,7 @@ def _logger(cfg: DictConfig, run: Path) -> Logger:
     arguments = {"save_dir": str(run)}
     last = resume_point(run)
     if last is not None and "TensorBoard" in cfg.logger._target_:  # points after the checkpoint will come again
-        arguments["purge_step"] = torch.load(last, map_location="cpu", weights_only=True)["global_step"] + 1
+        arguments["purge_step"] = read_checkpoint(last)["global_step"] + 1
     return instantiate(cfg.logger, **arguments)
 
 
@@ -82,6 +83,7 @@ def _quieten(profiling: bool) -> None:
         ".*is smaller than the logging interval.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
+        ".*your dataloader is not resumable.*",  # Record sees to that
         ".*GPU available but not used.*",
     ):
         warnings.filterwarnings("ignore", message)

@@ -75,16 +75,6 @@ class EpochOrder(Sampler[Tensor]):
         yield from order[self.rank :: self.ranks][done : len(self)]
 
 
-class ResumableLoader(DataLoader):
-    """Deals whole batches; its state is how many of the current epoch's are done."""
-
-    def state_dict(self) -> dict[str, int]:
-        return {"done": self.sampler.done}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.sampler.done = state["done"]
-
-
 class Task(LightningDataModule):
     """A rule for examples, and three sets drawn from it.
 
@@ -175,7 +165,7 @@ class Task(LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         ranks = {"rank": self.trainer.global_rank, "ranks": self.trainer.world_size} if self.trainer else {}
         order = EpochOrder(len(self.train), self.batch_size, self.seed, **ranks)
-        return ResumableLoader(self.train, sampler=order, batch_size=None)
+        return DataLoader(self.train, sampler=order, batch_size=None)
 
     def val_dataloader(self) -> DataLoader:
         return evaluation_loader([self.val])

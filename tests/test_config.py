@@ -1,0 +1,142 @@
+"""The configuration: everything composes and builds, and what is wrong is refused in one line."""
+
+import pytest
+import torch
+from hydra.utils import instantiate
+
+from rnn_tasks import config, runs
+from rnn_tasks.errors import UserError
+from rnn_tasks.models import Network
+
+
+def options(group):
+    return sorted(path.stem for path in (config.CONF / group).glob("*.yaml"))
+
+
+REPORTED = {
+    "adder_hidden", "adder_length5", "adder_loss", "memory_hidden10", "memory_hidden2", "memory_hidden5",
+    "mnist_birnn_adam", "mnist_lstm_sgd", "mnist_lstm_sgd_slow", "mnist_rnn_adam", "mnist_rnn_sgd",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", options("task"))
+@pytest.mark.parametrize("model", options("model"))
+@pytest.mark.parametrize("optimizer", options("optimizer"))
+def test_every_model_and_optimizer_builds_for_every_task(task, model, optimizer):
+    cfg = config.compose([f"task={task}", f"model={model}", f"optimizer={optimizer}", "scheduler=cosine"])
+    _, network = runs.build(cfg)
+    assert isinstance(network, Network)
+    made = instantiate(cfg.optimizer)(network.parameters())
+    assert made.param_groups[0]["lr"] == cfg.task.lr[optimizer]
+    instantiate(cfg.scheduler)(made, T_max=10)
+
+
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_experiment_composes_and_opens_with_its_command(experiment):
+    cfg = config.compose([f"experiment={experiment}"])
+    assert cfg.experiment == experiment
+    runs.build(cfg)
+    instantiate(cfg.loss)
+    text = (config.CONF / "experiment" / f"{experiment}.yaml").read_text()
+    assert f"# python -m rnn_tasks.train experiment={experiment}\n" in text and len(text.splitlines()) <= 25
+
+
+def test_all_experiments_of_the_report_are_there():
+    assert set(options("experiment")) >= REPORTED
+
+
+@pytest.mark.parametrize("debug", options("debug"))
+@pytest.mark.parametrize("logger", ["csv", "tensorboard"])
+def test_debug_and_logger_compose(debug, logger):
+    config.compose([f"debug={debug}", f"logger={logger}"])
+
+
+@pytest.mark.parametrize("loss", options("loss"))
+@pytest.mark.parametrize("task", options("task"))
+def test_losses_that_make_no_sense_are_refused_and_the_others_work(task, loss):
+    if loss in config.compose([f"task={task}"]).task.losses:
+        task_, network = runs.build(config.compose([f"task={task}", f"loss={loss}"]))
+        targets = torch.zeros(2, dtype=torch.long if task_.output_size > 1 else torch.float)
+        value = instantiate(config.compose([f"task={task}", f"loss={loss}"]).loss)
+        assert value(torch.zeros(2, task_.output_size), targets).shape == (2,)
+    else:
+        with pytest.raises(UserError, match=rf"loss={loss}: makes no sense for task={task}; it takes .* or .*"):
+            config.compose([f"task={task}", f"loss={loss}"])
+
+
+def test_the_command_line_wins_over_experiment_over_task():
+    cfg = config.compose(["experiment=mnist_rnn_adam", "model=birnn", "model.hidden=7", "optimizer=sgd"])
+    assert (cfg.model.bidirectional, cfg.model.hidden, cfg.trainer.max_epochs) == (True, 7, 30)
+    assert cfg.optimizer._target_ == "torch.optim.SGD"
+
+
+WRONG = {
+    "model.hiden=3": "model.hiden: no such key; model has .*hidden",
+    "model=lstmm": "model=lstmm: no such model; there are bilstm, birnn, gru, lstm, rnn",
+    "nonsense=3": "nonsense: no such key; .*seed",
+    "model.hidden=five": "model.hidden=five: must be a whole number like 5",
+    "model.hidden=2.5": "model.hidden=2.5: must be a whole number",
+    "model.hidden=true": "model.hidden=True: must be a whole number",
+    "model.hidden=0": "model.hidden=0: must be at least 1",
+    "model.dropout=1": "model.dropout=1: must be at least 0 and less than 1",
+    "optimizer.lr=0": "optimizer.lr=0: must be more than 0",
+    "optimizer.lr=nan": "optimizer.lr=nan: must be a number",
+    "optimizer.lr=inf": "optimizer.lr=inf: must be more than 0",
+    "optimizer.momentum=0.9": "optimizer.momentum: no such key",
+    "task.train_size=-5": "task.train_size=-5: must be at least 1",
+    "task.lengths=[5,2]": r"task.lengths=\[5,2\]: must be the lowest and highest length",
+    "task.lengths=[0,2]": r"task.lengths=\[0,2\]: must be the lowest",
+    "task.lengths=[]": r"task.lengths=\[\]: must be the lowest",
+    "task.lengths=7": r"task.lengths=7: must be a list like \[1,20\]",
+    "task.lengths=[1,x]": "task.lengths=x: must be a whole number",
+    "task.order=middle": "task.order=middle: must be lsb or msb",
+    "trainer.max_epochs=0": "trainer.max_epochs=0: must be at least 1",
+    "trainer.gpus=1": "trainer.gpus: no such key; trainer has accelerator",
+    "seed=-1": "seed=-1: must be at least 0",
+    "task.batch_size=1,2": "Ambiguous value",
+    "model.hidden=[": "not of the form key=value",
+}
+
+
+@pytest.mark.parametrize("override", WRONG)
+def test_wrong_values_are_refused_in_one_line(override):
+    with pytest.raises(UserError, match=WRONG[override]) as refused:
+        config.compose([override])
+    assert "\n" not in str(refused.value)
+
+
+def test_relations_between_values():
+    with pytest.raises(UserError, match=r"task.k=4: longer than the shortest sequence of task.lengths=\[3,10\]"):
+        config.compose(["task=memory", "task.k=4"])
+    with pytest.raises(UserError, match="MNIST has 60,000 images"):
+        config.compose(["task=mnist", "task.val_size=5001"])
+
+
+def test_a_logger_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(config, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="logger=wandb: that package is not installed; pip install wandb"):
+        config.compose(["logger=wandb"])
+
+
+def test_flags_may_stand_anywhere():
+    assert config.arguments(["task=adder", "--multirun", "seed=1,2"]) == (["--multirun"], ["task=adder", "seed=1,2"])
+    assert config.arguments(["a=1", "-c", "job", "b=2"]) == (["-c", "job"], ["a=1", "b=2"])
+    assert config.arguments(["--info", "a=1"]) == ([], ["a=1", "--info"])
+    for words in (["--mulitrun"], ["=3"]):
+        with pytest.raises(UserError):
+            config.arguments(words)
+
+
+def test_directories_of_a_sweep_have_safe_and_different_names():
+    assert config.directory_name("model.hidden=3,seed=1") == "model.hidden=3,seed=1"
+    names = [config.directory_name(text) for text in ("a=b/c", "a=b_c", "a=b c", "a=" + "x" * 300, "a=" + "x" * 301, "")]
+    assert len(set(names)) == len(names)
+    assert all(len(name.encode()) <= 200 and "/" not in name and " " not in name for name in names)
+
+
+def test_only_one_thing_beside_resume():
+    assert str(config.run_to_resume([], ["resume=outputs/a=1"])) == "outputs/a=1"
+    assert config.run_to_resume([], ["seed=1"]) is None
+    for flags, overrides in (["--multirun"], ["resume=x"]), ([], ["resume=x", "seed=1"]), ([], ["resume=x", "resume=y"]):
+        with pytest.raises(UserError, match="nothing can stand beside resume="):
+            config.run_to_resume(flags, overrides)

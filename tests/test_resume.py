@@ -1,0 +1,218 @@
+"""Stopping and going on: the end is bit for bit that of a run that was never stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import command, trained
+
+from rnn_tasks import runs
+from rnn_tasks.checkpoints import Record, read_history, save
+from rnn_tasks.errors import Interrupted, UserError
+from rnn_tasks.train import train
+
+DEEP = [
+    "model=lstm", "model.layers=2", "model.dropout=0.3", "task.train_size=320", "task.batch_size=16",
+    "trainer.max_epochs=3", "scheduler=cosine", "trainer.log_every_n_steps=1",
+]  # fmt: skip
+
+
+def end_of(run):
+    """Everything that must be equal at the end of two runs."""
+    weights = {
+        name: torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+        for name in ("last", "best")
+    }
+    result = json.loads((run / "result.json").read_text())
+    return weights, (run / "history.csv").read_text(), result["metrics"], points(run)
+
+
+def points(run):
+    """Every scalar point of the event files, as TensorBoard's own reader gives them."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    events.Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def assert_equal_ends(run, reference):
+    (weights, *others), (reference_weights, *reference_others) = end_of(run), end_of(reference)
+    for name, state in weights.items():
+        assert state.keys() == reference_weights[name].keys()
+        assert all(torch.equal(state[key], reference_weights[name][key]) for key in state)
+    assert others == reference_others
+
+
+def stop_after(monkeypatch, *batches):
+    """Make the next runs stop as by a signal after so many optimizer steps, each once."""
+    waiting = list(batches)
+    original = Record.on_train_batch_end
+
+    def hook(self, trainer, *args):
+        if waiting and trainer.global_step >= waiting[0]:
+            waiting.pop(0)
+            os.kill(os.getpid(), signal.SIGINT)
+        original(self, trainer, *args)
+
+    monkeypatch.setattr(Record, "on_train_batch_end", hook)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    run = tmp_path_factory.mktemp("uninterrupted") / "run"
+    trained(run, *DEEP)
+    return run
+
+
+# 20 steps an epoch: the first step, the middle, the last but one and the last of an epoch, the last of all
+@pytest.mark.parametrize("steps", [(1,), (7, 13), (19,), (20,), (27, 40), (59,), (60,)])
+def test_stopped_within_an_epoch_and_gone_on(tmp_path, monkeypatch, uninterrupted, steps):
+    stop_after(monkeypatch, *steps)
+    run = tmp_path / "run"
+    for _ in steps:
+        with pytest.raises(Interrupted):
+            trained(run, *DEEP)
+        assert not (run / "result.json").exists()
+    trained(run, *DEEP)
+    assert_equal_ends(run, uninterrupted)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["trainer.val_check_interval=0.25"],
+        ["trainer.limit_train_batches=7"],
+        ["trainer.max_steps=31"],
+        ["trainer.accumulate_grad_batches=2"],
+        ["model=birnn", "optimizer=sgd"],
+        ["trainer.patience=1", "optimizer.lr=1e-9"],
+    ],
+)
+def test_stopped_and_gone_on_under_lightnings_other_words(tmp_path, monkeypatch, words):
+    reference = tmp_path / "reference"
+    trained(reference, *DEEP, *words)
+    stop_after(monkeypatch, 5, 12)
+    run = tmp_path / "run"
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            trained(run, *DEEP, *words)
+    trained(run, *DEEP, *words)
+    assert_equal_ends(run, reference)
+
+
+def test_curves_have_one_point_a_step(uninterrupted):
+    for tag, steps in (("train/loss", range(1, 61)), ("val/loss", (20, 40, 60)), ("train/gradient_norm", range(1, 61))):
+        assert [step for step, _ in points(uninterrupted)[tag]] == list(steps)
+
+
+def start(*words, cwd):
+    words = [sys.executable, "-m", "rnn_tasks.train", *words]
+    return subprocess.Popen(words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, process):
+    end = time.time() + 60
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.time() < end
+        time.sleep(0.01)
+
+
+LONG = [*DEEP, "task.val_size=32", "trainer.max_epochs=40", "hydra.run.dir=run"]
+
+
+@pytest.fixture(scope="module")
+def long_reference(tmp_path_factory):
+    place = tmp_path_factory.mktemp("long")
+    ended = command("train", *LONG, cwd=place)
+    assert ended.returncode == 0, ended.stderr
+    return place / "run"
+
+
+@pytest.mark.parametrize(
+    "signum", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_a_killed_process_goes_on(tmp_path, long_reference, signum):
+    run = tmp_path / "run"
+    process = start(*LONG, cwd=tmp_path)
+    wait_for(lambda: len(read_history(run / "history.csv")) >= 5, process)
+    process.send_signal(signum)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == (-signum if signum == signal.SIGKILL else 128 + signum)
+    assert "Traceback" not in err and not (run / "result.json").exists()
+    if signum != signal.SIGKILL:
+        assert "go on with: python -m rnn_tasks.train resume=run" in err
+    assert command("train", "resume=run", cwd=tmp_path).returncode == 0
+    assert_equal_ends(run, long_reference)
+
+
+def test_killed_before_the_first_checkpoint_it_starts_from_the_beginning(tmp_path, long_reference):
+    process = start(*LONG, cwd=tmp_path)
+    wait_for((tmp_path / "run" / "config.yaml").exists, process)
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    ended = command("train", "resume=run", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert_equal_ends(tmp_path / "run", long_reference)
+    again = command("train", "resume=run", cwd=tmp_path)
+    assert again.returncode == 0 and again.stdout == ended.stdout  # finished: only prints its result
+
+
+def test_two_processes_cannot_share_a_run(tmp_path):
+    with runs.claimed(tmp_path), pytest.raises(UserError, match="is being trained by another process"):
+        trained(tmp_path)
+
+
+def test_another_run_is_not_overwritten(tmp_path):
+    trained(tmp_path)
+    (tmp_path / "result.json").unlink()
+    with pytest.raises(UserError, match="holds another run"):
+        trained(tmp_path, "seed=1")
+    trained(tmp_path, "threads=2", "name=other")  # shape no numbers
+
+
+def test_damaged_runs(tmp_path):
+    trained(tmp_path)
+    for file, text in (("result.json", "{"), ("config.yaml", "a: [")):
+        (tmp_path / file).write_text(text)
+        with pytest.raises(UserError, match=f"{file}: is damaged"):
+            runs.load(tmp_path)
+        (tmp_path / "result.json").unlink(missing_ok=True)
+    with pytest.raises(UserError, match="holds no run"):
+        runs.read_config(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", None])
+def test_damaged_checkpoints(tmp_path, content):
+    trained(tmp_path)
+    for name in ("best", "last"):
+        path = tmp_path / "checkpoints" / f"{name}.ckpt"
+        path.write_bytes(path.read_bytes()[:1000] if content is None else content)
+        with pytest.raises(UserError, match="is damaged"):
+            runs.load(tmp_path, name)
+        (tmp_path / "result.json").unlink(missing_ok=True)
+    with pytest.raises(UserError, match="is damaged"):
+        train(runs.read_config(tmp_path), tmp_path)
+    path.unlink()
+    with pytest.raises(UserError, match="is missing"):
+        runs.load(tmp_path, "last")
+
+
+def test_a_kill_while_writing_leaves_the_former_checkpoint_whole(tmp_path, monkeypatch):
+    path = tmp_path / "last.ckpt"
+    save({"epoch": 1}, path)
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save({"epoch": 2}, path)
+    assert torch.load(path, weights_only=True) == {"epoch": 1}
