@@ -62,9 +62,16 @@ def build_trainer(cfg: DictConfig, run: Path) -> Trainer:
 
 
 def resume_point(run: Path) -> Path | None:
-    """The checkpoint to go on from, if there is one."""
+    """The checkpoint to go on from, if there is one.
+
+    Raises:
+        UserError: it is damaged.
+    """
     last = run / "checkpoints" / "last.ckpt"
-    return last if last.is_file() else None
+    if not last.is_file():
+        return None
+    read_checkpoint(last)
+    return last
 
 
 def _logger(cfg: DictConfig, run: Path) -> Logger:
