@@ -61,6 +61,8 @@ def directory_name(overrides: str) -> str:
 
 
 OmegaConf.register_new_resolver("directory_name", directory_name, replace=True)
+# A fused optimizer unscales gradients itself, so under mixed precision Lightning cannot clip them before.
+OmegaConf.register_new_resolver("fused", lambda precision: "mixed" not in str(precision), replace=True)
 
 
 def compose(overrides: list[str] | None = None) -> DictConfig:

@@ -53,10 +53,12 @@ class Bar(ProgressBar):
 
 def results_table(result: dict[str, Any]) -> str:
     """The metrics of a run, a split a row."""
-    metrics = result["metrics"]
-    return _table({"training": metrics["train"], "validation": metrics["val"], "test": metrics["test"]}) + (
-        f"\nchance {metrics['test']['chance']:.2%}, {result['parameters']} parameters, {result['seconds']:.0f} seconds"
-    )
+    names = {"train": "training", "val": "validation", "test": "test"}
+    metrics = {name: result["metrics"][split] for split, name in names.items() if split in result["metrics"]}
+    chance = result["metrics"].get("test", {}).get("chance")
+    notes = [f"chance {chance:.2%}"] if chance else []
+    notes += [f"{result['parameters']} parameters", f"{result['seconds']:.0f} seconds"]
+    return f"{_table(metrics)}\n{', '.join(notes)}"
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:

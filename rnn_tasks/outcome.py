@@ -22,29 +22,39 @@ RANDOM_CASES, FAILED_CASES = 10, 5
 
 
 def measure(trainer: Trainer, learner: Learner, task: Task, run: Path) -> dict[str, Any]:
-    """The metrics of the last epoch's weights: as training went, and on the full validation and test sets."""
+    """The metrics of the last epoch's weights: as training went, and on the full validation and test sets.
+
+    A set that ``trainer.limit_val_batches=0`` or ``limit_test_batches=0`` leaves out is missing.
+    """
     trainer.validate(learner, datamodule=task, verbose=False, weights_only=True)
     trainer.test(learner, datamodule=task, verbose=False, weights_only=True)
     last = read_history(run / "history.csv")[-1:]
     train = {kind: [row[f"train_{kind}"] for row in last] for kind in KINDS}
-    test = learner.metrics["test"] | {"chance": task.chance_accuracy}
-    return {"train": train, "val": learner.metrics["val"], "test": test}
+    measured = {split: learner.metrics[split] for split in ("val", "test") if split in learner.metrics}
+    if "test" in measured:
+        measured["test"]["chance"] = task.chance_accuracy
+    return {"train": train, **measured}
 
 
 def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any], cfg: DictConfig, run: Path) -> None:
     """Save the plots of a run and give every logger its outcome; TensorBoard gets plots and verification cases too."""
-    test = metrics["test"]
     figures = {"curves": plots.curves(read_history(run / "history.csv"))}
-    if len(test["by_length"]) > 1:
-        figures["test_by_length"] = plots.by_length(test)
+    by_length = metrics.get("test", {}).get("by_length", {})
+    if len(by_length) > 1:
+        figures["test_by_length"] = plots.by_length(by_length, task.chance_accuracy)
     for name, figure in figures.items():
         figure.savefig(run / f"{name}.png")
-    final = {f"{split}/final_{kind}": metrics[split][kind][0] for split in ("val", "test") for kind in KINDS}
+    final = {
+        f"{split}/final_{kind}": metrics[split][kind][0]
+        for split in ("val", "test")
+        for kind in KINDS
+        if split in metrics
+    }
     hyperparameters = dict(_flat(OmegaConf.to_container(cfg, resolve=True)))
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.log_hyperparams(hyperparameters, final)
-            _show_in_tensorboard(logger.experiment, trainer.global_step, test, figures, cases(task, model))
+            _show_in_tensorboard(logger.experiment, trainer.global_step, by_length, figures, cases(task, model))
         else:
             logger.log_hyperparams(hyperparameters)
             logger.log_metrics(final, trainer.global_step)
@@ -61,8 +71,8 @@ def cases(task: Task, model: nn.Module) -> str:
         for number in range(200):
             examples = task.test[int(torch.randint(len(task.test), (1,), generator=chosen))]
             batch = examples[torch.randint(len(examples), (1,), generator=chosen)]
-            device = next(model.parameters()).device
-            answer = answers(model(batch.inputs.to(device), batch.lengths.to(device)))[0].cpu()
+            inputs = batch.inputs.to(next(model.parameters()))
+            answer = answers(model(inputs, batch.lengths.to(inputs.device)))[0].cpu()
             right = bool((answer == batch.targets[0]).all())
             if number < RANDOM_CASES or (not right and failed < FAILED_CASES):
                 failed += not right
@@ -78,9 +88,9 @@ def cases(task: Task, model: nn.Module) -> str:
 
 
 def _show_in_tensorboard(
-    writer: SummaryWriter, step: int, test: dict[str, Any], figures: dict[str, Any], cases: str
+    writer: SummaryWriter, step: int, by_length: dict[str, Any], figures: dict[str, Any], cases: str
 ) -> None:
-    for length, values in test["by_length"].items():
+    for length, values in by_length.items():
         for kind in ("accuracy", "sequence_accuracy"):
             writer.add_scalar(f"test_by_length/{kind}", values[kind][0], int(length))
     for name, figure in figures.items():

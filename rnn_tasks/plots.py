@@ -14,6 +14,8 @@ def curves(history: list[dict[str, Any]]) -> Figure:
     for axes, kind in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for split, (label, color) in STYLE.items():
             points = [(row["epoch"] + 1, row[f"{split}_{kind}"]) for row in history if f"{split}_{kind}" in row]
+            if not points:
+                continue
             axes.plot(*zip(*points, strict=True), label=label, color=color, marker="." if len(points) < 50 else None)
         axes.set(xlabel="epoch", ylabel=kind)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -24,14 +26,14 @@ def curves(history: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def by_length(test: dict[str, Any]) -> Figure:
+def by_length(metrics: dict[str, Any], chance: float) -> Figure:
     """Test accuracy over the length of the sequences, of single answers and of whole sequences."""
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
-    lengths = [int(length) for length in test["by_length"]]
+    lengths = [int(length) for length in metrics]
     for kind, label in (("accuracy", "single answers"), ("sequence_accuracy", "whole sequences")):
-        axes.plot(lengths, [values[kind][0] for values in test["by_length"].values()], label=label, marker=".")
-    axes.axhline(test["chance"], color="grey", linestyle=":", label="chance, single answers")
+        axes.plot(lengths, [values[kind][0] for values in metrics.values()], label=label, marker=".")
+    axes.axhline(chance, color="grey", linestyle=":", label="chance, single answers")
     axes.set(xlabel="length", ylabel="test accuracy", ylim=(-0.03, 1.03))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1))

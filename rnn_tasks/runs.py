@@ -93,11 +93,9 @@ def write_config(run: Path, cfg: DictConfig) -> None:
     write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
 
 
-def write_result(
-    run: Path, cfg: DictConfig, model: "nn.Module", metrics: dict[str, Any], seconds: float
-) -> dict[str, Any]:
-    """Write and return result.json: what was run, with what, and what came out."""
-    result = {
+def describe(cfg: DictConfig, model: "nn.Module", metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """What result.json is to hold: what was run, with what, and what came out."""
+    return {
         "schema": 1,
         "task": cfg.task.name,
         "experiment": cfg.experiment,
@@ -114,8 +112,11 @@ def write_result(
         "config": OmegaConf.to_container(cfg, resolve=True),
         "metrics": metrics,
     }
+
+
+def write_result(run: Path, result: dict[str, Any]) -> None:
+    """Write result.json; from then on the run is finished."""
     write_atomically(run / "result.json", json.dumps(result, indent=1))
-    return result
 
 
 def read_result(run: Path) -> dict[str, Any] | None:

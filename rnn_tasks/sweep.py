@@ -30,7 +30,8 @@ def rows(sweep: Path) -> list[dict[str, Any]]:
         if (run / "result.json").exists():
             result = json.loads((run / "result.json").read_text())
             for split in ("test", "val"):
-                values = result["metrics"][split]
+                if (values := result["metrics"].get(split)) is None:
+                    continue
                 row[f"{split} accuracy"] = values["accuracy"][0]
                 row[f"{split} whole"] = values["sequence_accuracy"][0]
                 row[f"{split} loss"] = values["loss"][0]

@@ -39,10 +39,13 @@ def train(cfg: DictConfig, run: Path) -> dict[str, Any]:
             task, model = runs.build(cfg)
             learner = trainer.build_learner(cfg, task, model)
             lightning = trainer.build_trainer(cfg, run)
-            lightning.fit(learner, datamodule=task, ckpt_path=trainer.resume_point(run), weights_only=True)
+            with trainer.refusals():
+                lightning.fit(learner, datamodule=task, ckpt_path=trainer.resume_point(run), weights_only=True)
             metrics = outcome.measure(lightning, learner, task, run)
-            outcome.show(lightning, task, model, metrics, cfg, run)
-            result = runs.write_result(run, cfg, model, metrics, lightning.checkpoint_callback.seconds)
+            result = runs.describe(cfg, model, metrics, lightning.checkpoint_callback.seconds)
+            if not cfg.trainer.fast_dev_run:  # a trial leaves nothing that could be taken for a finished run
+                outcome.show(lightning, task, model, metrics, cfg, run)
+                runs.write_result(run, result)
         return result
 
 

@@ -2,11 +2,14 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from hydra.utils import instantiate
 from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import LightningEnvironment
@@ -43,21 +46,26 @@ def build_trainer(cfg: DictConfig, run: Path) -> Trainer:
     _quieten(profiling=cfg.trainer.profiler is not None)  # Lightning logs a profile at level INFO
     torch.set_num_threads(cfg.threads)
     words = OmegaConf.to_container(cfg.trainer, resolve=True)
-    callbacks: list[Callback] = [] if words["fast_dev_run"] else [Record(run, words["patience"])]
+    callbacks: list[Callback] = [Record(run, words.pop("patience"))]
     if words["enable_progress_bar"]:
         callbacks.append(Bar())
-    del words["patience"]
-    try:
+    with refusals():
         return Trainer(
             **words,
             callbacks=callbacks,
             logger=_logger(cfg, run),
             plugins=[AtomicCheckpointIO(), LightningEnvironment()],
             default_root_dir=run,
-            enable_checkpointing=not words["fast_dev_run"],
             use_distributed_sampler=False,  # the task deals batches to processes itself
         )
-    except (ValueError, TypeError, RuntimeError) as error:  # Lightning's MisconfigurationException is one of them
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Raise what Lightning says of a configuration that it cannot use as a UserError."""
+    try:
+        yield
+    except (MisconfigurationException, ValueError) as error:
         raise UserError(f"trainer: {one_line(error)}") from error
 
 
