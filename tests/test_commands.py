@@ -1,0 +1,156 @@
+"""What people type after training: show, evaluate, predict, and what they are told when it is wrong."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pytest
+import torch
+from conftest import command, trained
+from PIL import Image
+
+from rnn_tasks import config, runs
+from rnn_tasks.train import train
+
+
+@pytest.fixture(scope="module")
+def trained_runs(tmp_path_factory):
+    """A directory with an adder and a memory model that have learned their tasks; the memory model is the newest."""
+    place = tmp_path_factory.mktemp("trained")
+    quick = ["trainer.enable_progress_bar=false"]
+    train(config.compose([*quick, "trainer.max_epochs=3"]), place / "outputs" / "adder" / "one")
+    train(config.compose([*quick, "task=memory", "trainer.max_epochs=10"]), place / "outputs" / "memory" / "two")
+    return place
+
+
+@pytest.fixture
+def here(trained_runs, monkeypatch):
+    monkeypatch.chdir(trained_runs)
+
+
+@pytest.fixture
+def ask(here, monkeypatch, capsys):
+    """Call a command in this process: its exit status and what it printed."""
+
+    def call(module, *words):
+        monkeypatch.setattr(sys, "argv", [module, *words])
+        with pytest.raises(SystemExit) as ended:
+            import_module(f"rnn_tasks.{module}").main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return call
+
+
+# the lists printed in the report, each with its third number
+LISTS = {
+    (1, 3, 6): 6, (9, 0, 8): 8, (5, 0, 7, 4): 7, (4, 2, 8, 7): 8, (3, 0, 6, 2, 2): 6, (0, 5, 4, 0, 4): 4,
+    (6, 8, 7, 4, 6, 9): 7, (4, 4, 7, 7, 0, 7): 7, (0, 2, 2, 1, 8, 4, 3): 2, (1, 2, 2, 2, 0, 6, 2): 2,
+    (7, 9, 5, 6, 9, 8, 6, 0): 5, (5, 0, 1, 4, 3, 7, 9, 1): 1, (0, 9, 8, 5, 1, 2, 6, 7, 2): 8,
+    (3, 9, 5, 0, 3, 5, 9, 3, 1): 5, (5, 6, 0, 0, 3, 6, 3, 4, 0, 3): 0, (0, 2, 4, 3, 8, 2, 3, 5, 3, 9): 4,
+}  # fmt: skip
+
+
+def test_the_lists_of_the_report(ask):
+    status, out, err = ask("predict", "memory", *(str(list(digits)) for digits in LISTS))
+    assert status == 0 and err == ""
+    assert out.split() == [str(answer) for answer in LISTS.values()]
+
+
+def test_sums_as_text_and_as_json(ask):
+    assert ask("predict", "outputs/adder/one", "1011+110", "0+0", "1+1111111")[1].split() == ["10001", "0", "10000000"]
+    answers = json.loads(ask("predict", "adder", "1011+110", "--json")[1])
+    assert [(answer["input"], answer["output"]) for answer in answers] == [("1011+110", "10001")]
+    loaded = runs.load("adder")
+    logits = loaded.model(loaded.task.parse("1011+110")[None], torch.tensor([5]))
+    assert answers[0]["confidence"] == pytest.approx(logits.abs().sigmoid().min().item())
+    assert 0.5 < answers[0]["confidence"] < 1
+
+
+def test_without_a_run_the_newest_that_fits_is_asked_and_named(ask):
+    assert ask("predict", "[1, 3, 6]") == (0, "6\n", "asking outputs/memory/two\n")
+    assert ask("predict", "1011+110", "1+1") == (0, "10001\n10\n", "asking outputs/adder/one\n")
+    assert ask("predict", "latest", "[1, 3, 6]")[1] == "6\n"
+
+
+WRONG = {
+    ("predict", "adder", "[1, 2]"): "'[1, 2]' is no sum of two binary numbers like 1011+110",
+    ("predict", "memory", "[1, x, 3]"): "'[1, x, 3]' is no list of digits like [1, 3, 6]",
+    ("predict", "memory", "[1, 2]"): "has 2 digits",
+    ("predict", "memory"): "no input given",
+    ("predict", "nowhere", "1+1"): "'nowhere': is neither a run nor an input",
+    ("predict", "outputs"): "outputs: holds no run",
+    ("predict",): "required",
+    ("evaluate", "nowhere"): "nowhere: no such run",
+    ("evaluate", "adder", "--lengths", "5-3"): "'5-3' is no range",
+    ("evaluate", "adder", "--lengths", "x"): "'x' is no list of lengths like 1-40,100,1000",
+    ("evaluate", "adder", "--samples", "0"): "'0' is no whole number of at least 1",
+    ("evaluate", "adder", "--weights", "worst"): "invalid choice",
+    ("evaluate", "memory", "--lengths", "2"): "length 2",
+    ("show", "task=nothing"): "task=nothing: no such task; there are adder, memory, mnist",
+    ("show", "model.hidden=x"): "model.hidden=x: must be a whole number",
+}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_bad_input_gets_one_line(ask, words):
+    status, out, err = ask(*words)
+    assert status == 2 and out == ""
+    assert err.startswith("error: ") and WRONG[words] in err and err.count("\n") == 1
+
+
+def test_an_evaluation_measures_what_training_measured(ask):
+    said = json.loads(ask("evaluate", "adder", "--json")[1])["test"]
+    assert said == runs.load("adder").result["metrics"]["test"]
+    best = json.loads(ask("evaluate", "adder", "--json", "--weights", "best")[1])["test"]
+    assert best["n"] == 2000 and best["accuracy"] != [0.0]
+
+
+def test_an_evaluation_at_other_lengths(ask):
+    test = json.loads(ask("evaluate", "adder", "--lengths", "1-3,40", "--samples", "50", "--json")[1])["test"]
+    assert {length: values["n"] for length, values in test["by_length"].items()} == dict.fromkeys(["1", "2", "3", "40"], 50)
+    table = ask("evaluate", "memory", "--lengths", "3,12", "--samples", "50")[1]
+    assert "length 12" in table and "100.00%" in table
+
+
+def test_the_examples_of_a_task_are_shown(ask):
+    status, out, _ = ask("show", "task=memory", "task.lengths=[3,3]")
+    assert status == 0 and out.count(" -> ") == 5 and out.count("step 2:") == 5 and "chance: 10.00%" in out
+    out = ask("show", "task=adder")[1]
+    first, second = out.split("\n\n")[1].splitlines()[0].split(" -> ")[0].split("+")
+    assert f"-> {int(first, 2) + int(second, 2):b}" in out and "chance: 50.00%" in out
+
+
+def test_a_digit_in_an_image(mnist):
+    words = ["task=mnist", "task.train_size=1000", "task.val_size=200", "model=gru", "task.batch_size=8"]
+    trained("outputs/mnist/three", *words, "trainer.max_epochs=1")
+    digits = runs.load("mnist").task
+    digits.setup()
+    image = (digits.test[0].inputs[0].numpy() * 255).astype(np.uint8)
+    Image.fromarray(image).save("digit.png")
+    ended = command("predict", "digit.png", "--json")
+    assert ended.returncode == 0 and "asking outputs/mnist/three" in ended.stderr
+    answer = json.loads(ended.stdout)[0]
+    model = runs.load("mnist").model
+    assert answer["output"] == str(model(digits.test[0].inputs[:1], torch.tensor([28])).argmax().item())
+    assert command("evaluate", "mnist", "--lengths", "3").stderr.startswith("error: --lengths: an image has 28 rows")
+    for name, content in (("bad.png", "nothing"), ("empty.png", "")):
+        (mnist / name).write_text(content)
+        ended = command("predict", "mnist", name)
+        assert ended.returncode == 2 and f"{name!r} is no image" in ended.stderr and ended.stderr.count("\n") == 1
+
+
+def test_nothing_is_left_behind_by_what_is_refused(workplace):
+    for words in (["model.hidden=x"], ["loss=ce"], ["task=memory", "task.k=9"], ["model.hiden=3"], ["resume=nowhere"]):
+        ended = command("train", *words)
+        assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "Traceback" not in ended.stderr
+    assert not [path for path in workplace.rglob("*") if path.is_file()]
+
+
+def test_importing_the_package_and_asking_for_help_need_no_torch():
+    code = "import sys, rnn_tasks, rnn_tasks.train, rnn_tasks.evaluate, rnn_tasks.predict, rnn_tasks.show, rnn_tasks.runs"
+    code += "; assert not {'torch', 'lightning'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    ended = command("train", "--help")
+    assert ended.returncode == 0 and "model: bilstm, birnn, gru, lstm, rnn" in ended.stdout
