@@ -115,7 +115,8 @@ def resident_megabytes():
     """Peak resident memory of a process that trains on MNIST."""
     code = (
         "import resource, sys; from rnn_tasks.train import main; sys.argv = ['train', 'task=mnist', 'model=rnn',"
-        " 'model.hidden=256', 'trainer.max_epochs=1', 'trainer.limit_train_batches=100', f'hydra.run.dir={sys.argv[1]}']\n"
+        " 'model.hidden=256', 'trainer.max_epochs=1', 'trainer.limit_train_batches=100',"
+        " f'hydra.run.dir={sys.argv[1]}']\n"
         "try: main()\nexcept SystemExit: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )
     with tempfile.TemporaryDirectory() as directory:

@@ -161,7 +161,7 @@ def run_to_resume(flags: list[str], overrides: list[str]) -> Path | None:
     named = [word.removeprefix("resume=") for word in overrides if word.startswith("resume=")]
     if not named:
         return None
-    others = [*flags, *(word for word in overrides if not word.startswith("resume="))] + named[1:]
+    others = [*flags, *(word for word in overrides if not word.startswith("resume=")), *named[1:]]
     if others:
         raise UserError(f"{others[0]}: nothing can stand beside resume=, a run goes on with its own configuration")
     return Path(named[0])

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from lightning import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tabulate import tabulate
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
@@ -38,25 +38,24 @@ def measure(trainer: Trainer, learner: Learner, task: Task, run: Path) -> dict[s
 
 def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any], cfg: DictConfig, run: Path) -> None:
     """Save the plots of a run and give every logger its outcome; TensorBoard gets plots and verification cases too."""
-    figures = {"curves": plots.curves(read_history(run / "history.csv"))}
     by_length = metrics.get("test", {}).get("by_length", {})
+    figures = {"train/curves": plots.curves(read_history(run / "history.csv"))}
     if len(by_length) > 1:
-        figures["test_by_length"] = plots.by_length(by_length, task.chance_accuracy)
+        figures["test/by_length"] = plots.by_length({"": by_length}, task.chance_accuracy)
     for name, figure in figures.items():
-        figure.savefig(run / f"{name}.png")
+        figure.savefig(run / f"{name.replace('/', '_')}.png")
     final = {
         f"{split}/final_{kind}": metrics[split][kind][0]
         for split in ("val", "test")
         for kind in KINDS
         if split in metrics
     }
-    hyperparameters = dict(_flat(OmegaConf.to_container(cfg, resolve=True)))
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(hyperparameters, final)
+            logger.log_hyperparams(hyperparameters(cfg), final)
             _show_in_tensorboard(logger.experiment, trainer.global_step, by_length, figures, cases(task, model))
         else:
-            logger.log_hyperparams(hyperparameters)
+            logger.log_hyperparams(hyperparameters(cfg))
             logger.log_metrics(final, trainer.global_step)
         logger.finalize("success")
 
@@ -98,11 +97,15 @@ def _show_in_tensorboard(
     writer.add_text("verification", cases, step)
 
 
-def _flat(values: dict[str, Any], path: str = "") -> list[tuple[str, Any]]:
-    pairs = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            pairs += _flat(value, f"{path}{key}.")
-        else:
-            pairs.append((f"{path}{key}", value if isinstance(value, bool | int | float) else str(value)))
-    return pairs
+def hyperparameters(cfg: DictConfig) -> dict[str, bool | int | float | str]:
+    """What a sweep is sorted by: the flat values of a configuration, without those of machine and bookkeeping."""
+    values = {key: cfg[key] for key in ("experiment", "seed")}
+    for group in ("task", "model", "loss", "optimizer", "scheduler"):
+        for key, value in (cfg[group] or {}).items():
+            if key == "_target_":
+                values[group] = value.rsplit(".")[-1]
+            elif key not in ("_partial_", "fused", "name", "losses", "lr" if group == "task" else "", "data_dir"):
+                values[f"{group}.{key}"] = value
+    for key in ("max_epochs", "gradient_clip_val", "precision"):
+        values[f"trainer.{key}"] = cfg.trainer[key]
+    return {key: value if isinstance(value, bool | int | float) else str(value) for key, value in values.items()}

@@ -17,7 +17,7 @@ def curves(history: list[dict[str, Any]]) -> Figure:
             if not points:
                 continue
             axes.plot(*zip(*points, strict=True), label=label, color=color, marker="." if len(points) < 50 else None)
-        axes.set(xlabel="epoch", ylabel=kind)
+        axes.set(xlabel="epoch", ylabel=kind, xlim=(0, len(history) + 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
@@ -26,17 +26,24 @@ def curves(history: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def by_length(metrics: dict[str, Any], chance: float) -> Figure:
-    """Test accuracy over the length of the sequences, of single answers and of whole sequences."""
-    figure = Figure(figsize=(6, 3.5), layout="constrained")
+def by_length(runs: dict[str, dict[str, Any]], chance: float) -> Figure:
+    """Test accuracy over the length of the sequences: of whole sequences, and dashed of single answers.
+
+    Args:
+        runs: the metrics at each length of one or several runs, by their names.
+        chance: what guessing reaches, of single answers.
+    """
+    figure = Figure(figsize=(8, 3.5), layout="constrained")
     axes = figure.subplots()
-    lengths = [int(length) for length in metrics]
-    for kind, label in (("accuracy", "single answers"), ("sequence_accuracy", "whole sequences")):
-        axes.plot(lengths, [values[kind][0] for values in metrics.values()], label=label, marker=".")
-    axes.axhline(chance, color="grey", linestyle=":", label="chance, single answers")
+    for i, (name, metrics) in enumerate(runs.items()):
+        lengths = [int(length) for length in metrics]
+        for kind, label, line in (("sequence_accuracy", "whole sequences", "-"), ("accuracy", "single answers", "--")):
+            shares = [values[kind][0] for values in metrics.values()]
+            axes.plot(lengths, shares, line, color=f"C{i}", marker=".", label=f"{name} {label}".strip())
+    axes.axhline(chance, color="grey", linestyle=":", label="single answers, chance")
     axes.set(xlabel="length", ylabel="test accuracy", ylim=(-0.03, 1.03))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside right center", fontsize="small")
     return figure

@@ -57,7 +57,7 @@ def main() -> None:
     """Print an answer a line."""
     command_line = parser(__doc__)
     command_line.add_argument("words", metavar="[RUN] INPUT", nargs="+", help='"[1, 3, 6]", 1011+110 or digit.png')
-    command_line.add_argument("--weights", choices=("best", "last"), default="best", help="best by validation (default)")
+    command_line.add_argument("--weights", choices=("best", "last"), default="best", help="best by validation (usual)")
     command_line.add_argument("--json", action="store_true", help="print a list of input, output, confidence")
     chosen = command_line.parse_args()
     from rnn_tasks import runs

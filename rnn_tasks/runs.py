@@ -181,7 +181,7 @@ def find(run: str) -> Path | None:
     Raises:
         UserError: a directory holds no run, or nothing has finished yet.
     """
-    if run == "latest" or (OUTPUTS / run).is_dir() and (OUTPUTS / run).parent == OUTPUTS and not Path(run).is_dir():
+    if run == "latest" or ((OUTPUTS / run).is_dir() and (OUTPUTS / run).parent == OUTPUTS and not Path(run).is_dir()):
         runs = finished(OUTPUTS if run == "latest" else OUTPUTS / run)
         if not runs:
             raise UserError(f"{run}: no finished run in {OUTPUTS}{'' if run == 'latest' else f'/{run}'} yet")

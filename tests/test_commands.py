@@ -109,7 +109,9 @@ def test_an_evaluation_measures_what_training_measured(ask):
 
 def test_an_evaluation_at_other_lengths(ask):
     test = json.loads(ask("evaluate", "adder", "--lengths", "1-3,40", "--samples", "50", "--json")[1])["test"]
-    assert {length: values["n"] for length, values in test["by_length"].items()} == dict.fromkeys(["1", "2", "3", "40"], 50)
+    assert {length: values["n"] for length, values in test["by_length"].items()} == dict.fromkeys(
+        ["1", "2", "3", "40"], 50
+    )
     table = ask("evaluate", "memory", "--lengths", "3,12", "--samples", "50")[1]
     assert "length 12" in table and "100.00%" in table
 
@@ -149,7 +151,9 @@ def test_nothing_is_left_behind_by_what_is_refused(workplace):
 
 
 def test_importing_the_package_and_asking_for_help_need_no_torch():
-    code = "import sys, rnn_tasks, rnn_tasks.train, rnn_tasks.evaluate, rnn_tasks.predict, rnn_tasks.show, rnn_tasks.runs"
+    code = (
+        "import sys, rnn_tasks, rnn_tasks.train, rnn_tasks.evaluate, rnn_tasks.predict, rnn_tasks.show, rnn_tasks.runs"
+    )
     code += "; assert not {'torch', 'lightning'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     ended = command("train", "--help")

@@ -55,7 +55,7 @@ def test_debug_and_logger_compose(debug, logger):
 @pytest.mark.parametrize("task", options("task"))
 def test_losses_that_make_no_sense_are_refused_and_the_others_work(task, loss):
     if loss in config.compose([f"task={task}"]).task.losses:
-        task_, network = runs.build(config.compose([f"task={task}", f"loss={loss}"]))
+        task_, _network = runs.build(config.compose([f"task={task}", f"loss={loss}"]))
         targets = torch.zeros(2, dtype=torch.long if task_.output_size > 1 else torch.float)
         value = instantiate(config.compose([f"task={task}", f"loss={loss}"]).loss)
         assert value(torch.zeros(2, task_.output_size), targets).shape == (2,)
@@ -129,7 +129,9 @@ def test_flags_may_stand_anywhere():
 
 def test_directories_of_a_sweep_have_safe_and_different_names():
     assert config.directory_name("model.hidden=3,seed=1") == "model.hidden=3,seed=1"
-    names = [config.directory_name(text) for text in ("a=b/c", "a=b_c", "a=b c", "a=" + "x" * 300, "a=" + "x" * 301, "")]
+    names = [
+        config.directory_name(text) for text in ("a=b/c", "a=b_c", "a=b c", "a=" + "x" * 300, "a=" + "x" * 301, "")
+    ]
     assert len(set(names)) == len(names)
     assert all(len(name.encode()) <= 200 and "/" not in name and " " not in name for name in names)
 
@@ -137,6 +139,10 @@ def test_directories_of_a_sweep_have_safe_and_different_names():
 def test_only_one_thing_beside_resume():
     assert str(config.run_to_resume([], ["resume=outputs/a=1"])) == "outputs/a=1"
     assert config.run_to_resume([], ["seed=1"]) is None
-    for flags, overrides in (["--multirun"], ["resume=x"]), ([], ["resume=x", "seed=1"]), ([], ["resume=x", "resume=y"]):
+    for flags, overrides in (
+        (["--multirun"], ["resume=x"]),
+        ([], ["resume=x", "seed=1"]),
+        ([], ["resume=x", "resume=y"]),
+    ):
         with pytest.raises(UserError, match="nothing can stand beside resume="):
             config.run_to_resume(flags, overrides)

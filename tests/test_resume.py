@@ -143,7 +143,7 @@ def test_a_killed_process_goes_on(tmp_path, long_reference, signum):
     process = start(*LONG, cwd=tmp_path)
     wait_for(lambda: len(read_history(run / "history.csv")) >= 5, process)
     process.send_signal(signum)
-    out, err = process.communicate(timeout=60)
+    _out, err = process.communicate(timeout=60)
     assert process.returncode == (-signum if signum == signal.SIGKILL else 128 + signum)
     assert "Traceback" not in err and not (run / "result.json").exists()
     if signum != signal.SIGKILL:

@@ -65,7 +65,9 @@ def test_the_kth_number_is_asked_for(k):
     assert set(memory.train.lengths.tolist()) == set(range(3, 11))
 
 
-@pytest.mark.parametrize("wrong", ["[1, x, 3]", "[1, 2, 10]", "[1, 2, -3]", "[1, 2, 3.0]", "123", "[true, 1, 2]", '"123"', ""])
+@pytest.mark.parametrize(
+    "wrong", ["[1, x, 3]", "[1, 2, 10]", "[1, 2, -3]", "[1, 2, 3.0]", "123", "[true, 1, 2]", '"123"', ""]
+)
 def test_lists_that_are_none(wrong):
     with pytest.raises(ValueError, match="no list of digits"):
         task("task=memory").parse(wrong)
@@ -83,9 +85,7 @@ def test_too_short_a_list():
 
 @pytest.mark.parametrize("name", ["adder", "memory"])
 def test_a_data_seed_decides_the_data_and_a_seed_does_not(name):
-    first, same, other = (
-        task(f"task={name}", *more) for more in ([], ["seed=9"], ["task.data_seed=1"])
-    )
+    first, same, other = (task(f"task={name}", *more) for more in ([], ["seed=9"], ["task.data_seed=1"]))
     for each in (first, same, other):
         torch.manual_seed(random.randrange(100))
         each.setup()
@@ -152,7 +152,7 @@ def test_mnist_splits(mnist):
     digits = task("task=mnist", "task.train_size=1000", "task.val_size=500")
     digits.setup()
     assert digits.train.inputs.shape == (1000, 28, 28) and len(digits.val) == 500 and len(digits.test[0]) == 10_000
-    assert 0 <= digits.train.inputs.min() and digits.train.inputs.max() == 1
+    assert digits.train.inputs.min() >= 0 and digits.train.inputs.max() == 1
     assert (digits.test[0].targets == 1).float().mean().item() == pytest.approx(digits.chance_accuracy)
     full = task("task=mnist")
     full.setup()

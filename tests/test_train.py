@@ -25,7 +25,7 @@ def run(tmp_path_factory):
 
 def test_a_run_directory_holds_everything(run):
     assert {path.name for path in run.iterdir() if not path.name.startswith("events")} >= {
-        "config.yaml", "history.csv", "checkpoints", "result.json", "curves.png", "test_by_length.png",
+        "config.yaml", "history.csv", "checkpoints", "result.json", "train_curves.png", "test_by_length.png",
     }  # fmt: skip
     result = json.loads((run / "result.json").read_text())
     assert (result["schema"], result["task"], result["status"], result["replicates"]) == (1, "adder", "finished", 1)
@@ -34,7 +34,11 @@ def test_a_run_directory_holds_everything(run):
     for split in ("train", "val", "test"):
         assert all(len(metrics[split][kind]) == 1 for kind in ("loss", "accuracy", "sequence_accuracy"))
     assert metrics["test"]["chance"] == 0.5 and metrics["test"]["n"] == 60
-    assert {length: values["n"] for length, values in metrics["test"]["by_length"].items()} == {"1": 20, "2": 20, "3": 20}
+    assert {length: values["n"] for length, values in metrics["test"]["by_length"].items()} == {
+        "1": 20,
+        "2": 20,
+        "3": 20,
+    }
     history = read_history(run / "history.csv")
     assert [(row["epoch"], row["replicate"]) for row in history] == [(0, 0), (1, 0)]
     assert history[-1]["val_loss"] == pytest.approx(metrics["val"]["loss"][0], rel=1e-6)
@@ -75,7 +79,7 @@ def test_tensorboard_shows_curves_lengths_cases_and_hyperparameters(run):
     assert scalars["test/final_accuracy"][0][1] == pytest.approx(test["accuracy"][0])
     events = EventAccumulator(str(run), size_guidance={"tensors": 0, "images": 0})
     events.Reload()
-    assert {"curves", "test_by_length"} <= set(events.Tags()["images"])
+    assert {"train/curves", "test/by_length"} <= set(events.Tags()["images"])
     text = events.Tensors("verification/text_summary")[0].tensor_proto.string_val[0].decode()
     cases = re.findall(r"`([01]+)\+([01]+)` *\| *([01]+) *\| *([01]+) *\| *(right|\*\*wrong\*\*)", text)
     assert len(cases) >= 10

@@ -87,10 +87,7 @@ class Network(nn.Module):
 
     def _final(self, states: Tensor, lengths: Tensor, padded: bool) -> Tensor:
         """The state of each direction after its last step: [B, T, H] -> [B, H]."""
-        if padded:
-            last = states[torch.arange(len(states), device=states.device), lengths - 1]
-        else:
-            last = states[:, -1]
+        last = states[torch.arange(len(states), device=states.device), lengths - 1] if padded else states[:, -1]
         if not self.bidirectional:
             return last
         return torch.cat((last[:, : self.hidden], states[:, 0, self.hidden :]), -1)

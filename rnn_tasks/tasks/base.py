@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
 
 class Examples(Dataset):
-    """A set of examples held in memory; indexed by a tensor of numbers it gives a Batch, cut to its longest sequence."""
+    """Examples held in memory; indexed by a tensor of numbers they give a Batch, cut to its longest sequence."""
 
     def __init__(self, inputs: Tensor, lengths: Tensor, targets: Tensor) -> None:
         self.inputs, self.lengths, self.targets = inputs, lengths, targets

@@ -91,7 +91,7 @@ def _examples(images: MNIST, index: Tensor) -> Examples:
 
 
 def like_mnist(image: Image.Image) -> Tensor:
-    """An image as MNIST shows a digit, [28, 28]: bright on black, fitted into 20 x 20, its centre of mass in the middle.
+    """An image as MNIST shows a digit, [28, 28]: bright on black, fitted into 20 x 20, centre of mass in the middle.
 
     An image of 28 x 28 is taken to be so prepared; dark ink on bright paper is turned over in any case.
     """
@@ -109,7 +109,9 @@ def like_mnist(image: Image.Image) -> Tensor:
         digit = ImageOps.contain(grey.crop(box), (20, 20), Image.Resampling.LANCZOS)
         ink = np.asarray(digit, dtype=float) + 1e-9
         x, y = (ink.sum(axis) @ (np.arange(ink.shape[1 - axis]) + 0.5) / ink.sum() for axis in (0, 1))
-        left, top = (min(max(round(14 - centre), 0), 28 - size) for centre, size in zip((x, y), digit.size, strict=True))
+        left, top = (
+            min(max(round(14 - centre), 0), 28 - size) for centre, size in zip((x, y), digit.size, strict=True)
+        )
         grey = Image.new("L", (28, 28))
         grey.paste(digit, (left, top))
     return torch.tensor(np.asarray(grey, dtype=np.float32) / 255)
