@@ -3,34 +3,8 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from rnn_tasks.errors import UserError, command, parser
-
-
-def predict(run: Any, inputs: list[str]) -> list[dict[str, Any]]:
-    """What a loaded run answers to problems as people write them, and how sure it is of the least certain part.
-
-    Args:
-        run: from runs.load.
-        inputs: like "[1, 3, 6]", "1011+110", "digit.png".
-
-    Raises:
-        UserError: an input is none of the task's.
-    """
-    import torch
-
-    try:
-        problems = [run.task.parse(text) for text in inputs]
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    answers = []
-    with torch.inference_mode():
-        for text, problem in zip(inputs, problems, strict=True):
-            logits = run.model(problem[None], torch.tensor([len(problem)]))[0]
-            output, confidence = run.task.answer(logits)
-            answers.append({"input": text, "output": output, "confidence": confidence})
-    return answers
 
 
 def fitting_run(inputs: list[str]) -> Path:
@@ -68,8 +42,18 @@ def main() -> None:
         print(f"asking {path}", file=sys.stderr)
     if not inputs:
         raise UserError('no input given; ask for example "[1, 3, 6]", 1011+110 or digit.png')
-    answers = predict(runs.load(path, chosen.weights), inputs)
-    print(json.dumps(answers, indent=1) if chosen.json else "\n".join(answer["output"] for answer in answers))
+    run = runs.load(path, chosen.weights)
+    try:
+        answers = [run.ask(text) for text in inputs]
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if chosen.json:
+        rows = zip(inputs, answers, strict=True)
+        print(
+            json.dumps([{"input": text, "output": said, "confidence": sure} for text, (said, sure) in rows], indent=1)
+        )
+    else:
+        print("\n".join(said for said, _ in answers))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,18 @@ class Run:
     model: "nn.Module"
     result: dict[str, Any] | None
 
+    def ask(self, text: str) -> tuple[str, float]:
+        """The answer to a problem as people write it, and the probability that the network gives its least certain part.
+
+        Raises:
+            ValueError: the text is no problem of the task; says what one looks like.
+        """
+        import torch
+
+        problem = self.task.parse(text)
+        with torch.inference_mode():
+            return self.task.answer(self.model(problem[None], torch.tensor([len(problem)]))[0])
+
 
 def build(cfg: DictConfig) -> "tuple[Task, nn.Module]":
     """The task of a configuration and a fresh model for it."""

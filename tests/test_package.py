@@ -1,0 +1,63 @@
+"""A wheel, installed elsewhere and used without the checkout."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY, SMALL
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Where the wheel has been installed to, and the environment that finds it there."""
+    place = tmp_path_factory.mktemp("installed")
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", place, REPOSITORY], check=True)
+    (wheel,) = place.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", place / "packages", wheel], check=True)
+    return place, os.environ | {"PYTHONPATH": str(place / "packages")}
+
+
+def run(installed, *words):
+    place, environment = installed
+    return subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_training_works_without_the_checkout(installed):
+    place, _ = installed
+    where = run(installed, sys.executable, "-c", "import rnn_tasks; print(rnn_tasks.__file__)").stdout
+    assert where.startswith(str(place))
+    ended = run(installed, place / "packages" / "bin" / "rnn-train", *SMALL, "model.hidden=3")
+    assert ended.returncode == 0, ended.stderr
+    asked = run(installed, sys.executable, "-m", "rnn_tasks.predict", "adder", "1+1")
+    assert asked.returncode == 0 and set(asked.stdout.strip()) <= {"0", "1"}
+    assert list(place.glob("outputs/adder/*/result.json"))
+
+
+def test_experiments_are_in_the_wheel(installed):
+    ended = run(installed, sys.executable, "-m", "rnn_tasks.train", "experiment=mnist_rnn_sgd", "--cfg", "job")
+    assert ended.returncode == 0 and "lr: 0.001" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("task=", {"task=adder", "task=memory", "task=mnist"}),
+        ("model.hi", {"model.hidden="}),
+        ("experiment=memory_hidden1", {"experiment=memory_hidden10"}),
+    ],
+)
+def test_tab_completion(installed, typed, completed):
+    place, _ = installed
+    script = f"""
+    PATH={place / "packages" / "bin"}:$PATH
+    eval "$(rnn-train -sc install=bash)"
+    COMP_LINE="rnn-train {typed}" COMP_WORDS=(rnn-train {typed}) COMP_CWORD=1
+    COMP_POINT=${{#COMP_LINE}}
+    hydra_bash_completion 2>/dev/null
+    printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    assert completed <= set(run(installed, "bash", "-c", script).stdout.split())

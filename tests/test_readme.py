@@ -1,0 +1,60 @@
+"""The README: its examples run as they stand, its commands exist, its links lead somewhere."""
+
+import re
+
+import pytest
+from conftest import REPOSITORY, SMALL, command
+
+from rnn_tasks import config
+from rnn_tasks.train import train
+
+README = (REPOSITORY / "README.md").read_text()
+
+
+def block(language, containing):
+    """The code block that holds a text."""
+    (found,) = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.S) if containing in text]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "overrides", "question"),
+    [("task", "parity", ["task=parity"], "1101"), ("model", "window", ["model=window", "model.window=4"], "1+1")],
+)
+def test_an_example_of_a_task_and_of_a_model(workplace, group, name, overrides, question):
+    (workplace / f"{name}.py").write_text(block("python", f"class {name.title()}"))
+    (workplace / "conf" / group).mkdir(parents=True)
+    (workplace / "conf" / group / f"{name}.yaml").write_text(block("yaml", f"{name}.{name.title()}"))
+    ended = command("train", "--config-dir", "conf", *SMALL, *overrides)
+    assert ended.returncode == 0, ended.stderr
+    asked = command("predict", overrides[0].removeprefix("task=") if group == "task" else "adder", question)
+    assert asked.returncode == 0 and set(asked.stdout.strip()) <= {"0", "1"}
+    wrong = command(
+        "train", "--config-dir", "conf", *overrides, f"{group}.{'batch_size' if group == 'task' else 'window'}=x"
+    )
+    assert wrong.returncode == 2 and "must be a whole number" in wrong.stderr
+
+
+def test_the_example_in_python(workplace, capsys):
+    train(config.compose([*SMALL]), workplace / "outputs" / "adder" / "one")
+    exec(block("python", "runs.load"), {})
+    accuracy, answer = capsys.readouterr().out.strip().splitlines()
+    assert accuracy.startswith("[") and re.fullmatch(r"\('[01]+', 0\.\d+\)", answer)
+
+
+def test_every_training_command_composes():
+    commands = re.findall(r"python -m rnn_tasks\.train ([^`#\n|]*)", README)
+    assert len(commands) >= 5
+    for words in commands:
+        overrides = [word for word in words.split() if not word.startswith("--")]
+        if "resume=" not in words and "parity" not in words and "window" not in words:
+            config.compose([word if "," not in word else word.split(",")[0] for word in overrides])
+
+
+def test_make_targets_and_files_named_exist():
+    targets = (REPOSITORY / "Makefile").read_text()
+    for target in re.findall(r"make ([a-z-]+)", README):
+        assert f"\n{target}:" in targets
+    for path in re.findall(r"\]\((docs/[^)]+)\)", README):
+        assert (REPOSITORY / path).is_file()
+    assert len(README.splitlines()) <= 150
