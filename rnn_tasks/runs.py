@@ -47,7 +47,7 @@ class Run:
     result: dict[str, Any] | None
 
     def ask(self, text: str) -> tuple[str, float]:
-        """The answer to a problem as people write it, and the probability that the network gives its least certain part.
+        """The answer to a problem as people write it, and the probability of its least certain part.
 
         Raises:
             ValueError: the text is no problem of the task; says what one looks like.
