@@ -107,6 +107,8 @@ def check(cfg: DictConfig, usual: DictConfig) -> None:
             low, high, said = RANGES[key]
             if not low <= value <= high or (value == 0 and low == -1):
                 raise UserError(f"{key}={value}: must be {said}")
+    if str(cfg.trainer.strategy).endswith(("spawn", "fork")):
+        raise UserError(f"trainer.strategy={cfg.trainer.strategy}: leaves no metrics in this process; take ddp")
     task, loss = cfg.task, cfg.loss._target_.rsplit(".")[-1]
     for key in ("lengths", "test_lengths"):
         if key in task and task[key] is not None and not (len(task[key]) == 2 and 1 <= task[key][0] <= task[key][1]):

@@ -1,10 +1,12 @@
 """What a person sees on the terminal while a run trains and when it has ended."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from lightning import Trainer
 from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.utilities import rank_zero_only
 from tabulate import tabulate
 from tqdm import tqdm
 
@@ -23,7 +25,7 @@ class Bar(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, learner: Learner) -> None:
         total = trainer.estimated_stepping_batches
-        if sys.stderr.isatty():
+        if trainer.is_global_zero and sys.stderr.isatty():
             self.bar = tqdm(
                 total=None if total == float("inf") else int(total),
                 initial=trainer.global_step,
@@ -43,7 +45,7 @@ class Bar(ProgressBar):
             said = f"val loss {val['loss'][0]:.4f}, accuracy {val['accuracy'][0]:.2%}"
             if self.bar is not None:
                 self.bar.set_postfix_str(said)
-            else:
+            elif trainer.is_global_zero:
                 print(f"epoch {trainer.current_epoch + 1}: {said}", file=sys.stderr)
 
     def teardown(self, trainer: Trainer, learner: Learner, stage: str) -> None:
@@ -51,14 +53,15 @@ class Bar(ProgressBar):
             self.bar.close()
 
 
-def results_table(result: dict[str, Any]) -> str:
-    """The metrics of a run, a split a row."""
+@rank_zero_only
+def print_result(result: dict[str, Any], run: Path) -> None:
+    """Print the metrics of a run, a split a row, and its directory."""
     names = {"train": "training", "val": "validation", "test": "test"}
     metrics = {name: result["metrics"][split] for split, name in names.items() if split in result["metrics"]}
     chance = result["metrics"].get("test", {}).get("chance")
     notes = [f"chance {chance:.2%}"] if chance else []
     notes += [f"{result['parameters']} parameters", f"{result['seconds']:.0f} seconds"]
-    return f"{_table(metrics)}\n{', '.join(notes)}"
+    print(f"{_table(metrics)}\n{', '.join(notes)}\n{run}")
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:

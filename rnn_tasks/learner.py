@@ -49,7 +49,8 @@ class Learner(LightningModule):
     ) -> None:
         super().__init__()
         self.model, self.loss, self.optimizer, self.scheduler, self.seed = model, loss, optimizer, scheduler, seed
-        self.train_tally, self.val_tally, self.test_tally = (Tally(longest, extra_steps) for _ in range(3))
+        self.train_tally = Tally(longest, extra_steps, shared=True)
+        self.val_tally, self.test_tally = Tally(longest, extra_steps), Tally(longest, extra_steps)
         self.metrics: dict[str, dict[str, Any]] = {}
 
     def configure_optimizers(self) -> Any:

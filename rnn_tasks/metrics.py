@@ -16,12 +16,13 @@ class Tally(Metric):
     Args:
         longest: steps of the longest sequence.
         extra_steps: steps of a sequence beyond its length.
+        shared: each of several processes counts a part, the numbers are those of all.
     """
 
     full_state_update = False
 
-    def __init__(self, longest: int, extra_steps: int = 0) -> None:
-        super().__init__()
+    def __init__(self, longest: int, extra_steps: int = 0, shared: bool = False) -> None:
+        super().__init__(sync_on_compute=shared)
         self.extra_steps = extra_steps
         # by steps: sequences, answers, sum of their losses, right answers, sequences that are all right
         self.add_state("sums", torch.zeros(longest + 1, 5, dtype=torch.float64), dist_reduce_fx="sum", persistent=True)

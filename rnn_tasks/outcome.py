@@ -62,6 +62,7 @@ def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any]
 
 def cases(task: Task, model: nn.Module) -> str:
     """Random test problems with the network's answers, and some that it fails, as a Markdown table."""
+    task.setup()
     rows = []
     chosen = generator(task.data_seed, "cases")
     model.eval()

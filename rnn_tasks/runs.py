@@ -1,6 +1,7 @@
 """A run directory: written by training, found and loaded by everything else."""
 
 import json
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,11 +75,14 @@ def build_task(cfg: DictConfig) -> "Task":
 
 @contextmanager
 def claimed(run: Path) -> Iterator[None]:
-    """Hold the directory for this process alone.
+    """Hold the directory for this process, and those that Lightning starts from it, alone.
 
     Raises:
         UserError: another process trains there.
     """
+    if int(os.environ.get("LOCAL_RANK", 0)):  # the process that started this one holds it
+        yield
+        return
     run.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(run / ".lock", timeout=0):

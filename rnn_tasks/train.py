@@ -43,7 +43,7 @@ def train(cfg: DictConfig, run: Path) -> dict[str, Any]:
                 lightning.fit(learner, datamodule=task, ckpt_path=trainer.resume_point(run), weights_only=True)
             metrics = outcome.measure(lightning, learner, task, run)
             result = runs.describe(cfg, model, metrics, lightning.checkpoint_callback.seconds)
-            if not cfg.trainer.fast_dev_run:  # a trial leaves nothing that could be taken for a finished run
+            if lightning.is_global_zero and not cfg.trainer.fast_dev_run:  # a trial must not be taken for a run
                 outcome.show(lightning, task, model, metrics, cfg, run)
                 runs.write_result(run, result)
         return result
@@ -55,9 +55,9 @@ def _train_and_report(cfg: DictConfig, run: Path) -> None:
     except Interrupted as stop:
         print(f"stopped; go on with: python -m rnn_tasks.train resume={run}", file=sys.stderr)
         sys.exit(128 + stop.signum)
-    from rnn_tasks.console import results_table
+    from rnn_tasks.console import print_result
 
-    print(f"{results_table(result)}\n{run}")
+    print_result(result, run)
 
 
 @hydra.main(config_path=str(config.CONF), config_name="config", version_base="1.3")
