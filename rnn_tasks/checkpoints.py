@@ -6,6 +6,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from rnn_tasks.errors import Interrupted
 from rnn_tasks.learner import Learner
+from rnn_tasks.metrics import KINDS
 
-KINDS = ("loss", "accuracy", "sequence_accuracy")
 COLUMNS = ["epoch", "replicate", *(f"{split}_{kind}" for split in ("train", "val") for kind in KINDS)]
 
 
@@ -39,10 +41,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Record(Checkpoint):
-    """Keeps history.csv, checkpoints/best.ckpt and checkpoints/last.ckpt, and stops training when asked to.
+    """Keeps history.csv, checkpoints/best.ckpt and checkpoints/last.ckpt, and stops a run when asked to.
 
     The best weights are those with the highest sequence accuracy in validation, of equal ones with the lowest loss.
-    SIGINT or SIGTERM stops training at the end of a step, saves, and raises Interrupted; a second one stops at once.
+    ``with record.stopping_on_signals()`` SIGINT and SIGTERM raise Interrupted: in training after the step has ended and
+    been saved, at any other time or the second time at once.
 
     Args:
         run: the run directory.
@@ -54,15 +57,18 @@ class Record(Checkpoint):
         self.last, self.best = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "best.ckpt"
         self.score: list[float] | None = None
         self.epoch = 0  # of the best weights
-        self.started = time.time()  # moved back by the time that a resumed run had taken before
+        self.val: dict[str, list[float]] = {}  # validation of the current epoch
         self.done = 0  # batches of the current epoch
+        self.started = time.time()  # moved back by the time that a resumed run had taken before
+        self.training = False
         self.signum = 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"score": self.score, "epoch": self.epoch, "done": self.done, "seconds": self.seconds}
+        kept = {key: getattr(self, key) for key in ("score", "epoch", "val", "done")}
+        return {**kept, "seconds": self.seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.score, self.epoch, self.done = state["score"], state["epoch"], state["done"]
+        self.score, self.epoch, self.val, self.done = (state[key] for key in ("score", "epoch", "val", "done"))
         self.started -= state["seconds"]
 
     @property
@@ -70,64 +76,74 @@ class Record(Checkpoint):
         """The time that the run has taken, over all its sessions."""
         return time.time() - self.started
 
+    @contextmanager
+    def stopping_on_signals(self) -> Iterator[None]:
+        """Let SIGINT and SIGTERM raise Interrupted; outside the main thread they are left as they are."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handlers = {signum: signal.signal(signum, self._stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for signum, handler in handlers.items():
+                signal.signal(signum, handler)
+
     def on_train_start(self, trainer: Trainer, learner: Learner) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self.handlers = {signum: signal.signal(signum, self._stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+        self.training = True
         if trainer.is_global_zero:  # drop the rows of epochs that are about to be trained again
             rows = read_history(self.history)
             write_history(self.history, [row for row in rows if row["epoch"] < trainer.current_epoch])
         trainer.train_dataloader.sampler.done = self.done
-        self._stop_if_stalled(trainer)
+        self._stop_if_stalled(trainer, trainer.current_epoch - 1)
 
     def on_train_batch_end(
         self, trainer: Trainer, learner: Learner, outputs: Any, batch: Any, batch_index: int
     ) -> None:
-        if not self.signum:
-            return
         done = batch_index + 1
-        if done < trainer.num_training_batches and done % trainer.val_check_batch:  # else validate first
+        # at the end of an epoch or before a validation, the next chance is taken
+        ends = done == trainer.num_training_batches or done % trainer.val_check_batch == 0
+        if self.signum and not ends and done % trainer.accumulate_grad_batches == 0:
             self.done = done
             self._save_and_leave(trainer)
 
     def on_validation_end(self, trainer: Trainer, learner: Learner) -> None:
         if trainer.state.fn == "fit":
-            val = learner.metrics["val"]
-            score = [val["sequence_accuracy"][0], -val["loss"][0]]
+            self.val = {kind: learner.metrics["val"][kind] for kind in KINDS}
+            score = [self.val["sequence_accuracy"][0], -self.val["loss"][0]]
             if self.score is None or score > self.score:
                 self._keep_best(trainer, learner, score)
 
     def on_train_epoch_end(self, trainer: Trainer, learner: Learner) -> None:
-        self.done = 0
-        if self.score is None:  # no validation
+        if self.score is None:  # no validation yet
             self._keep_best(trainer, learner, None)
         if trainer.is_global_zero:
             row = {"epoch": trainer.current_epoch, "replicate": 0}
-            for split in ("train", "val"):
-                values = learner.metrics.get(split, {})
+            for split, values in (("train", learner.metrics["train"]), ("val", self.val)):
                 row |= {f"{split}_{kind}": values[kind][0] for kind in KINDS if kind in values}
             with self.history.open("a", newline="") as file:
                 csv.DictWriter(file, COLUMNS).writerow(row)
-        self._stop_if_stalled(trainer)
+        self.done, self.val = 0, {}
+        self._stop_if_stalled(trainer, trainer.current_epoch)
         if self.signum:
             self._save_and_leave(trainer)
         trainer.save_checkpoint(self.last)
 
-    def teardown(self, trainer: Trainer, learner: Learner, stage: str) -> None:
-        for signum, handler in getattr(self, "handlers", {}).items():
-            signal.signal(signum, handler)
+    def on_train_end(self, trainer: Trainer, learner: Learner) -> None:
+        self.training = False
 
     def _keep_best(self, trainer: Trainer, learner: Learner, score: list[float] | None) -> None:
         self.score, self.epoch = score, trainer.current_epoch
         if trainer.is_global_zero:
             save({"state_dict": learner.model.state_dict(), "epoch": [self.epoch], "score": [score]}, self.best)
 
-    def _stop_if_stalled(self, trainer: Trainer) -> None:
-        if self.patience and trainer.current_epoch - self.epoch >= self.patience:
+    def _stop_if_stalled(self, trainer: Trainer, epoch: int) -> None:
+        if self.patience and epoch - self.epoch >= self.patience:
             trainer.should_stop = True
 
     def _stop(self, signum: int, frame: Any) -> None:
-        if self.signum:
-            raise KeyboardInterrupt
+        if self.signum or not self.training:
+            raise Interrupted(signum)
         self.signum = signum
         print("\nstopping at the end of this step; once more to stop at once", file=sys.stderr)
 

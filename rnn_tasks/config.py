@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -43,12 +43,23 @@ RANGES = {
     "task.k": AT_LEAST_1,
     "seed": AT_LEAST_0,
     "threads": AT_LEAST_1,
+    "trainer.accumulate_grad_batches": AT_LEAST_1,
+    "trainer.min_epochs": AT_LEAST_0,
+    "trainer.min_steps": AT_LEAST_0,
     "trainer.max_epochs": (-1, ANY, "at least 1, or -1 for no end"),
     "trainer.max_steps": (-1, ANY, "at least 1, or -1 for no end"),
     "trainer.patience": AT_LEAST_0,
     "trainer.gradient_clip_val": AT_LEAST_0,
     "trainer.log_every_n_steps": AT_LEAST_0,
 }
+CHOSEN = ("model", "optimizer", "loss", "logger", "task")  # groups that cannot be left out
+WORDS = {
+    "task.order": ("lsb", "msb"),
+    "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "trainer.gradient_clip_algorithm": ("norm", "value"),
+}
+EXAMPLES = {"trainer.min_epochs": 1, "trainer.min_steps": 1}  # of keys that are null where they are not used
+OF_MANY_KINDS = ("trainer.devices", "trainer.deterministic", "trainer.fast_dev_run")  # Lightning checks them itself
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 
 
@@ -83,14 +94,22 @@ def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
         cfg: as composed.
         choices: the option chosen of each group.
     """
+    for group in CHOSEN:
+        if choices.get(group) is None:
+            raise _not_chosen(group)
     groups = {group: choice for group, choice in choices.items() if choice is not None and "hydra" not in group}
-    usual = hydra_compose("config", [f"{group}={choice}" for group, choice in groups.items()])
-    cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    with refusals():
+        usual = hydra_compose("config", [f"{group}={choice}" for group, choice in groups.items()])
+        cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+        OmegaConf.resolve(cfg)
     check(cfg, usual)
-    if find_spec(groups["logger"]) is None:
+    logger = find_spec(groups["logger"])
+    if logger is None or logger.origin is None:  # a directory of that name is no package
         raise UserError(f"logger={groups['logger']}: that package is not installed; pip install {groups['logger']}")
     OmegaConf.set_struct(cfg, False)
     cfg.experiment = choices.get("experiment")
+    if "data_dir" in cfg.task:
+        cfg.task.data_dir = os.path.abspath(cfg.task.data_dir)
     return cfg
 
 
@@ -101,12 +120,19 @@ def check(cfg: DictConfig, usual: DictConfig) -> None:
         cfg: the configuration.
         usual: the same choices of groups without any other override; its values show the kind of each key.
     """
+    for key in cfg:
+        if key not in usual:
+            raise UserError(f"{key}: no such key; the configuration has {', '.join(map(str, usual))}")
     for key, value in _leaves(cfg):
         _check_kind(key, value, OmegaConf.select(usual, key))
+        if value not in WORDS.get(key, (value,)):
+            raise UserError(f"{key}={value}: must be one of {', '.join(WORDS[key])}")
         if key in RANGES and value is not None:
             low, high, said = RANGES[key]
             if not low <= value <= high or (value == 0 and low == -1):
                 raise UserError(f"{key}={value}: must be {said}")
+    if not re.fullmatch(r"[^/\\\s]+", str(cfg.name)) or str(cfg.name) in (".", ".."):
+        raise UserError(f"name={cfg.name}: must be the name of a directory, without slashes and spaces")
     if str(cfg.trainer.strategy).endswith(("spawn", "fork")):
         raise UserError(f"trainer.strategy={cfg.trainer.strategy}: leaves no metrics in this process; take ddp")
     task, loss = cfg.task, cfg.loss._target_.rsplit(".")[-1]
@@ -115,8 +141,6 @@ def check(cfg: DictConfig, usual: DictConfig) -> None:
             raise UserError(f"task.{key}={_said(task[key])}: must be the lowest and highest length, like [1,20]")
     if "k" in task and task.k > task.lengths[0]:
         raise UserError(f"task.k={task.k}: longer than the shortest sequence of task.lengths={_said(task.lengths)}")
-    if "order" in task and task.order not in ("lsb", "msb"):
-        raise UserError(f"task.order={task.order}: must be lsb or msb")
     if task.name == "mnist" and (task.train_size + task.val_size > 60_000 or task.test_size > 10_000):
         raise UserError(
             f"task.train_size={task.train_size}, task.val_size={task.val_size}, task.test_size={task.test_size}:"
@@ -132,9 +156,9 @@ def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
     Raises:
         UserError: Hydra has no such flag.
     """
-    takes_value = {
-        flag: action.nargs is None for action in get_args_parser()._actions for flag in action.option_strings
-    }
+    parser = get_args_parser()
+    parser.error = _refuse
+    takes_value = {flag: action.nargs is None for action in parser._actions for flag in action.option_strings}
     flags, overrides, last = [], [], []
     words = iter(argv)
     for word in words:
@@ -142,6 +166,8 @@ def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
         if not word.startswith("-"):
             if not re.match(r"[+~]*[A-Za-z_]", word):
                 raise UserError(f"{word}: not of the form key=value")
+            if (group := word.removesuffix("=null")) in CHOSEN and group != word:
+                raise _not_chosen(group)
             overrides.append(word)
         elif flag == "--info":  # its value is optional: nothing may follow it
             last = [word]
@@ -151,6 +177,7 @@ def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
             flags.append(word)
             if takes_value[flag] and "=" not in word:
                 flags += [value] if (value := next(words, None)) else []
+    parser.parse_args([*flags, *overrides, *last])
     return flags, overrides + last
 
 
@@ -174,8 +201,17 @@ def refusals() -> Iterator[None]:
     """Raise what Hydra and OmegaConf refuse as a UserError of one line."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         raise UserError(_explain(error)) from error
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(message)
+
+
+def _not_chosen(group: str) -> UserError:
+    options = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
+    return UserError(f"{group}=null: a {group} must be chosen; there are {options}")
 
 
 def _explain(error: Exception) -> str:
@@ -203,12 +239,16 @@ def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _check_kind(key: str, value: Any, example: Any) -> None:
-    if example is None or key.endswith("_target_"):
+    example = EXAMPLES.get(key) if example is None and value is not None else example
+    if example is None or key.endswith("_target_") or key in OF_MANY_KINDS:
         return
-    if isinstance(example, ListConfig):
-        if not isinstance(value, ListConfig):
-            raise UserError(f"{key}={_said(value)}: must be a list like {_said(example)}")
-        for item in value:
+    if isinstance(example, DictConfig | ListConfig):
+        if type(value) is not type(example):
+            raise UserError(
+                f"{key}={_said(value)}: must be a {'list' if isinstance(example, ListConfig) else 'mapping'}"
+                f" like {_said(example)}"
+            )
+        for item in value if isinstance(example, ListConfig) else ():
             _check_kind(key, item, example[0])
         return
     kind = type(example)

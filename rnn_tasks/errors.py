@@ -12,10 +12,10 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):
-    """Training was asked to stop (Ctrl-C, SIGTERM) and has saved where it stood.
+    """A signal (Ctrl-C, SIGTERM) has stopped a run, which can be resumed.
 
     Args:
-        signum: the signal that asked for it.
+        signum: the signal.
     """
 
     def __init__(self, signum: int) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from rnn_tasks.errors import UserError, command, parser
 
+LONGEST = 100_000
+
 
 def lengths(text: str) -> list[int]:
     """The numbers of "1-40,100,1000"."""
@@ -15,8 +17,8 @@ def lengths(text: str) -> list[int]:
         if not (match := re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())):
             raise ArgumentTypeError(f"{text!r} is no list of lengths like 1-40,100,1000")
         low, high = int(match[1]), int(match[2] or match[1])
-        if not 1 <= low <= high:
-            raise ArgumentTypeError(f"{part!r} is no range from a length of at least 1 upwards, like 1-40")
+        if not 1 <= low <= high <= LONGEST:
+            raise ArgumentTypeError(f"{part!r} is no range within 1-{LONGEST}, like 1-40")
         found += range(low, high + 1)
     return sorted(set(found))
 

@@ -9,9 +9,9 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 
-from rnn_tasks.errors import UserError
+from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.losses import answers
-from rnn_tasks.metrics import Tally
+from rnn_tasks.metrics import KINDS, Tally
 from rnn_tasks.tasks.base import Batch
 
 
@@ -35,6 +35,7 @@ class Learner(LightningModule):
         seed: the run's; with epoch and batch it decides the dropout masks.
         longest: steps of the longest sequence.
         extra_steps: the task's, steps of a sequence beyond its length.
+        answers_at_every_step: single answers and whole sequences are then two things to show.
     """
 
     def __init__(
@@ -46,15 +47,20 @@ class Learner(LightningModule):
         seed: int = 0,
         longest: int = 1,
         extra_steps: int = 0,
+        answers_at_every_step: bool = False,
     ) -> None:
         super().__init__()
         self.model, self.loss, self.optimizer, self.scheduler, self.seed = model, loss, optimizer, scheduler, seed
         self.train_tally = Tally(longest, extra_steps, shared=True)
         self.val_tally, self.test_tally = Tally(longest, extra_steps), Tally(longest, extra_steps)
+        self.answers_at_every_step = answers_at_every_step
         self.metrics: dict[str, dict[str, Any]] = {}
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(self.model.parameters())
+        try:
+            optimizer = self.optimizer(self.model.parameters())
+        except (TypeError, ValueError) as error:
+            raise UserError(f"optimizer: {one_line(error)}") from error
         if self.scheduler is None:
             return optimizer
         steps = self.trainer.estimated_stepping_batches
@@ -65,15 +71,17 @@ class Learner(LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         loss = self._step(self.train_tally, batch, (self.seed, self.current_epoch, batch_index))
-        value = loss.item()
-        if not math.isfinite(value):
-            raise UserError(
-                f"the loss became {value} at step {self.global_step + 1} (epoch {self.current_epoch}); a smaller"
-                " optimizer.lr or trainer.gradient_clip_val=1 may help"
-            )
-        if self._logs_now():
-            self._log({"train/loss": value, "learning_rate": self._learning_rate()})
+        self.last_loss = loss.item()
+        self._check_finite(self.last_loss)
         return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        every = self.trainer.log_every_n_steps
+        step = self.global_step + 1
+        if every and step % every == 0:
+            norms = [parameter.grad.norm() for parameter in self.model.parameters() if parameter.grad is not None]
+            values = {"train/loss": self.last_loss, "train/gradient_norm": torch.stack(norms).norm().item()}
+            self._log({**values, "learning_rate": optimizer.param_groups[0]["lr"]}, step)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         self._step(self.val_tally, batch)
@@ -87,22 +95,16 @@ class Learner(LightningModule):
         tally.update(losses.detach(), right, batch.lengths)
         return losses.sum() / (len(losses) if losses.dim() == 1 else batch.lengths.sum())
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        if self._logs_now():
-            norms = [parameter.grad.norm() for parameter in self.model.parameters() if parameter.grad is not None]
-            self._log({"train/gradient_norm": torch.stack(norms).norm().item()})
-
     def on_train_epoch_end(self) -> None:
         self._finish("train", self.train_tally)
 
     def on_validation_epoch_end(self) -> None:
         self._finish("val", self.val_tally)
+        val = self.metrics["val"]
+        self._check_finite(val["loss"][0])
         if self.trainer.state.fn == "fit":
-            val = self.metrics["val"]
-            kinds = ["loss", "accuracy"]
-            if val["sequence_accuracy"] != val["accuracy"]:
-                kinds.append("sequence_accuracy")
-            self._log({f"val/{kind}": val[kind][0] for kind in kinds})
+            kinds = KINDS if self.answers_at_every_step else KINDS[:2]
+            self._log({f"val/{kind}": val[kind][0] for kind in kinds}, self.global_step)
 
     def on_test_epoch_end(self) -> None:
         self._finish("test", self.test_tally)
@@ -111,14 +113,13 @@ class Learner(LightningModule):
         self.metrics[split] = tally.compute()
         tally.reset()
 
-    def _learning_rate(self) -> float:
-        return self.trainer.optimizers[0].param_groups[0]["lr"]
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss became {loss} at step {self.global_step + 1} (epoch {self.current_epoch}); a smaller"
+                " optimizer.lr or trainer.gradient_clip_val=1 may help"
+            )
 
-    def _logs_now(self) -> bool:
-        every = self.trainer.log_every_n_steps
-        return bool(every) and (self.global_step + 1) % every == 0
-
-    def _log(self, values: dict[str, float]) -> None:
-        step = self.global_step + (0 if self.trainer.validating else 1)
+    def _log(self, values: dict[str, float], step: int) -> None:
         for logger in self.trainer.loggers:
             logger.log_metrics(values, step)

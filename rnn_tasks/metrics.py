@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+KINDS = ("loss", "accuracy", "sequence_accuracy")
+
 
 class Tally(Metric):
     """Losses and right answers, kept apart by length.

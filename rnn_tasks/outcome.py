@@ -5,20 +5,20 @@ from typing import Any
 
 import torch
 from lightning import Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig
 from tabulate import tabulate
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 
 from rnn_tasks import plots
-from rnn_tasks.checkpoints import KINDS, read_history
+from rnn_tasks.checkpoints import read_history
 from rnn_tasks.learner import Learner
 from rnn_tasks.losses import answers
+from rnn_tasks.metrics import KINDS
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import Task
+from rnn_tasks.tensorboard import TensorBoard
 
-RANDOM_CASES, FAILED_CASES = 10, 5
+RANDOM_CASES, FAILED_CASES, TRIED_CASES = 10, 5, 200
 
 
 def measure(trainer: Trainer, learner: Learner, task: Task, run: Path) -> dict[str, Any]:
@@ -50,25 +50,28 @@ def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any]
         for kind in KINDS
         if split in metrics
     }
+    verified = cases(task, model)
+    if "\n" in verified[0]["input"]:  # a picture
+        figures["verification"] = plots.pictures(verified)
     for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(hyperparameters(cfg), final)
-            _show_in_tensorboard(logger.experiment, trainer.global_step, by_length, figures, cases(task, model))
+        if isinstance(logger, TensorBoard):
+            logger.log_outcome(
+                hyperparameters(cfg), final, by_length, figures, cases_table(verified), trainer.global_step
+            )
         else:
             logger.log_hyperparams(hyperparameters(cfg))
             logger.log_metrics(final, trainer.global_step)
-        logger.finalize("success")
+            logger.finalize("success")
 
 
-def cases(task: Task, model: nn.Module) -> str:
-    """Random test problems with the network's answers, and some that it fails, as a Markdown table."""
+def cases(task: Task, model: nn.Module) -> list[dict[str, Any]]:
+    """Random test problems, and further ones that the network fails: inputs [T, D], input, output, target, right."""
     task.setup()
-    rows = []
-    chosen = generator(task.data_seed, "cases")
     model.eval()
+    chosen = generator(task.data_seed, "cases")
+    found, failed = [], 0
     with torch.inference_mode():
-        failed = 0
-        for number in range(200):
+        for number in range(TRIED_CASES):
             examples = task.test[int(torch.randint(len(task.test), (1,), generator=chosen))]
             batch = examples[torch.randint(len(examples), (1,), generator=chosen)]
             inputs = batch.inputs.to(next(model.parameters()))
@@ -76,26 +79,30 @@ def cases(task: Task, model: nn.Module) -> str:
             right = bool((answer == batch.targets[0]).all())
             if number < RANDOM_CASES or (not right and failed < FAILED_CASES):
                 failed += not right
-                rows.append(
+                found.append(
                     {
-                        "input": f"`{task.write_input(batch.inputs[0])}`",
+                        "inputs": batch.inputs[0],
+                        "input": task.write_input(batch.inputs[0]),
                         "output": task.write_answer(answer),
                         "target": task.write_answer(batch.targets[0]),
-                        "": "right" if right else "**wrong**",
+                        "right": right,
                     }
                 )
+    return found
+
+
+def cases_table(cases: list[dict[str, Any]]) -> str:
+    """Verification cases as a Markdown table; a picture is named by its number."""
+    rows = [
+        {
+            "input": f"picture {number}" if "\n" in case["input"] else f"`{case['input']}`",
+            "output": case["output"],
+            "target": case["target"],
+            "": "right" if case["right"] else "**wrong**",
+        }
+        for number, case in enumerate(cases, 1)
+    ]
     return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
-
-
-def _show_in_tensorboard(
-    writer: SummaryWriter, step: int, by_length: dict[str, Any], figures: dict[str, Any], cases: str
-) -> None:
-    for length, values in by_length.items():
-        for kind in ("accuracy", "sequence_accuracy"):
-            writer.add_scalar(f"test_by_length/{kind}", values[kind][0], int(length))
-    for name, figure in figures.items():
-        writer.add_figure(name, figure, step)
-    writer.add_text("verification", cases, step)
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, bool | int | float | str]:

@@ -1,5 +1,6 @@
 """Figures of a run."""
 
+from itertools import zip_longest
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -46,4 +47,18 @@ def by_length(runs: dict[str, dict[str, Any]], chance: float) -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right center", fontsize="small")
+    return figure
+
+
+def pictures(cases: list[dict[str, Any]]) -> Figure:
+    """Verification cases that are pictures, each under its number, the network's answer and the right one."""
+    columns = 5
+    rows = -(-len(cases) // columns)
+    figure = Figure(figsize=(9, 2.2 * rows), layout="constrained")
+    for number, (axes, case) in enumerate(zip_longest(figure.subplots(rows, columns).flat, cases), 1):
+        axes.axis("off")
+        if case is not None:
+            axes.imshow(case["inputs"], cmap="gray_r")
+            said = f"{number}: {case['output']}" + ("" if case["right"] else f", not {case['target']}")
+            axes.set_title(said, color="black" if case["right"] else "tab:red", fontsize="medium")
     return figure

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # torch is imported when a model is built or loaded: a missin
 
 OUTPUTS = Path("outputs")
 SOURCES = ("models", "tasks", "losses.py", "learner.py", "seeds.py")  # what shapes the numbers of a run
-NO_INFLUENCE = ("name", "threads", "data_dir")  # values that leave the numbers of a run as they are
+NO_INFLUENCE = ("name", "threads", "data_dir", "logger")  # values that leave the numbers of a run as they are
 NOT_ARGUMENTS = ("lr", "losses")  # values of a task that are no arguments of its class
 
 
@@ -64,13 +64,13 @@ def build(cfg: DictConfig) -> "tuple[Task, nn.Module]":
     """The task of a configuration and a fresh model for it."""
     task = build_task(cfg)
     sizes = {"input_size": task.input_size, "output_size": task.output_size, "readout": task.readout}
-    return task, _instantiate("model", cfg.model, **sizes, seed=cfg.seed)
+    return task, instantiated("model", cfg.model, **sizes, seed=cfg.seed)
 
 
 def build_task(cfg: DictConfig) -> "Task":
     """The task alone."""
     arguments = {key: value for key, value in cfg.task.items() if key not in NOT_ARGUMENTS}
-    return _instantiate("task", arguments, seed=cfg.seed)
+    return instantiated("task", arguments, seed=cfg.seed)
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def describe(cfg: DictConfig, model: "nn.Module", metrics: dict[str, Any], secon
 
 def write_result(run: Path, result: dict[str, Any]) -> None:
     """Write result.json; from then on the run is finished."""
-    write_atomically(run / "result.json", json.dumps(result, indent=1))
+    write_atomically(run / "result.json", json.dumps(result, indent=1, allow_nan=False))
 
 
 def read_result(run: Path) -> dict[str, Any] | None:
@@ -142,7 +142,8 @@ def read_result(run: Path) -> dict[str, Any] | None:
         return None
     try:
         result = json.loads(path.read_text())
-        return {"metrics": result["metrics"], **result}
+        _ = result["metrics"]["train"], result["parameters"], result["seconds"]
+        return result
     except (ValueError, KeyError, TypeError, OSError):
         raise UserError(f"{path}: is damaged; delete it, then resume={run} writes it again") from None
 
@@ -177,6 +178,8 @@ def read_config(run: Path) -> DictConfig:
     try:
         cfg = OmegaConf.load(path)
         _ = cfg.task.name, cfg.model, cfg.seed, cfg.trainer
+        if "data_dir" in cfg.task:  # where the data lie may have changed since
+            cfg.task.data_dir = os.environ.get("RNN_TASKS_DATA", cfg.task.data_dir)
     except Exception as error:  # a damaged yaml file raises many kinds
         raise UserError(f"{path}: is damaged ({one_line(error)[:80]})") from None
     return cfg
@@ -197,12 +200,16 @@ def find(run: str) -> Path | None:
     Raises:
         UserError: a directory holds no run, or nothing has finished yet.
     """
-    if run == "latest" or ((OUTPUTS / run).is_dir() and (OUTPUTS / run).parent == OUTPUTS and not Path(run).is_dir()):
+    try:
+        is_directory, is_task = Path(run).is_dir(), (OUTPUTS / run).is_dir() and (OUTPUTS / run).parent == OUTPUTS
+    except OSError:  # too long for a name
+        return None
+    if run == "latest" or (is_task and not is_directory):
         runs = finished(OUTPUTS if run == "latest" else OUTPUTS / run)
         if not runs:
             raise UserError(f"{run}: no finished run in {OUTPUTS}{'' if run == 'latest' else f'/{run}'} yet")
         return runs[0]
-    if Path(run).is_dir():
+    if is_directory:
         read_config(Path(run))
         return Path(run)
     return None
@@ -240,7 +247,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     import torch
 
     try:
-        return {"state_dict": {}, **torch.load(path, map_location="cpu", weights_only=True)}
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        _ = checkpoint["state_dict"], checkpoint["global_step" if path.stem == "last" else "score"]
+        return checkpoint
     except Exception as error:  # a damaged file raises many kinds
         raise UserError(f"{path}: is damaged ({type(error).__name__}); delete it to begin again") from None
 
@@ -248,15 +257,27 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def _weights(run: Path, weights: str) -> "dict[str, Tensor]":
     path = run / "checkpoints" / f"{weights}.ckpt"
     if not path.is_file():
-        raise UserError(f"{path}: is missing; python -m rnn_tasks.train resume={run} goes on with the run")
+        raise UserError(f"{path}: is missing; the run has not got so far, or take the other --weights")
     state = read_checkpoint(path)["state_dict"]
-    return {key.removeprefix("model."): value for key, value in state.items() if weights == "best" or "model." in key}
+    if weights == "best":
+        return state
+    return {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
 
 
-def _instantiate(what: str, cfg: Any, **values: Any) -> Any:
+def instantiated(what: str, cfg: Any, **values: Any) -> Any:
+    """What a part of the configuration describes.
+
+    Args:
+        what: its name, for the message.
+        cfg: the part, with its ``_target_``; nothing comes of nothing.
+        values: further arguments.
+
+    Raises:
+        UserError: its class is not there or refuses the values.
+    """
+    if cfg is None:
+        return None
     try:
         return instantiate(cfg, **values)
     except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError | TypeError | ImportError | UserError):
-            raise UserError(f"{what}: {one_line(error.__cause__)}") from error
-        raise
+        raise UserError(f"{what}: {one_line(error.__cause__ or error)}") from error

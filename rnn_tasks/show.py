@@ -1,9 +1,7 @@
 """Show what a task asks: ``python -m rnn_tasks.show task=adder``."""
 
-import sys
-
 from rnn_tasks import config
-from rnn_tasks.errors import command
+from rnn_tasks.errors import command, parser
 
 EXAMPLES = 5
 
@@ -11,13 +9,15 @@ EXAMPLES = 5
 @command
 def main() -> None:
     """Print five training examples, as people write them and as the network sees them, and what guessing reaches."""
-    cfg = config.compose(sys.argv[1:])
+    command_line = parser(__doc__)
+    command_line.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for training, like task=memory")
+    cfg = config.compose(command_line.parse_args().overrides)
     from rnn_tasks import runs
 
     task = runs.build_task(cfg)
     task.setup()
     print(f"{task.name}: {type(task).__doc__.splitlines()[0]}\n")
-    for number in range(EXAMPLES):
+    for number in range(min(EXAMPLES, len(task.train))):
         inputs, lengths, targets = task.train[number]
         inputs = inputs[:lengths]
         answer = targets if targets.dim() == 0 else targets[:lengths]

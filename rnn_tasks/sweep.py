@@ -68,20 +68,24 @@ def plot(sweep: Path) -> None:
         plots.by_length(curves, chance).savefig(sweep / "test_by_length.png")
 
 
+def summarize(sweep: Path) -> bool:
+    """Leave summary.csv, summary.md and a plot in a sweep's directory and print the table; tell if all has finished."""
+    found = rows(sweep)
+    with (sweep / "summary.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(title for row in found for title in row)))
+        writer.writeheader()
+        writer.writerows(found)
+    (sweep / "summary.md").write_text(table(found, "github") + "\n")
+    plot(sweep)
+    print(f"\n{table(found, 'simple')}\n{sweep}")
+    return not any("failed" in row for row in found)
+
+
 class Summary(Callback):
-    """Leaves summary.csv, summary.md and a plot when a sweep has ended, and shows the table."""
+    """Summarizes a sweep that has come to its end; its exit status tells if all runs have finished."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        sweep = Path(config.hydra.sweep.dir)
-        found = rows(sweep)
-        with (sweep / "summary.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(dict.fromkeys(title for row in found for title in row)))
-            writer.writeheader()
-            writer.writerows(found)
-        (sweep / "summary.md").write_text(table(found, "github") + "\n")
-        plot(sweep)
-        print(f"\n{table(found, 'simple')}\n{sweep}")
-        if any("failed" in row for row in found):
+        if not summarize(Path(config.hydra.sweep.dir)):
             sys.exit(1)
 
 

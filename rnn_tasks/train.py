@@ -1,6 +1,7 @@
 """Train a network on a task: ``python -m rnn_tasks.train task=adder model.hidden=5 loss=bce``."""
 
 import os
+import shlex
 import sys
 import traceback
 from contextlib import suppress
@@ -30,22 +31,25 @@ def train(cfg: DictConfig, run: Path) -> dict[str, Any]:
         UserError: the directory is in use, the data are missing, the loss became NaN.
         Interrupted: a signal stopped the run; it can be resumed.
     """
-    from rnn_tasks import outcome, runs, trainer  # these import torch; --help and a wrong key need not wait for it
+    from rnn_tasks import runs
 
     with runs.claimed(run):
+        runs.write_config(run, cfg)
         result = runs.read_result(run)
         if result is None:
-            runs.write_config(run, cfg)
-            task, model = runs.build(cfg)
-            learner = trainer.build_learner(cfg, task, model)
-            lightning = trainer.build_trainer(cfg, run)
-            with trainer.refusals():
+            from rnn_tasks import checkpoints, outcome, trainer  # these import torch, which takes seconds
+
+            record = checkpoints.Record(run, cfg.trainer.patience)
+            with record.stopping_on_signals(), trainer.refusals():
+                task, model = runs.build(cfg)
+                learner = trainer.build_learner(cfg, task, model)
+                lightning = trainer.build_trainer(cfg, run, record)
                 lightning.fit(learner, datamodule=task, ckpt_path=trainer.resume_point(run), weights_only=True)
-            metrics = outcome.measure(lightning, learner, task, run)
-            result = runs.describe(cfg, model, metrics, lightning.checkpoint_callback.seconds)
-            if lightning.is_global_zero and not cfg.trainer.fast_dev_run:  # a trial must not be taken for a run
-                outcome.show(lightning, task, model, metrics, cfg, run)
-                runs.write_result(run, result)
+                metrics = outcome.measure(lightning, learner, task, run)
+                result = runs.describe(cfg, model, metrics, record.seconds)
+                if lightning.is_global_zero and not cfg.trainer.fast_dev_run:  # a trial must not be taken for a run
+                    outcome.show(lightning, task, model, metrics, cfg, run)
+                    runs.write_result(run, result)
         return result
 
 
@@ -53,7 +57,7 @@ def _train_and_report(cfg: DictConfig, run: Path) -> None:
     try:
         result = train(cfg, run)
     except Interrupted as stop:
-        print(f"stopped; go on with: python -m rnn_tasks.train resume={run}", file=sys.stderr)
+        print(f"stopped; go on with: python -m rnn_tasks.train {shlex.quote(f'resume={run}')}", file=sys.stderr)
         sys.exit(128 + stop.signum)
     from rnn_tasks.console import print_result
 
@@ -64,18 +68,24 @@ def _train_and_report(cfg: DictConfig, run: Path) -> None:
 def _job(cfg: DictConfig) -> None:
     job = HydraConfig.get()
     run = Path(os.path.relpath(job.runtime.output_dir))
+    in_a_sweep = job.mode == RunMode.MULTIRUN
     try:
         _train_and_report(config.prepare(cfg, job.runtime.choices), run)
     except UserError as error:
         with suppress(OSError):
             run.rmdir()  # Hydra made it; it stays if anything has been written there
-        if job.mode == RunMode.RUN:
+        if not in_a_sweep:
             refuse(error)
         sweep.note_failure(run, error)
-    except Exception as error:
-        if job.mode == RunMode.RUN:
-            raise
+    except SystemExit:  # stopped by a signal
+        if in_a_sweep:
+            sweep.summarize(Path(job.sweep.dir))
+            print(f"the sweep goes on with the same command and hydra.sweep.dir={job.sweep.dir}", file=sys.stderr)
+        raise
+    except Exception as error:  # a fault of the program
         traceback.print_exc()
+        if not in_a_sweep:
+            sys.exit(1)
         sweep.note_failure(run, error)
 
 

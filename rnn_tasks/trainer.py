@@ -7,11 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,7 +16,7 @@ from rnn_tasks.checkpoints import AtomicCheckpointIO, Record
 from rnn_tasks.console import Bar
 from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.learner import Learner
-from rnn_tasks.runs import read_checkpoint
+from rnn_tasks.runs import instantiated, read_checkpoint
 from rnn_tasks.tasks import Task
 
 
@@ -27,37 +24,43 @@ def build_learner(cfg: DictConfig, task: Task, model: torch.nn.Module) -> Learne
     """The learning problem of a configuration."""
     return Learner(
         model,
-        loss=instantiate(cfg.loss),
-        optimizer=instantiate(cfg.optimizer),
-        scheduler=instantiate(cfg.scheduler),
+        loss=instantiated("loss", cfg.loss),
+        optimizer=instantiated("optimizer", cfg.optimizer),
+        scheduler=instantiated("scheduler", cfg.scheduler),
         seed=cfg.seed,
         longest=task.longest,
         extra_steps=task.extra_steps,
+        answers_at_every_step=task.readout == "every_step",
     )
 
 
-def build_trainer(cfg: DictConfig, run: Path) -> Trainer:
+def build_trainer(cfg: DictConfig, run: Path, record: Record) -> Trainer:
     """The Trainer of a run: its record, its logger, its bar, and Lightning's words from ``cfg.trainer``.
 
     Args:
         cfg: the run's configuration.
         run: the run directory.
+        record: what is kept of it.
     """
-    _quieten(profiling=cfg.trainer.profiler is not None)  # Lightning logs a profile at level INFO
+    _quieten()
     torch.set_num_threads(cfg.threads)
     words = OmegaConf.to_container(cfg.trainer, resolve=True)
-    callbacks: list[Callback] = [Record(run, words.pop("patience"))]
-    if words["enable_progress_bar"]:
-        callbacks.append(Bar())
+    del words["patience"]
+    arguments = {"save_dir": str(run)}
+    if "TensorBoard" in cfg.logger._target_ and (last := resume_point(run)):
+        arguments["purge_step"] = read_checkpoint(last)["global_step"] + 1  # later points will come again
     with refusals():
-        return Trainer(
+        trainer = Trainer(
             **words,
-            callbacks=callbacks,
-            logger=_logger(cfg, run),
+            callbacks=[record, Bar()] if words["enable_progress_bar"] else [record],
+            logger=instantiated("logger", cfg.logger, **arguments),
             plugins=[AtomicCheckpointIO(), LightningEnvironment()],
             default_root_dir=run,
             use_distributed_sampler=False,  # the task deals batches to processes itself
         )
+    if words["profiler"]:
+        logging.getLogger("lightning.pytorch").setLevel(logging.INFO)  # the level of Lightning's table
+    return trainer
 
 
 @contextmanager
@@ -65,34 +68,21 @@ def refusals() -> Iterator[None]:
     """Raise what Lightning says of a configuration that it cannot use as a UserError."""
     try:
         yield
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        if isinstance(error, TypeError) and "Trainer.__init__" not in str(error):
+            raise
         raise UserError(f"trainer: {one_line(error)}") from error
 
 
 def resume_point(run: Path) -> Path | None:
-    """The checkpoint to go on from, if there is one.
-
-    Raises:
-        UserError: it is damaged.
-    """
+    """The checkpoint to go on from, if there is one."""
     last = run / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        return None
-    read_checkpoint(last)
-    return last
+    return last if last.is_file() else None
 
 
-def _logger(cfg: DictConfig, run: Path) -> Logger:
-    arguments = {"save_dir": str(run)}
-    last = resume_point(run)
-    if last is not None and "TensorBoard" in cfg.logger._target_:  # points after the checkpoint will come again
-        arguments["purge_step"] = read_checkpoint(last)["global_step"] + 1
-    return instantiate(cfg.logger, **arguments)
-
-
-def _quieten(profiling: bool) -> None:
+def _quieten() -> None:
     """Leave out what Lightning says about things that are so on purpose."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.INFO if profiling else logging.WARNING)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for message in (
         ".*does not have many workers.*",
         ".*is smaller than the logging interval.*",

@@ -72,6 +72,7 @@ def test_without_a_run_the_newest_that_fits_is_asked_and_named(ask):
     assert ask("predict", "[1, 3, 6]") == (0, "6\n", "asking outputs/memory/two\n")
     assert ask("predict", "1011+110", "1+1") == (0, "10001\n10\n", "asking outputs/adder/one\n")
     assert ask("predict", "latest", "[1, 3, 6]")[1] == "6\n"
+    assert ask("predict", "1" * 3000 + "+1")[1] == "1" + "0" * 3000 + "\n"
 
 
 WRONG = {
@@ -88,12 +89,15 @@ WRONG = {
     ("evaluate", "adder", "--samples", "0"): "'0' is no whole number of at least 1",
     ("evaluate", "adder", "--weights", "worst"): "invalid choice",
     ("evaluate", "memory", "--lengths", "2"): "length 2",
+    ("evaluate", "adder", "--lengths", "1-9999999999"): "is no range within 1-100000",
+    ("predict", "1" * 300 + "+x"): "is neither a run nor an input",
+    ("show", "--nonsense"): "unrecognized arguments: --nonsense",
     ("show", "task=nothing"): "task=nothing: no such task; there are adder, memory, mnist",
     ("show", "model.hidden=x"): "model.hidden=x: must be a whole number",
 }
 
 
-@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+@pytest.mark.parametrize("words", WRONG, ids=lambda words: " ".join(words)[:60])
 def test_bad_input_gets_one_line(ask, words):
     status, out, err = ask(*words)
     assert status == 2 and out == ""
@@ -119,6 +123,8 @@ def test_an_evaluation_at_other_lengths(ask):
 def test_the_examples_of_a_task_are_shown(ask):
     status, out, _ = ask("show", "task=memory", "task.lengths=[3,3]")
     assert status == 0 and out.count(" -> ") == 5 and out.count("step 2:") == 5 and "chance: 10.00%" in out
+    assert ask("show", "task.train_size=2")[1].count("step 0:") == 2
+    assert ask("show", "--help")[0] == 0
     out = ask("show", "task=adder")[1]
     first, second = out.split("\n\n")[1].splitlines()[0].split(" -> ")[0].split("+")
     assert f"-> {int(first, 2) + int(second, 2):b}" in out and "chance: 50.00%" in out

@@ -1,5 +1,7 @@
 """The configuration: everything composes and builds, and what is wrong is refused in one line."""
 
+from importlib.machinery import ModuleSpec
+
 import pytest
 import torch
 from hydra.utils import instantiate
@@ -89,11 +91,21 @@ WRONG = {
     "task.lengths=[]": r"task.lengths=\[\]: must be the lowest",
     "task.lengths=7": r"task.lengths=7: must be a list like \[1,20\]",
     "task.lengths=[1,x]": "task.lengths=x: must be a whole number",
-    "task.order=middle": "task.order=middle: must be lsb or msb",
+    "task.order=middle": "task.order=middle: must be one of lsb, msb",
     "trainer.max_epochs=0": "trainer.max_epochs=0: must be at least 1",
     "trainer.gpus=1": "trainer.gpus: no such key; trainer has accelerator",
     "seed=-1": "seed=-1: must be at least 0",
     "task.batch_size=1,2": "Ambiguous value",
+    "task.lr=5": "task.lr",
+    "+nonsense=3": "nonsense: no such key; the configuration has seed",
+    "~logger": "logger=null: a logger must be chosen; there are csv, mlflow, tensorboard, wandb",
+    "trainer.accelerator=abacus": "trainer.accelerator=abacus: must be one of auto, cpu",
+    "trainer.accumulate_grad_batches=0": "trainer.accumulate_grad_batches=0: must be at least 1",
+    "trainer.min_epochs=x": "trainer.min_epochs=x: must be a whole number",
+    "trainer.strategy=ddp_fork": "trainer.strategy=ddp_fork: leaves no metrics",
+    "name=a/b": "name=a/b: must be the name of a directory",
+    "name=..": "name=..: must be the name of a directory",
+    "name=": "name=: must be the name of a directory",
     "model.hidden=[": "not of the form key=value",
 }
 
@@ -113,7 +125,7 @@ def test_relations_between_values():
 
 
 def test_a_logger_that_is_not_installed(monkeypatch):
-    monkeypatch.setattr(config, "find_spec", lambda name: None)
+    monkeypatch.setattr(config, "find_spec", lambda name: ModuleSpec(name, None))  # as of a directory of that name
     with pytest.raises(UserError, match="logger=wandb: that package is not installed; pip install wandb"):
         config.compose(["logger=wandb"])
 
@@ -122,7 +134,7 @@ def test_flags_may_stand_anywhere():
     assert config.arguments(["task=adder", "--multirun", "seed=1,2"]) == (["--multirun"], ["task=adder", "seed=1,2"])
     assert config.arguments(["a=1", "-c", "job", "b=2"]) == (["-c", "job"], ["a=1", "b=2"])
     assert config.arguments(["--info", "a=1"]) == ([], ["a=1", "--info"])
-    for words in (["--mulitrun"], ["=3"]):
+    for words in (["--mulitrun"], ["=3"], ["--cfg", "nonsense"], ["logger=null"]):
         with pytest.raises(UserError):
             config.arguments(words)
 

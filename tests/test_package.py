@@ -7,8 +7,6 @@ import sys
 import pytest
 from conftest import REPOSITORY, SMALL
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):

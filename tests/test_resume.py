@@ -14,6 +14,7 @@ from conftest import command, trained
 from rnn_tasks import runs
 from rnn_tasks.checkpoints import Record, read_history, save
 from rnn_tasks.errors import Interrupted, UserError
+from rnn_tasks.learner import Learner
 from rnn_tasks.train import train
 
 DEEP = [
@@ -50,17 +51,28 @@ def assert_equal_ends(run, reference):
 
 
 def stop_after(monkeypatch, *batches):
-    """Make the next runs stop as by a signal after so many optimizer steps, each once."""
+    """Make the next runs stop as by a signal after so many batches, each once."""
     waiting = list(batches)
     original = Record.on_train_batch_end
 
     def hook(self, trainer, *args):
-        if waiting and trainer.global_step >= waiting[0]:
+        if waiting and trainer.fit_loop.total_batch_idx + 1 >= waiting[0]:
             waiting.pop(0)
             os.kill(os.getpid(), signal.SIGINT)
         original(self, trainer, *args)
 
     monkeypatch.setattr(Record, "on_train_batch_end", hook)
+
+
+def train_with_stops(monkeypatch, run, stops, *words):
+    """Train in several sessions, each but the last stopped by a signal."""
+    stop_after(monkeypatch, *stops)
+    for _ in stops:
+        with pytest.raises(Interrupted):
+            trained(run, *words)
+        assert not (run / "result.json").exists()
+        time.sleep(1 - time.time() % 1)  # event files are ordered by the second in which they were begun
+    trained(run, *words)
 
 
 @pytest.fixture(scope="module")
@@ -71,44 +83,64 @@ def uninterrupted(tmp_path_factory):
 
 
 # 20 steps an epoch: the first step, the middle, the last but one and the last of an epoch, the last of all
-@pytest.mark.parametrize("steps", [(1,), (7, 13), (19,), (20,), (27, 40), (59,), (60,)])
-def test_stopped_within_an_epoch_and_gone_on(tmp_path, monkeypatch, uninterrupted, steps):
-    stop_after(monkeypatch, *steps)
-    run = tmp_path / "run"
-    for _ in steps:
-        with pytest.raises(Interrupted):
-            trained(run, *DEEP)
-        assert not (run / "result.json").exists()
-    trained(run, *DEEP)
-    assert_equal_ends(run, uninterrupted)
+@pytest.mark.parametrize("stops", [(1,), (7, 13), (19,), (20,), (27, 40), (59,), (60,)])
+def test_stopped_within_an_epoch_and_gone_on(tmp_path, monkeypatch, uninterrupted, stops):
+    train_with_stops(monkeypatch, tmp_path / "run", stops, *DEEP)
+    assert_equal_ends(tmp_path / "run", uninterrupted)
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("stops", "words"),
     [
-        ["trainer.val_check_interval=0.25"],
-        ["trainer.limit_train_batches=7"],
-        ["trainer.max_steps=31"],
-        ["trainer.accumulate_grad_batches=2"],
-        ["model=birnn", "optimizer=sgd"],
-        ["trainer.patience=1", "optimizer.lr=1e-9"],
+        ((5, 12), ["trainer.val_check_interval=0.25"]),
+        ((17, 33), ["trainer.val_check_interval=0.4"]),
+        ((7, 45), ["trainer.check_val_every_n_epoch=2"]),
+        ((5, 12), ["trainer.limit_train_batches=7"]),
+        ((5, 12), ["trainer.max_steps=31"]),
+        ((5, 24), ["trainer.accumulate_grad_batches=2"]),
+        ((5, 12), ["model=birnn", "optimizer=sgd"]),
+        ((5, 25), ["trainer.patience=1", "optimizer.lr=1e-9"]),
+        ((25, 40), ["trainer.patience=2", "optimizer.lr=1e-9", "trainer.max_epochs=6"]),
+        ((25,), ["trainer.limit_val_batches=0"]),
     ],
 )
-def test_stopped_and_gone_on_under_lightnings_other_words(tmp_path, monkeypatch, words):
-    reference = tmp_path / "reference"
-    trained(reference, *DEEP, *words)
-    stop_after(monkeypatch, 5, 12)
-    run = tmp_path / "run"
-    for _ in range(2):
+def test_stopped_and_gone_on_under_lightnings_other_words(tmp_path, monkeypatch, stops, words):
+    trained(tmp_path / "reference", *DEEP, *words)
+    train_with_stops(monkeypatch, tmp_path / "run", stops, *DEEP, *words)
+    assert_equal_ends(tmp_path / "run", tmp_path / "reference")
+
+
+def test_stopped_while_it_is_measured(tmp_path, monkeypatch, uninterrupted):
+    def stopped(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "on_test_epoch_end", stopped)
         with pytest.raises(Interrupted):
-            trained(run, *DEEP, *words)
-    trained(run, *DEEP, *words)
-    assert_equal_ends(run, reference)
+            trained(tmp_path, *DEEP)
+    time.sleep(1 - time.time() % 1)
+    trained(tmp_path, *DEEP)
+    assert_equal_ends(tmp_path, uninterrupted)
 
 
-def test_curves_have_one_point_a_step(uninterrupted):
+def test_measured_again_after_its_result_was_lost(tmp_path, uninterrupted):
+    trained(tmp_path, *DEEP)
+    (tmp_path / "result.json").unlink()
+    time.sleep(1 - time.time() % 1)
+    trained(tmp_path, *DEEP)
+    assert_equal_ends(tmp_path, uninterrupted)
+
+
+def test_curves_have_one_point_a_step(uninterrupted, tmp_path):
     for tag, steps in (("train/loss", range(1, 61)), ("val/loss", (20, 40, 60)), ("train/gradient_norm", range(1, 61))):
         assert [step for step, _ in points(uninterrupted)[tag]] == list(steps)
+    trained(tmp_path, *DEEP, "trainer.accumulate_grad_batches=2")
+    assert [step for step, _ in points(tmp_path)["train/loss"]] == list(range(1, 31))
+
+
+def test_epochs_without_validation_say_so(tmp_path):
+    trained(tmp_path, *DEEP, "trainer.check_val_every_n_epoch=2")
+    assert ["val_loss" in row for row in read_history(tmp_path / "history.csv")] == [False, True, False]
 
 
 def start(*words, cwd):
@@ -171,16 +203,18 @@ def test_two_processes_cannot_share_a_run(tmp_path):
 
 
 def test_another_run_is_not_overwritten(tmp_path):
-    trained(tmp_path)
+    first = trained(tmp_path)
+    with pytest.raises(UserError, match="holds another run"):
+        trained(tmp_path, "seed=1")
+    assert trained(tmp_path, "threads=2", "name=other", "logger=csv") == first  # shape no numbers
     (tmp_path / "result.json").unlink()
     with pytest.raises(UserError, match="holds another run"):
         trained(tmp_path, "seed=1")
-    trained(tmp_path, "threads=2", "name=other")  # shape no numbers
 
 
 def test_damaged_runs(tmp_path):
     trained(tmp_path)
-    for file, text in (("result.json", "{"), ("config.yaml", "a: [")):
+    for file, text in (("result.json", "{"), ("result.json", '{"metrics": {}}'), ("config.yaml", "a: [")):
         (tmp_path / file).write_text(text)
         with pytest.raises(UserError, match=f"{file}: is damaged"):
             runs.load(tmp_path)
@@ -189,12 +223,15 @@ def test_damaged_runs(tmp_path):
         runs.read_config(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("content", [b"", b"rubbish", None])
+@pytest.mark.parametrize("content", [b"", b"rubbish", None, {"a": 1}])
 def test_damaged_checkpoints(tmp_path, content):
     trained(tmp_path)
     for name in ("best", "last"):
         path = tmp_path / "checkpoints" / f"{name}.ckpt"
-        path.write_bytes(path.read_bytes()[:1000] if content is None else content)
+        if isinstance(content, dict):
+            torch.save(content, path)
+        else:
+            path.write_bytes(path.read_bytes()[:1000] if content is None else content)
         with pytest.raises(UserError, match="is damaged"):
             runs.load(tmp_path, name)
         (tmp_path / "result.json").unlink(missing_ok=True)

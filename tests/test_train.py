@@ -131,6 +131,8 @@ def test_mnist_is_learned(mnist, tmp_path):
     words = ["task=mnist", "task.train_size=2000", "task.val_size=500", "model=gru", "model.hidden=32"]
     result = trained(tmp_path, *words, "trainer.max_epochs=3", "task.batch_size=16", "optimizer.lr=0.003")
     assert result["metrics"]["test"]["n"] == 10_000 and result["metrics"]["test"]["accuracy"][0] > 0.75
+    events = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
+    assert "verification" in events.Tags()["images"]  # pictures with their answers
 
 
 def test_only_a_bidirectional_network_can_add_with_the_most_significant_bit_first(tmp_path):
@@ -170,7 +172,8 @@ def test_a_loss_that_is_no_number_stops_training_and_says_where(tmp_path):
 @pytest.mark.parametrize(
     "words",
     [
-        ["debug=limit", "task.train_size=160", "task.val_size=160"],
+        ["debug=limit"],
+        ["debug=limit", "task=memory"],
         ["logger=csv"],
         ["trainer.limit_val_batches=0"],
         ["trainer.limit_test_batches=0"],
@@ -185,6 +188,34 @@ def test_a_loss_that_is_no_number_stops_training_and_says_where(tmp_path):
 def test_lightnings_own_switches(tmp_path, words):
     assert trained(tmp_path, *words)["status"] == "finished"
     runs.load(tmp_path)
+
+
+@pytest.mark.parametrize("group", ["task=adder,memory", "experiment=memory_hidden5,memory_hidden10"])
+def test_a_sweep_over_tasks_or_experiments_has_a_directory_for_each(workplace, group):
+    ended = command("train", "--multirun", group, *SMALL, "hydra.sweep.dir=sweep")
+    assert ended.returncode == 0, ended.stderr
+    results = [runs.read_result(path.parent) for path in (workplace / "sweep").glob("*/result.json")]
+    assert len(results) == len({result["parameters"] for result in results}) == 2
+
+
+def test_a_sweep_that_was_stopped_goes_on(workplace):
+    words = ["--multirun", *SMALL, "model.hidden=1,2", "hydra.sweep.dir=sweep"]
+    first = command("train", *words)
+    summary = (workplace / "sweep" / "summary.csv").read_text()
+    directory = next(path.parent for path in (workplace / "sweep").glob("*hidden=2*/result.json"))
+    (directory / "result.json").unlink()
+    again = command("train", *words)
+    assert first.returncode == again.returncode == 0
+    kept, measured = ((workplace / "sweep" / "summary.csv").read_text().splitlines()[i] for i in (1, 2))
+    assert kept == summary.splitlines()[1]
+    assert measured.rpartition(",")[0] == summary.splitlines()[2].rpartition(",")[0]  # all but its seconds
+
+
+def test_a_validation_loss_that_is_no_number_is_a_failure(tmp_path):
+    words = ["task.train_size=8", "trainer.max_epochs=1", "optimizer=sgd", "optimizer.lr=1e300", "scheduler=none"]
+    with pytest.raises(UserError, match="the loss became nan"):
+        trained(tmp_path, *words, "trainer.gradient_clip_val=0")
+    assert not (tmp_path / "result.json").exists()
 
 
 def test_what_lightning_refuses_is_said_in_one_line(tmp_path):

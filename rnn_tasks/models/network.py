@@ -39,6 +39,8 @@ class Network(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        if cell not in CELLS:
+            raise ValueError(f"cell={cell}: must be one of {', '.join(CELLS)}")
         self.hidden = hidden
         self.dropout = dropout
         self.bidirectional = bidirectional

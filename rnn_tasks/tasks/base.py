@@ -184,7 +184,8 @@ def evaluation_loader(sets: list[Examples]) -> DataLoader:
         for length in examples.lengths.unique().tolist():
             index = (examples.lengths == length).nonzero().squeeze(1)
             batches += [(examples, part) for part in index.split(max(1, EVALUATION_STEPS // length))]
-    return DataLoader(_Batches(batches), batch_size=None)
+    order = torch.randperm(len(batches), generator=generator("evaluation"))  # so that a part of them is no one length
+    return DataLoader(_Batches([batches[number] for number in order]), batch_size=None)
 
 
 class _Batches(Dataset):

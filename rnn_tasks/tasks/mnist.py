@@ -77,7 +77,7 @@ class Mnist(Task):
             except (RuntimeError, OSError):
                 raise UserError(
                     f"MNIST is not in {raw} and cannot be downloaded: put {', '.join(FILES)} there,"
-                    " or name another place by data_dir=..."
+                    " or name another place by the variable RNN_TASKS_DATA"
                 ) from None
         try:
             return MNIST(self.data_dir, train=train)
