@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from rnn_tasks.models import CELLS, Network
+from rnn_tasks.models.recurrence import TanhRecurrence, vanilla
 
 
 def network(**values):
@@ -73,6 +74,28 @@ def test_a_stack_computes_what_torch_computes(cell):
     logits, states = net(inputs, torch.full((5,), 7), return_states=True)
     torch.testing.assert_close(states, peer(inputs)[0])
     torch.testing.assert_close(logits, net.head(peer(inputs)[0]))
+
+
+def test_the_gradient_of_the_vanilla_recurrence():
+    projected, weight = torch.randn(4, 3, 2, dtype=torch.double), torch.randn(2, 2, dtype=torch.double)
+    assert torch.autograd.gradcheck(TanhRecurrence.apply, (projected.requires_grad_(), weight.requires_grad_()))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_the_vanilla_recurrence_is_that_of_torch(bidirectional, steps):
+    layer = nn.RNN(3, 4, batch_first=True, bidirectional=bidirectional).double()
+    inputs = torch.randn(2, steps, 3, dtype=torch.double, requires_grad=True)
+    ours, theirs = vanilla(layer, inputs), layer(inputs)[0]
+    torch.testing.assert_close(ours, theirs)
+    weights = torch.randn_like(theirs)
+    wanted = (inputs, *layer.parameters())
+    for a, b in zip(
+        torch.autograd.grad((ours * weights).sum(), wanted),
+        torch.autograd.grad((theirs * weights).sum(), wanted),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
 
 
 def test_dropout_comes_from_its_key_alone_and_starts_alike_for_longer_batches():

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from rnn_tasks.models.recurrence import vanilla
 from rnn_tasks.seeds import generator
 
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
@@ -82,6 +83,8 @@ class Network(nn.Module):
             if self.bidirectional and padded:
                 packed = pack_padded_sequence(states, lengths.cpu(), batch_first=True, enforce_sorted=False)
                 states, _ = pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=inputs.shape[1])
+            elif layer.mode == "RNN_TANH" and states.device.type == "cpu":
+                states = vanilla(layer, states)
             else:
                 states, _ = layer(states)  # [B, T, D] -> [B, T, H]; padding lies behind what a forward half reads
         logits = self.head(states if self.readout == "every_step" else self._final(states, lengths, padded))
