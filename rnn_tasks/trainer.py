@@ -1,6 +1,7 @@
 """Lightning's Trainer as this project uses it."""
 
 import logging
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,11 +66,12 @@ def build_trainer(cfg: DictConfig, run: Path, record: Record) -> Trainer:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Raise what Lightning says of a configuration that it cannot use as a UserError."""
+    """Raise what Lightning itself says of a configuration that it cannot use as a UserError."""
     try:
         yield
     except (MisconfigurationException, ValueError, TypeError) as error:
-        if isinstance(error, TypeError) and "Trainer.__init__" not in str(error):
+        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if "lightning" not in raised_in.parts:
             raise
         raise UserError(f"trainer: {one_line(error)}") from error
 

@@ -13,6 +13,7 @@ from test_resume import points
 from rnn_tasks import config, runs
 from rnn_tasks.checkpoints import read_history
 from rnn_tasks.errors import UserError
+from rnn_tasks.models import Network
 from rnn_tasks.train import train
 
 
@@ -223,6 +224,19 @@ def test_what_lightning_refuses_is_said_in_one_line(tmp_path):
         trained(tmp_path / "limit", "trainer.limit_train_batches=0.01")
     with pytest.raises(UserError, match="trainer: Precision 'nonsense' is invalid"):
         trained(tmp_path / "precision", "trainer.precision=nonsense")
+    with pytest.raises(UserError, match=r"trainer: .*unexpected keyword argument 'nonsense'"):
+        trained(tmp_path / "word", "+trainer.nonsense=1")
+    with pytest.raises(UserError, match=r"optimizer: .*unexpected keyword argument 'nonsense'"):
+        trained(tmp_path / "optimizer", "+optimizer.nonsense=1")
+
+
+def test_a_fault_of_a_model_keeps_its_traceback(tmp_path, monkeypatch):
+    def broken(*args):
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(Network, "forward", broken)
+    with pytest.raises(ValueError, match="a fault"):
+        trained(tmp_path)
 
 
 def test_a_trial_keeps_nothing_that_could_be_taken_for_a_run(workplace):
