@@ -181,6 +181,12 @@ def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
     return flags, overrides + last
 
 
+def constant_keys(overrides: list[str]) -> str:
+    """An override that leaves out of the names of a sweep's directories what is the same for all its runs."""
+    keys = [word.lstrip("+~").split("=")[0] for word in overrides if "," not in word and not word.startswith("hydra")]
+    return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(dict.fromkeys(['name', *keys]))}]"
+
+
 def run_to_resume(flags: list[str], overrides: list[str]) -> Path | None:
     """The directory of ``resume=RUN``, which is taken here because Hydra would make a new run first.
 

@@ -98,7 +98,8 @@ def main() -> None:
 
         _train_and_report(runs.read_config(run), run)
     else:
-        sys.argv[1:] = flags + overrides
+        completing = {"-sc", "--shell-completion"} & set(flags)
+        sys.argv[1:] = flags + overrides if completing else [*flags, config.constant_keys(overrides), *overrides]
         with config.refusals():
             _job()
 

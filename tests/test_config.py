@@ -158,3 +158,8 @@ def test_only_one_thing_beside_resume():
     ):
         with pytest.raises(UserError, match="nothing can stand beside resume="):
             config.run_to_resume(flags, overrides)
+
+
+def test_what_is_the_same_for_a_whole_sweep_does_not_name_its_runs():
+    said = config.constant_keys(["experiment=adder_hidden", "model.hidden=1,3", "+task.k=3", "hydra.sweep.dir=x"])
+    assert said == "hydra.job.config.override_dirname.exclude_keys=[name,experiment,task.k]"
