@@ -20,6 +20,9 @@ class TensorBoard(TensorBoardLogger):
         if self._experiment is not None:
             self._experiment.flush()
 
+    def save(self) -> None:
+        """Nothing to save: the run keeps its own config.yaml."""
+
     def log_outcome(
         self,
         hyperparameters: dict[str, Any],
