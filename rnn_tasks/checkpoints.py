@@ -91,6 +91,10 @@ class Record(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, learner: Learner) -> None:
         self.training = True
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._stop)  # Lightning's handler would leave with status 0
+        if not self.best.exists():
+            self.score = None
         if trainer.is_global_zero:  # drop the rows of epochs that are about to be trained again
             rows = read_history(self.history)
             write_history(self.history, [row for row in rows if row["epoch"] < trainer.current_epoch])

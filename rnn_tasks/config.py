@@ -27,12 +27,13 @@ CONF = next(path for path in (Path(__file__).parent / "conf", Path(__file__).par
 ANY = sys.float_info.max
 AT_LEAST_1 = (1, ANY, "at least 1")
 AT_LEAST_0 = (0, ANY, "at least 0")
+MORE_THAN_0 = (1e-30, ANY, "more than 0 and finite")
 A_SHARE = (0, 1 - 1e-9, "at least 0 and less than 1")
 RANGES = {
     "model.hidden": AT_LEAST_1,
     "model.layers": AT_LEAST_1,
     "model.dropout": A_SHARE,
-    "optimizer.lr": (1e-30, ANY, "more than 0"),
+    "optimizer.lr": MORE_THAN_0,
     "optimizer.weight_decay": AT_LEAST_0,
     "optimizer.momentum": A_SHARE,
     "task.batch_size": AT_LEAST_1,
@@ -44,6 +45,11 @@ RANGES = {
     "seed": AT_LEAST_0,
     "threads": AT_LEAST_1,
     "trainer.accumulate_grad_batches": AT_LEAST_1,
+    "trainer.check_val_every_n_epoch": AT_LEAST_1,
+    "trainer.val_check_interval": MORE_THAN_0,
+    "trainer.limit_train_batches": MORE_THAN_0,
+    "trainer.limit_val_batches": AT_LEAST_0,
+    "trainer.limit_test_batches": AT_LEAST_0,
     "trainer.min_epochs": AT_LEAST_0,
     "trainer.min_steps": AT_LEAST_0,
     "trainer.max_epochs": (-1, ANY, "at least 1, or -1 for no end"),
@@ -57,6 +63,10 @@ WORDS = {
     "task.order": ("lsb", "msb"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.gradient_clip_algorithm": ("norm", "value"),
+    "trainer.profiler": (None, "simple", "advanced", "pytorch"),
+    "trainer.precision": tuple(
+        ["32-true", "64-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed", "64", "32", "16", "bf16"]
+    ),
 }
 EXAMPLES = {"trainer.min_epochs": 1, "trainer.min_steps": 1}  # of keys that are null where they are not used
 OF_MANY_KINDS = ("trainer.devices", "trainer.deterministic", "trainer.fast_dev_run")  # Lightning checks them itself
@@ -123,10 +133,12 @@ def check(cfg: DictConfig, usual: DictConfig) -> None:
     for key in cfg:
         if key not in usual:
             raise UserError(f"{key}: no such key; the configuration has {', '.join(map(str, usual))}")
+    if left_out := [key for key, _ in _leaves(usual) if key not in dict(_leaves(cfg))]:
+        raise UserError(f"{left_out[0]}: cannot be left out")
     for key, value in _leaves(cfg):
         _check_kind(key, value, OmegaConf.select(usual, key))
-        if value not in WORDS.get(key, (value,)):
-            raise UserError(f"{key}={value}: must be one of {', '.join(WORDS[key])}")
+        if key in WORDS and value not in WORDS[key] and str(value) not in WORDS[key]:
+            raise UserError(f"{key}={_said(value)}: must be one of {', '.join(map(_said, WORDS[key]))}")
         if key in RANGES and value is not None:
             low, high, said = RANGES[key]
             if not low <= value <= high or (value == 0 and low == -1):
@@ -199,6 +211,8 @@ def run_to_resume(flags: list[str], overrides: list[str]) -> Path | None:
     others = [*flags, *(word for word in overrides if not word.startswith("resume=")), *named[1:]]
     if others:
         raise UserError(f"{others[0]}: nothing can stand beside resume=, a run goes on with its own configuration")
+    if not named[0]:
+        raise UserError("resume=: names no run; give its directory")
     return Path(named[0])
 
 

@@ -65,7 +65,7 @@ def evaluate(run: Any, lengths: list[int] | None = None, samples: int = 1000) ->
     tally = Tally(max(int(examples.lengths.max()) for examples in sets), task.extra_steps)
     with torch.inference_mode():
         for batch in evaluation_loader(sets):
-            tally.update(*judge(run.model(batch.inputs, batch.lengths), batch, loss), batch.lengths)
+            tally.update(*judge(run.logits(batch.inputs, batch.lengths), batch, loss), batch.lengths)
     return tally.compute() | {"chance": task.chance_accuracy}
 
 

@@ -17,7 +17,7 @@ def ce(logits: Tensor, targets: Tensor) -> Tensor:
 
 def bce(logits: Tensor, targets: Tensor) -> Tensor:
     """Binary cross-entropy, taken on the logit so that it stays finite."""
-    return F.binary_cross_entropy_with_logits(logits.squeeze(-1), targets, reduction="none")
+    return F.binary_cross_entropy_with_logits(logits.squeeze(-1), targets.to(logits.dtype), reduction="none")
 
 
 def mse(logits: Tensor, targets: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ class Tally(Metric):
         else:
             rights = right.sum(-1) - (right.shape[-1] - lengths)
             columns = (torch.ones_like(lengths), lengths, losses.sum(-1), rights, rights == lengths)
+        self.sums = self.sums.double()  # which trainer.precision may have changed
         self.sums.index_add_(0, lengths, torch.stack([column.double() for column in columns], -1))
 
     def compute(self) -> dict[str, Any]:

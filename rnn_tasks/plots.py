@@ -21,7 +21,8 @@ def curves(history: list[dict[str, Any]]) -> Figure:
         axes.set(xlabel="epoch", ylabel=kind, xlim=(0, len(history) + 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.lines:
+            axes.legend()
         if kind == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1))
     return figure

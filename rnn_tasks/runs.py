@@ -57,7 +57,11 @@ class Run:
 
         problem = self.task.parse(text)
         with torch.inference_mode():
-            return self.task.answer(self.model(problem[None], torch.tensor([len(problem)]))[0])
+            return self.task.answer(self.logits(problem[None], torch.tensor([len(problem)]))[0])
+
+    def logits(self, inputs: "Tensor", lengths: "Tensor") -> "Tensor":
+        """What the model gives for inputs [B, T, D] of ``lengths`` steps [B], in the precision of its weights."""
+        return self.model(inputs.to(next(self.model.parameters())), lengths)
 
 
 def build(cfg: DictConfig) -> "tuple[Task, nn.Module]":
@@ -98,15 +102,19 @@ def write_atomically(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def write_config(run: Path, cfg: DictConfig) -> None:
-    """Write config.yaml.
+def own_config(run: Path, cfg: DictConfig) -> DictConfig:
+    """The configuration of the run in a directory: ``cfg``, written there, or the one that the run was begun with.
 
     Raises:
-        UserError: another run's lies there.
+        UserError: another run lies there.
     """
-    if (run / "config.yaml").exists() and influence(read_config(run)) != influence(cfg):
+    path = run / "config.yaml"
+    if not path.exists():
+        write_atomically(path, OmegaConf.to_yaml(cfg, resolve=True))
+    begun = read_config(run)
+    if influence(begun) != influence(cfg):
         raise UserError(f"{run}: holds another run; go on with it by resume={run} or take another directory")
-    write_atomically(run / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    return begun
 
 
 def describe(cfg: DictConfig, model: "nn.Module", metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -232,7 +240,7 @@ def load(run: str | Path, weights: Literal["best", "last"] = "best") -> Run:
     state = _weights(path, weights)
     task, model = build(cfg)
     try:
-        model.load_state_dict(state)
+        model.to(next(iter(state.values())).dtype).load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{path}: its {weights} weights do not fit its config.yaml ({one_line(error)[:120]})") from None
     return Run(path, cfg, task, model.eval(), result)

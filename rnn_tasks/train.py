@@ -34,7 +34,7 @@ def train(cfg: DictConfig, run: Path) -> dict[str, Any]:
     from rnn_tasks import runs
 
     with runs.claimed(run):
-        runs.write_config(run, cfg)
+        cfg = runs.own_config(run, cfg)
         result = runs.read_result(run)
         if result is None:
             from rnn_tasks import checkpoints, outcome, trainer  # these import torch, which takes seconds

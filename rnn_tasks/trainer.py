@@ -48,8 +48,9 @@ def build_trainer(cfg: DictConfig, run: Path, record: Record) -> Trainer:
     words = OmegaConf.to_container(cfg.trainer, resolve=True)
     del words["patience"]
     arguments = {"save_dir": str(run)}
-    if "TensorBoard" in cfg.logger._target_ and (last := resume_point(run)):
-        arguments["purge_step"] = read_checkpoint(last)["global_step"] + 1  # later points will come again
+    if "TensorBoard" in cfg.logger._target_:  # points of steps that are about to be trained again
+        last = resume_point(run)
+        arguments["purge_step"] = read_checkpoint(last)["global_step"] + 1 if last else 0
     with refusals():
         trainer = Trainer(
             **words,

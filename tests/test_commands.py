@@ -1,6 +1,7 @@
 """What people type after training: show, evaluate, predict, and what they are told when it is wrong."""
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -79,6 +80,7 @@ WRONG = {
     ("predict", "adder", "[1, 2]"): "'[1, 2]' is no sum of two binary numbers like 1011+110",
     ("predict", "memory", "[1, x, 3]"): "'[1, x, 3]' is no list of digits like [1, 3, 6]",
     ("predict", "memory", "[1, 2]"): "has 2 digits",
+    ("predict", "memory", "[" * 50_000): "is no list of digits",
     ("predict", "memory"): "no input given",
     ("predict", "nowhere", "1+1"): "'nowhere': is neither a run nor an input",
     ("predict", "outputs"): "outputs: holds no run",
@@ -109,6 +111,14 @@ def test_an_evaluation_measures_what_training_measured(ask):
     assert said == runs.load("adder").result["metrics"]["test"]
     best = json.loads(ask("evaluate", "adder", "--json", "--weights", "best")[1])["test"]
     assert best["n"] == 2000 and best["accuracy"] != [0.0]
+
+
+def test_an_evaluation_in_double_precision(ask):
+    result = trained("outputs/adder/double", "trainer.precision=64-true", "model=rnn")
+    said = json.loads(ask("evaluate", "outputs/adder/double", "--json")[1])["test"]
+    assert said == result["metrics"]["test"]
+    assert ask("predict", "outputs/adder/double", "1+1")[0] == 0
+    shutil.rmtree("outputs/adder/double")
 
 
 def test_an_evaluation_at_other_lengths(ask):

@@ -110,6 +110,58 @@ def test_stopped_and_gone_on_under_lightnings_other_words(tmp_path, monkeypatch,
     assert_equal_ends(tmp_path / "run", tmp_path / "reference")
 
 
+@pytest.mark.parametrize(("owner", "hook", "at"), [(Record, "on_train_batch_end", 20), (Learner, "validation_step", 1)])
+def test_sigterm_at_the_end_of_an_epoch(tmp_path, monkeypatch, uninterrupted, owner, hook, at):
+    original, calls = getattr(owner, hook), []
+
+    def stopped(*args):
+        calls.append(1)
+        if len(calls) == at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, hook, stopped)
+        with pytest.raises(Interrupted):
+            trained(tmp_path, *DEEP)
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 20
+    time.sleep(1 - time.time() % 1)
+    trained(tmp_path, *DEEP)
+    assert_equal_ends(tmp_path, uninterrupted)
+
+
+def test_stopped_at_once_it_starts_from_the_beginning(tmp_path, monkeypatch, uninterrupted):
+    stop_after(monkeypatch, 7, 7)  # the second signal before the step of the first has ended
+    original = Record.on_train_batch_end
+
+    def twice(self, trainer, *args):
+        if trainer.global_step == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+        original(self, trainer, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "on_train_batch_end", twice)
+        with pytest.raises(Interrupted):
+            trained(tmp_path, *DEEP)
+    assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
+    monkeypatch.undo()
+    time.sleep(1 - time.time() % 1)
+    trained(tmp_path, *DEEP)
+    assert_equal_ends(tmp_path, uninterrupted)
+
+
+def test_a_run_goes_on_as_it_was_begun(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        with pytest.raises(Interrupted):
+            trained(tmp_path, "threads=1")
+    (tmp_path / "checkpoints" / "best.ckpt").unlink(missing_ok=True)
+    trained(tmp_path, "threads=2")
+    assert runs.read_config(tmp_path).threads == 1
+    assert torch.get_num_threads() == 1
+    runs.load(tmp_path, "best")
+
+
 def test_stopped_while_it_is_measured(tmp_path, monkeypatch, uninterrupted):
     def stopped(self):
         os.kill(os.getpid(), signal.SIGTERM)

@@ -51,7 +51,7 @@ class Memory(Task):
             digits = json.loads(text)
             if not all(type(digit) is int and 0 <= digit <= 9 for digit in digits):
                 raise ValueError
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise ValueError(f"{text!r} is no list of digits like [1, 3, 6]") from None
         if len(digits) < self.k:
             raise ValueError(f"{text!r} has {len(digits)} digits, number {self.k} of a list is to be remembered")
