@@ -11,7 +11,13 @@ from rnn_tasks.train import train
 
 REPOSITORY = Path(__file__).parent.parent
 DATA = Path(os.environ.get("RNN_TASKS_DATA", REPOSITORY / "data"))
-SMALL = ["task.train_size=64", "task.val_size=32", "trainer.max_epochs=2", "trainer.enable_progress_bar=false"]
+SMALL = [
+    "task.train_size=64",
+    "task.val_size=32",
+    "trainer.max_epochs=2",
+    "trainer.enable_progress_bar=false",
+    "threads=1",
+]
 
 torch.set_num_threads(1)
 
