@@ -32,7 +32,13 @@ def here(trained_runs, monkeypatch):
 
 
 @pytest.fixture
-def ask(here, monkeypatch, capsys):
+def ask(here, call):
+    """Call a command where trained runs are."""
+    return call
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
     """Call a command in this process: its exit status and what it printed."""
 
     def call(module, *words):
@@ -140,23 +146,23 @@ def test_the_examples_of_a_task_are_shown(ask):
     assert f"-> {int(first, 2) + int(second, 2):b}" in out and "chance: 50.00%" in out
 
 
-def test_a_digit_in_an_image(mnist):
+def test_a_digit_in_an_image(mnist, call):
     words = ["task=mnist", "task.train_size=1000", "task.val_size=200", "model=gru", "task.batch_size=8"]
     trained("outputs/mnist/three", *words, "trainer.max_epochs=1")
     digits = runs.load("mnist").task
     digits.setup()
     image = (digits.test[0].inputs[0].numpy() * 255).astype(np.uint8)
     Image.fromarray(image).save("digit.png")
-    ended = command("predict", "digit.png", "--json")
-    assert ended.returncode == 0 and "asking outputs/mnist/three" in ended.stderr
-    answer = json.loads(ended.stdout)[0]
+    status, out, err = call("predict", "digit.png", "--json")
+    assert status == 0 and "asking outputs/mnist/three" in err
+    answer = json.loads(out)[0]
     model = runs.load("mnist").model
     assert answer["output"] == str(model(digits.test[0].inputs[:1], torch.tensor([28])).argmax().item())
-    assert command("evaluate", "mnist", "--lengths", "3").stderr.startswith("error: --lengths: an image has 28 rows")
+    assert call("evaluate", "mnist", "--lengths", "3")[2].startswith("error: --lengths: an image has 28 rows")
     for name, content in (("bad.png", "nothing"), ("empty.png", "")):
         (mnist / name).write_text(content)
-        ended = command("predict", "mnist", name)
-        assert ended.returncode == 2 and f"{name!r} is no image" in ended.stderr and ended.stderr.count("\n") == 1
+        status, _, err = call("predict", "mnist", name)
+        assert status == 2 and f"{name!r} is no image" in err and err.count("\n") == 1
 
 
 def test_nothing_is_left_behind_by_what_is_refused(workplace):

@@ -201,6 +201,7 @@ def test_a_sweep_over_tasks_or_experiments_has_a_directory_for_each(workplace, g
     assert len(results) == len({result["parameters"] for result in results}) == 2
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_stopped_goes_on(workplace):
     words = ["--multirun", *SMALL, "model.hidden=1,2", "hydra.sweep.dir=sweep"]
     first = command("train", *words)
@@ -245,6 +246,7 @@ def test_a_trial_keeps_nothing_that_could_be_taken_for_a_run(workplace):
     assert not list(workplace.rglob("result.json"))
 
 
+@pytest.mark.slow
 def test_overfitting_32_examples_reaches_100_percent(tmp_path):
     cfg = config.compose(["debug=overfit", "task=memory", "trainer.enable_progress_bar=false"])
     assert train(cfg, tmp_path)["metrics"]["train"]["accuracy"] == [1.0]
