@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rnn_tasks.errors import Interrupted
 from rnn_tasks.learner import Learner
 from rnn_tasks.metrics import KINDS
+from rnn_tasks.runs import write_atomically
 
 COLUMNS = ["epoch", "replicate", *(f"{split}_{kind}" for split in ("train", "val") for kind in KINDS)]
 
@@ -158,11 +160,11 @@ class Record(Checkpoint):
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write history.csv anew, atomically."""
-    with (temporary := path.with_suffix(".tmp")).open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(path)
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

@@ -133,9 +133,10 @@ def check(cfg: DictConfig, usual: DictConfig) -> None:
     for key in cfg:
         if key not in usual:
             raise UserError(f"{key}: no such key; the configuration has {', '.join(map(str, usual))}")
-    if left_out := [key for key, _ in _leaves(usual) if key not in dict(_leaves(cfg))]:
+    leaves = dict(_leaves(cfg))
+    if left_out := [key for key, _ in _leaves(usual) if key not in leaves]:
         raise UserError(f"{left_out[0]}: cannot be left out")
-    for key, value in _leaves(cfg):
+    for key, value in leaves.items():
         _check_kind(key, value, OmegaConf.select(usual, key))
         if key in WORDS and value not in WORDS[key] and str(value) not in WORDS[key]:
             raise UserError(f"{key}={_said(value)}: must be one of {', '.join(map(_said, WORDS[key]))}")

@@ -98,7 +98,7 @@ def claimed(run: Path) -> Iterator[None]:
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that a kill leaves the former one whole."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
+    temporary.write_text(text, newline="")
     temporary.replace(path)
 
 
