@@ -94,7 +94,7 @@ def in_turn(name, loop, *overrides):
     with tempfile.TemporaryDirectory() as directory:
         cfg = config.compose([*overrides, "trainer.limit_val_batches=0"])
         task, model = runs.build(cfg)
-        lightning = trainer.build_trainer(cfg, Path(directory), Record(Path(directory)))
+        lightning = trainer.build_trainer(cfg, task, Path(directory), Record(Path(directory)))
         lightning.callbacks.append(rounds := InTurn(loop))
         lightning.fit(trainer.build_learner(cfg, task, model), datamodule=task)
     rounds = rounds.rounds[1:]  # the first warms up

@@ -20,7 +20,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rnn_tasks.errors import Interrupted
 from rnn_tasks.learner import Learner
 from rnn_tasks.metrics import KINDS
-from rnn_tasks.runs import write_atomically
+from rnn_tasks.runs import read_checkpoint, write_atomically
 
 COLUMNS = ["epoch", "replicate", *(f"{split}_{kind}" for split in ("train", "val") for kind in KINDS)]
 
@@ -45,22 +45,23 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class Record(Checkpoint):
     """Keeps history.csv, checkpoints/best.ckpt and checkpoints/last.ckpt, and stops a run when asked to.
 
-    The best weights are those with the highest sequence accuracy in validation, of equal ones with the lowest loss.
-    ``with record.stopping_on_signals()`` SIGINT and SIGTERM raise Interrupted: in training after the step has ended and
-    been saved, at any other time or the second time at once.
+    The best weights of a replicate are those with the highest sequence accuracy in validation, of equal ones with the
+    lowest loss. ``with record.stopping_on_signals()`` SIGINT and SIGTERM raise Interrupted: in training after the chunk
+    of steps has ended and been saved, at any other time or the second time at once.
 
     Args:
         run: the run directory.
-        patience: epochs without better weights after which training ends; 0 is never.
+        patience: epochs without better weights after which a replicate is frozen; 0 is never.
     """
 
     def __init__(self, run: Path, patience: int = 0) -> None:
         self.history, self.patience = run / "history.csv", patience
         self.last, self.best = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "best.ckpt"
-        self.score: list[float] | None = None
-        self.epoch = 0  # of the best weights
-        self.val: dict[str, list[float]] = {}  # validation of the current epoch
-        self.done = 0  # batches of the current epoch
+        self.score: list[list[float] | None] = []  # of each replicate's best weights
+        self.epoch: list[int] = []
+        self.weights: dict[str, torch.Tensor] = {}
+        self.val: dict[str, list[float | None]] = {}  # validation of the current epoch
+        self.done = 0  # chunks of the current epoch
         self.started = time.time()  # moved back by the time that a resumed run had taken before
         self.training = False
         self.signum = 0
@@ -95,42 +96,59 @@ class Record(Checkpoint):
         self.training = True
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._stop)  # Lightning's handler would leave with status 0
-        if not self.best.exists():
-            self.score = None
+        if self.score and self.best.exists():
+            self.weights = read_checkpoint(self.best)["state_dict"]
+        else:
+            self.score, self.epoch = [None] * learner.replicates, [0] * learner.replicates
         if trainer.is_global_zero:  # drop the rows of epochs that are about to be trained again
             rows = read_history(self.history)
             write_history(self.history, [row for row in rows if row["epoch"] < trainer.current_epoch])
         trainer.train_dataloader.sampler.done = self.done
-        self._stop_if_stalled(trainer, trainer.current_epoch - 1)
+        self._freeze_stalled(learner, trainer.current_epoch - 1)
 
     def on_train_batch_end(
         self, trainer: Trainer, learner: Learner, outputs: Any, batch: Any, batch_index: int
     ) -> None:
-        done = batch_index + 1
+        order = trainer.train_dataloader.sampler
+        _, done = order.chunks[batch_index]
+        validates = done % order.validate == 0
+        trainer.val_check_batch = batch_index + (1 if validates else 2)  # Lightning validates after its multiples
         # at the end of an epoch or before a validation, the next chance is taken
-        ends = done == trainer.num_training_batches or done % trainer.val_check_batch == 0
-        if self.signum and not ends and done % trainer.accumulate_grad_batches == 0:
-            self.done = done
+        if self.signum and not validates and done < order.batches and done % order.accumulate == 0:
+            self.done = batch_index + 1
             self._save_and_leave(trainer)
 
     def on_validation_end(self, trainer: Trainer, learner: Learner) -> None:
         if trainer.state.fn == "fit":
             self.val = {kind: learner.metrics["val"][kind] for kind in KINDS}
-            score = [self.val["sequence_accuracy"][0], -self.val["loss"][0]]
-            if self.score is None or score > self.score:
-                self._keep_best(trainer, learner, score)
+            scores = [
+                None if loss is None else [share, -loss]
+                for share, loss in zip(self.val["sequence_accuracy"], self.val["loss"], strict=True)
+            ]
+            better = [
+                new is not None and (old is None or new > old) for new, old in zip(scores, self.score, strict=True)
+            ]
+            self._keep_best(trainer, learner, better, scores)
 
     def on_train_epoch_end(self, trainer: Trainer, learner: Learner) -> None:
-        if self.score is None:  # no validation yet
-            self._keep_best(trainer, learner, None)
+        if not any(self.score):  # no validation yet
+            self._keep_best(trainer, learner, [True] * learner.replicates, self.score)
+        metrics = {"train": learner.metrics["train"], "val": self.val}
         if trainer.is_global_zero:
-            row = {"epoch": trainer.current_epoch, "replicate": 0}
-            for split, values in (("train", learner.metrics["train"]), ("val", self.val)):
-                row |= {f"{split}_{kind}": values[kind][0] for kind in KINDS if kind in values}
             with self.history.open("a", newline="") as file:
-                csv.DictWriter(file, COLUMNS).writerow(row)
+                csv.DictWriter(file, COLUMNS).writerows(
+                    {"epoch": trainer.current_epoch, "replicate": replicate}
+                    | {
+                        f"{split}_{kind}": values[kind][replicate]
+                        for split, values in metrics.items()
+                        for kind in KINDS
+                        if kind in values
+                    }
+                    for replicate, frozen in enumerate(learner.frozen.tolist())
+                    if not frozen
+                )
         self.done, self.val = 0, {}
-        self._stop_if_stalled(trainer, trainer.current_epoch)
+        self._freeze_stalled(learner, trainer.current_epoch)
         if self.signum:
             self._save_and_leave(trainer)
         trainer.save_checkpoint(self.last)
@@ -138,20 +156,32 @@ class Record(Checkpoint):
     def on_train_end(self, trainer: Trainer, learner: Learner) -> None:
         self.training = False
 
-    def _keep_best(self, trainer: Trainer, learner: Learner, score: list[float] | None) -> None:
-        self.score, self.epoch = score, trainer.current_epoch
+    def _keep_best(
+        self, trainer: Trainer, learner: Learner, better: list[bool], scores: list[list[float] | None]
+    ) -> None:
+        if not any(better):
+            return
+        state, which = learner.model.state_dict(), torch.tensor(better)
+        if learner.replicates == 1 or not self.weights:
+            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+        else:
+            for name, tensor in self.weights.items():
+                tensor[which] = state[name].detach().cpu()[which]
+        for replicate in which.nonzero().flatten().tolist():
+            self.score[replicate], self.epoch[replicate] = scores[replicate], trainer.current_epoch
         if trainer.is_global_zero:
-            save({"state_dict": learner.model.state_dict(), "epoch": [self.epoch], "score": [score]}, self.best)
+            save({"state_dict": self.weights, "epoch": self.epoch, "score": self.score}, self.best)
 
-    def _stop_if_stalled(self, trainer: Trainer, epoch: int) -> None:
-        if self.patience and epoch - self.epoch >= self.patience:
-            trainer.should_stop = True
+    def _freeze_stalled(self, learner: Learner, epoch: int) -> None:
+        if self.patience:
+            stalled = torch.tensor([epoch - best >= self.patience for best in self.epoch], device=learner.frozen.device)
+            learner.freeze(stalled)
 
     def _stop(self, signum: int, frame: Any) -> None:
         if self.signum or not self.training:
             raise Interrupted(signum)
         self.signum = signum
-        print("\nstopping at the end of this step; once more to stop at once", file=sys.stderr)
+        print("\nstopping in a moment; once more to stop at once", file=sys.stderr)
 
     def _save_and_leave(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.last)

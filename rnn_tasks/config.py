@@ -32,6 +32,7 @@ A_SHARE = (0, 1 - 1e-9, "at least 0 and less than 1")
 RANGES = {
     "model.hidden": AT_LEAST_1,
     "model.layers": AT_LEAST_1,
+    "model.replicates": (1, 1024, "from 1 to 1,024"),
     "model.dropout": A_SHARE,
     "optimizer.lr": MORE_THAN_0,
     "optimizer.weight_decay": AT_LEAST_0,

@@ -11,6 +11,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from rnn_tasks.learner import Learner
+from rnn_tasks.metrics import spread
 
 
 class Bar(ProgressBar):
@@ -24,10 +25,9 @@ class Bar(ProgressBar):
         self.bar = None
 
     def on_train_start(self, trainer: Trainer, learner: Learner) -> None:
-        total = trainer.estimated_stepping_batches
         if trainer.is_global_zero and sys.stderr.isatty():
             self.bar = tqdm(
-                total=None if total == float("inf") else int(total),
+                total=trainer.train_dataloader.sampler.total_steps,
                 initial=trainer.global_step,
                 unit=" steps",
                 dynamic_ncols=True,
@@ -41,8 +41,10 @@ class Bar(ProgressBar):
 
     def on_validation_end(self, trainer: Trainer, learner: Learner) -> None:
         if trainer.state.fn == "fit":
-            val = learner.metrics["val"]
-            said = f"val loss {val['loss'][0]:.4f}, accuracy {val['accuracy'][0]:.2%}"
+            loss, accuracy = (spread(learner.metrics["val"][kind]) for kind in ("loss", "accuracy"))
+            said = f"val loss {loss.mean:.4f}, accuracy {accuracy.mean:.2%}"
+            if learner.replicates > 1:
+                said += f" ({accuracy.least:.2%} to {accuracy.most:.2%})"
             if self.bar is not None:
                 self.bar.set_postfix_str(said)
             elif trainer.is_global_zero:
@@ -60,7 +62,9 @@ def print_result(result: dict[str, Any], run: Path) -> None:
     metrics = {name: result["metrics"][split] for split, name in names.items() if split in result["metrics"]}
     chance = result["metrics"].get("test", {}).get("chance")
     notes = [f"chance {chance:.2%}"] if chance else []
-    notes += [f"{result['parameters']} parameters", f"{result['seconds']:.0f} seconds"]
+    replicates = result["replicates"]
+    each = f", each of {replicates} replicates" if replicates > 1 else ""
+    notes += [f"{result['parameters']} parameters{each}", f"{result['seconds']:.0f} seconds"]
     print(f"{_table(metrics)}\n{', '.join(notes)}\n{run}")
 
 
@@ -72,15 +76,27 @@ def metrics_table(metrics: dict[str, Any]) -> str:
     )
 
 
+def shown(numbers: list[float | None]) -> dict[str, str]:
+    """What a table shows of an accuracy: of several replicates the mean with its interval, the best and the share."""
+    if len(numbers) == 1:
+        return {"": f"{numbers[0]:.2%}"}
+    told = spread(numbers)
+    failed = f" ({told.failed} failed)" if told.failed else ""
+    return {
+        "": f"{told.mean:.2%} [{told.low * 100:.2f}, {told.high * 100:.2f}]",
+        " best": f"{told.most:.2%}",
+        " at 100 %": f"{told.perfect} of {told.count}{failed}",
+    }
+
+
 def _table(rows: dict[str, dict[str, Any]]) -> str:
-    shown = [
-        (
-            name,
-            values.get("n", ""),
-            *(f"{loss:.3g}" for loss in values["loss"]),
-            *(f"{share:.2%}" for kind in ("accuracy", "sequence_accuracy") for share in values[kind]),
-        )
-        for name, values in rows.items()
-    ]
-    headers = ("", "sequences", "loss", "accuracy", "whole sequences")
-    return tabulate(shown, headers, disable_numparse=True, colalign=("left", *("right",) * 4))
+    """A row for each split or length; of several replicates means with 95 % bootstrap intervals."""
+    table = []
+    for name, values in rows.items():
+        row = {"": name, "sequences": values.get("n", ""), "loss": f"{spread(values['loss']).mean:.3g}"}
+        row |= {f"accuracy{part}": text for part, text in shown(values["accuracy"]).items() if part != " at 100 %"}
+        row |= {
+            f"whole{part}".replace("whole at", "at"): text for part, text in shown(values["sequence_accuracy"]).items()
+        }
+        table.append(row)
+    return tabulate(table, headers="keys", disable_numparse=True, colalign=("left", *("right",) * (len(table[0]) - 1)))

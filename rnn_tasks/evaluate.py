@@ -30,6 +30,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def replicate(text: str) -> int | str:
+    """A number from 0, or a word."""
+    if text in ("best", "all") or text.isdecimal():
+        return int(text) if text.isdecimal() else text
+    raise ArgumentTypeError(f"{text!r} is no replicate: a number from 0, best or all")
+
+
 def arguments() -> Namespace:
     """The command line."""
     command_line = parser(__doc__)
@@ -37,6 +44,9 @@ def arguments() -> Namespace:
     command_line.add_argument("--lengths", type=lengths, help="like 1-40,100,1000; without, the run's own test set")
     command_line.add_argument("--samples", type=positive, default=1000, help="sequences of each length (1000)")
     command_line.add_argument("--weights", choices=("best", "last"), default="last", help="last epoch's, or the best")
+    command_line.add_argument(
+        "--replicate", type=replicate, default="best", help="a number, best by validation (usual) or all"
+    )
     command_line.add_argument("--json", action="store_true", help="print the metrics as result.json has them")
     return command_line.parse_args()
 
@@ -62,10 +72,12 @@ def evaluate(run: Any, lengths: list[int] | None = None, samples: int = 1000) ->
         sets = task.test
     else:
         sets = task.test_examples(lengths, samples)
-    tally = Tally(max(int(examples.lengths.max()) for examples in sets), task.extra_steps)
+    replicates = getattr(run.model, "replicates", 1)
+    tally = Tally(replicates, max(int(examples.lengths.max()) for examples in sets), task.extra_steps)
     with torch.inference_mode():
-        for batch in evaluation_loader(sets):
-            tally.update(*judge(run.logits(batch.inputs, batch.lengths), batch, loss), batch.lengths)
+        for batch in evaluation_loader(sets, replicates):
+            logits = run.logits(batch.inputs, batch.lengths)
+            tally.update(*judge(logits if run.replicate is None else logits[None], batch, loss))
     return tally.compute() | {"chance": task.chance_accuracy}
 
 
@@ -75,9 +87,10 @@ def main() -> None:
     chosen = arguments()
     from rnn_tasks import runs
 
-    run = runs.load(chosen.run, chosen.weights)
+    run = runs.load(chosen.run, chosen.weights, chosen.replicate)
     if run.result is None:
         raise UserError(f"{run.path}: has not finished; python -m rnn_tasks.train resume={run.path} goes on with it")
+    runs.tell_replicate(run, chosen.replicate)
     metrics = evaluate(run, chosen.lengths, chosen.samples)
     from rnn_tasks import console
 

@@ -11,31 +11,55 @@ from torch import Tensor, nn
 
 from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.losses import answers
-from rnn_tasks.metrics import KINDS, Tally
+from rnn_tasks.metrics import KINDS, Tally, curve
 from rnn_tasks.tasks.base import Batch
 
+NOT_ELEMENTWISE = (torch.optim.LBFGS, torch.optim.Adafactor)  # these mix the numbers of a parameter, so the replicates
 
-def judge(logits: Tensor, batch: Batch, loss: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """Loss and rightness of each answer of a batch, [B] or [B, T]; in the padding a loss is 0 and an answer right."""
-    losses, right = loss(logits, batch.targets), answers(logits.detach()) == batch.targets
-    if losses.dim() == 1:
-        return losses, right
-    real = torch.arange(losses.shape[1], device=losses.device) < batch.lengths[:, None]
-    return losses * real, right | ~real
+
+def ask(model: nn.Module, batch: Batch, dropout_key: tuple[int, ...] | None = None) -> Tensor:
+    """Logits of R replicates, [R, B, T, C] or [R, B, C]; a model without replicates is one."""
+    if hasattr(model, "replicates"):
+        return model(batch.inputs, batch.lengths, dropout_key)
+    inputs, lengths = (part[0] if batch.lengths.dim() == 2 else part for part in batch[:2])
+    return model(inputs, lengths, dropout_key)[None]
+
+
+def padding(batch: Batch) -> Tensor | None:
+    """Where the answers stand in no padding, [..., B, T]; None if there is no padding."""
+    if batch.targets.dim() == batch.lengths.dim():
+        return None
+    real = torch.arange(batch.targets.shape[-1], device=batch.lengths.device) < batch.lengths[..., None]
+    return None if real.all() else real
+
+
+def judge(logits: Tensor, batch: Batch, loss: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss and rightness of each answer, [R, B] or [R, B, T], and lengths [R, B], as a Tally counts them.
+
+    In the padding a loss is 0 and an answer right.
+    """
+    targets, real = batch.targets.expand(logits.shape[:-1]), padding(batch)
+    losses, right, lengths = loss(logits, targets), answers(logits) == targets, batch.lengths.expand(logits.shape[:2])
+    return (losses, right, lengths) if real is None else (losses * real, right | ~real, lengths)
 
 
 class Learner(LightningModule):
-    """Fits a model to the answers of a task.
+    """Fits the replicates of a model to the answers of a task, each as if it were alone.
+
+    A training step of Lightning's is a chunk of many batches, and so of many optimizer steps: the Trainer would
+    otherwise take longer than such small networks do. Replicates whose loss is no longer finite have failed; failed and
+    stalled ones are frozen: their weights stay as they are.
 
     Args:
-        model: gives logits for (inputs, lengths).
+        model: gives logits for (inputs, lengths, dropout_key).
         loss: of each answer alone, [..., C], [...] -> [...]; a batch's is the mean over its real answers.
-        optimizer: makes one from the parameters.
+        optimizer: makes one from the parameters; it must treat each number of a parameter alone.
         scheduler: makes one from the optimizer and T_max, the number of steps of the run.
-        seed: the run's; with epoch and batch it decides the dropout masks.
         longest: steps of the longest sequence.
         extra_steps: the task's, steps of a sequence beyond its length.
         answers_at_every_step: single answers and whole sequences are then two things to show.
+        clip: the largest gradient, 0 for no limit.
+        clip_by: "norm" limits each replicate's norm, "value" each of its numbers.
     """
 
     def __init__(
@@ -44,82 +68,179 @@ class Learner(LightningModule):
         loss: Callable[[Tensor, Tensor], Tensor],
         optimizer: partial,
         scheduler: partial | None = None,
-        seed: int = 0,
         longest: int = 1,
         extra_steps: int = 0,
         answers_at_every_step: bool = False,
+        clip: float = 0.0,
+        clip_by: str = "norm",
     ) -> None:
         super().__init__()
-        self.model, self.loss, self.optimizer, self.scheduler, self.seed = model, loss, optimizer, scheduler, seed
-        self.train_tally = Tally(longest, extra_steps, shared=True)
-        self.val_tally, self.test_tally = Tally(longest, extra_steps), Tally(longest, extra_steps)
+        self.automatic_optimization = False
+        self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
+        self.clip, self.clip_by = clip, clip_by
+        self.stacked = hasattr(model, "replicates")
+        self.replicates = model.replicates if self.stacked else 1
+        self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.train_tally = Tally(self.replicates, longest, extra_steps, shared=True)
+        self.val_tally = Tally(self.replicates, longest, extra_steps)
+        self.test_tally = Tally(self.replicates, longest, extra_steps)
         self.answers_at_every_step = answers_at_every_step
         self.metrics: dict[str, dict[str, Any]] = {}
+        self.register_buffer("failed", torch.zeros(self.replicates, dtype=torch.bool))
+        self.register_buffer("frozen", torch.zeros(self.replicates, dtype=torch.bool))
+        self.kept: list[Tensor] = []  # weights of the frozen ones
 
     def configure_optimizers(self) -> Any:
         try:
             optimizer = self.optimizer(self.model.parameters())
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer: {one_line(error)}") from error
+        if self.replicates > 1 and isinstance(optimizer, NOT_ELEMENTWISE):
+            raise UserError(f"optimizer: {type(optimizer).__name__} would mix the replicates; take model.replicates=1")
         if self.scheduler is None:
             return optimizer
-        steps = self.trainer.estimated_stepping_batches
-        if math.isinf(steps):
+        self.trainer.fit_loop.setup_data()
+        steps = self.trainer.train_dataloader.sampler.total_steps
+        if steps is None:
             raise UserError("scheduler=cosine: needs an end; set trainer.max_epochs or trainer.max_steps")
-        scheduler = self.scheduler(optimizer, T_max=max(1, int(steps)))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return [optimizer], [{"scheduler": self.scheduler(optimizer, T_max=max(1, steps)), "interval": "step"}]
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        loss = self._step(self.train_tally, batch, (self.seed, self.current_epoch, batch_index))
-        self.last_loss = loss.item()
-        self._check_finite(self.last_loss)
-        return loss
+    def on_train_start(self) -> None:
+        self.freeze(self.frozen)
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+    def training_step(self, chunk: Batch, number: int) -> None:
+        order, optimizer = self.trainer.train_dataloader.sampler, self.trainer.optimizers[0]
+        schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        real, shares = padding(chunk), self._shares(chunk)
+        step, epoch, (first, last) = self.global_step, self.current_epoch, order.chunks[number]
+        seen = []
+        for batch, share, done in zip(
+            map(Batch, *chunk), shares / order.accumulate, range(first + 1, last + 1), strict=True
+        ):
+            logits = ask(self.model, batch, (epoch, done - 1))
+            losses = self.loss(logits, batch.targets)
+            seen.append((logits.detach(), losses.detach()))
+            self._backward(losses, share, step)
+            if done % order.accumulate == 0 or done == order.batches:
+                step += 1
+                self._step(optimizer, step, losses.detach(), share)
+                for scheduler in schedulers:
+                    scheduler.step()
+        self._count(step - self.global_step)
+        logits, losses = (torch.stack(parts) for parts in zip(*seen, strict=True))
+        right = answers(logits) == chunk.targets
+        losses, right = (losses, right) if real is None else (losses * real, right | ~real)
+        self.train_tally.update(losses, right, chunk.lengths)
+
+    def _shares(self, chunk: Batch) -> Tensor:
+        """What each loss counts in the mean loss of its batch and replicate: nothing in the padding, [N, R, B(, T)]."""
+        real = padding(chunk)
+        shares = (
+            torch.ones_like(chunk.targets, dtype=chunk.inputs.dtype) if real is None else real.to(chunk.inputs.dtype)
+        )
+        return shares / shares.flatten(2).sum(2).view(*shares.shape[:2], *[1] * (shares.dim() - 2))
+
+    def _backward(self, losses: Tensor, share: Tensor, step: int) -> None:
+        """Add the gradients of the replicates' mean losses, each of which depends on its own weights alone."""
+        if not math.isfinite(torch.dot(losses.detach().flatten(), share.flatten()).item()):
+            failed = ~(losses.detach() * share).flatten(1).sum(1).isfinite() & ~self.frozen
+            if failed.any():
+                self.fail(failed, f"at step {step + 1}")
+        if self.trainer.world_size > 1:
+            self.manual_backward(losses, gradient=share)
+        else:
+            losses.backward(share)
+
+    def _step(self, optimizer: torch.optim.Optimizer, step: int, losses: Tensor, share: Tensor) -> None:
+        """An optimizer step, clipped and logged."""
         every = self.trainer.log_every_n_steps
-        step = self.global_step + 1
-        if every and step % every == 0:
-            norms = [parameter.grad.norm() for parameter in self.model.parameters() if parameter.grad is not None]
-            values = {"train/loss": self.last_loss, "train/gradient_norm": torch.stack(norms).norm().item()}
-            self._log({**values, "learning_rate": optimizer.param_groups[0]["lr"]}, step)
+        logs = every and step % every == 0
+        if logs or self.clip:
+            trained = [parameter for parameter in self.trained if parameter.grad is not None]
+            gradients = [parameter.grad if self.stacked else parameter.grad[None] for parameter in trained]
+            norms = torch.cat([gradient.flatten(1) for gradient in gradients], 1).norm(dim=1)
+        if logs:
+            live, means = self.frozen.logical_not(), (losses * share).flatten(1).sum(1) / share.flatten(1).sum(1)
+            logged = {"loss": means, "gradient_norm": norms}
+            values = {
+                kind: [value if ok else None for value, ok in zip(row.tolist(), live.tolist(), strict=True)]
+                for kind, row in logged.items()
+            }
+            self._log("train", values, step, learning_rate=optimizer.param_groups[0]["lr"])
+        if self.clip:  # not in place: the gradients of two biases may share their memory
+            if self.clip_by == "norm":
+                scales = (self.clip / (norms + 1e-6)).clamp(max=1.0)
+                clipped = [gradient * scales.view(-1, *[1] * (gradient.dim() - 1)) for gradient in gradients]
+            else:
+                clipped = [gradient.clamp(-self.clip, self.clip) for gradient in gradients]
+            for parameter, gradient in zip(trained, clipped, strict=True):
+                parameter.grad = gradient.view_as(parameter)
+        optimizer.step()
+        for parameter in self.trained:
+            parameter.grad = None
+        if self.kept:
+            with torch.no_grad():
+                for parameter, weights in zip(self.trained, self.kept, strict=True):
+                    parameter[self.frozen] = weights
+
+    def _count(self, steps: int) -> None:
+        """Let the Trainer's global step count optimizer steps."""
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        for counter in (progress.total, progress.current):
+            counter.ready += steps
+            counter.completed += steps
+
+    def fail(self, which: Tensor, when: str) -> None:
+        """Give up replicates [R] whose loss is no longer finite.
+
+        Raises:
+            UserError: it was the last one.
+        """
+        self.failed |= which
+        self.freeze(which)
+        if self.failed.all():
+            every = f"of all {self.replicates} replicates " if self.replicates > 1 else ""
+            raise UserError(
+                f"the loss {every}became infinite or NaN {when} (epoch {self.current_epoch}); a smaller"
+                " optimizer.lr or trainer.gradient_clip_val=1 may help"
+            )
+
+    def freeze(self, which: Tensor) -> None:
+        """Let the weights of replicates [R] stay as they are; a run all of whose replicates are frozen ends."""
+        self.frozen |= which
+        if self.frozen.all():
+            self.trainer.should_stop = True
+        elif self.frozen.any():
+            self.kept = [parameter.detach()[self.frozen] for parameter in self.trained]
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self._step(self.val_tally, batch)
+        self.val_tally.update(*judge(ask(self.model, batch), batch, self.loss))
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        self._step(self.test_tally, batch)
-
-    def _step(self, tally: Tally, batch: Batch, dropout_key: tuple[int, ...] | None = None) -> Tensor:
-        """The mean loss over the batch's real answers; ``tally`` counts them."""
-        losses, right = judge(self.model(batch.inputs, batch.lengths, dropout_key), batch, self.loss)
-        tally.update(losses.detach(), right, batch.lengths)
-        return losses.sum() / (len(losses) if losses.dim() == 1 else batch.lengths.sum())
+        self.test_tally.update(*judge(ask(self.model, batch), batch, self.loss))
 
     def on_train_epoch_end(self) -> None:
         self._finish("train", self.train_tally)
 
     def on_validation_epoch_end(self) -> None:
+        fitting = self.trainer.state.fn == "fit"
+        losses = torch.tensor(self.val_tally.compute()["loss"], device=self.failed.device)
+        failed = ~losses.isfinite() & ~self.frozen
+        if failed.any():
+            self.fail(failed, f"in the validation after step {self.global_step}")
         self._finish("val", self.val_tally)
-        val = self.metrics["val"]
-        self._check_finite(val["loss"][0])
-        if self.trainer.state.fn == "fit":
+        if fitting:
             kinds = KINDS if self.answers_at_every_step else KINDS[:2]
-            self._log({f"val/{kind}": val[kind][0] for kind in kinds}, self.global_step)
+            self._log("val", {kind: self.metrics["val"][kind] for kind in kinds}, self.global_step)
 
     def on_test_epoch_end(self) -> None:
         self._finish("test", self.test_tally)
 
     def _finish(self, split: str, tally: Tally) -> None:
-        self.metrics[split] = tally.compute()
+        self.metrics[split] = tally.compute(self.failed.tolist())
         tally.reset()
 
-    def _check_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the loss became {loss} at step {self.global_step + 1} (epoch {self.current_epoch}); a smaller"
-                " optimizer.lr or trainer.gradient_clip_val=1 may help"
-            )
-
-    def _log(self, values: dict[str, float], step: int) -> None:
+    def _log(self, split: str, values: dict[str, list[float | None]], step: int, **further: float) -> None:
+        logged = {f"{split}/{kind}{end}": value for kind, row in values.items() for end, value in curve(row).items()}
         for logger in self.trainer.loggers:
-            logger.log_metrics(values, step)
+            logger.log_metrics(logged | further, step)

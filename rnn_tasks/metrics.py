@@ -1,21 +1,25 @@
-"""Counting right answers, of whole sequences and of their parts, at every length."""
+"""Counting right answers, of whole sequences and of their parts, at every length; and what many replicates say."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from rnn_tasks.seeds import generator
+
 KINDS = ("loss", "accuracy", "sequence_accuracy")
+RESAMPLES = 10_000
 
 
 class Tally(Metric):
-    """Losses and right answers, kept apart by length.
+    """Losses and right answers, kept apart by replicate and length.
 
     An accuracy is the share of single answers that are right (of bits, for a sum), a sequence accuracy the share of
     sequences all of whose answers are right. Both are lists with a number for each replicate.
 
     Args:
+        replicates: R.
         longest: steps of the longest sequence.
         extra_steps: steps of a sequence beyond its length.
         shared: each of several processes counts a part, the numbers are those of all.
@@ -23,44 +27,95 @@ class Tally(Metric):
 
     full_state_update = False
 
-    def __init__(self, longest: int, extra_steps: int = 0, shared: bool = False) -> None:
-        super().__init__(sync_on_compute=shared)
+    def __init__(self, replicates: int, longest: int, extra_steps: int = 0, shared: bool = False) -> None:
+        super().__init__(sync_on_compute=shared, compute_with_cache=False)
         self.extra_steps = extra_steps
-        # by steps: sequences, answers, sum of their losses, right answers, sequences that are all right
-        self.add_state("sums", torch.zeros(longest + 1, 5, dtype=torch.float64), dist_reduce_fx="sum", persistent=True)
+        # by replicate and steps: sequences, answers, sum of their losses, right answers, sequences that are all right
+        zeros = torch.zeros(replicates, longest + 1, 5, dtype=torch.float64)
+        self.add_state("sums", zeros, dist_reduce_fx="sum", persistent=True)
 
     def update(self, losses: Tensor, right: Tensor, lengths: Tensor) -> None:
-        """Count a batch.
+        """Count a batch, or a chunk of batches, of each replicate.
 
         Args:
-            losses: [B] or [B, T], zero in the padding.
+            losses: [..., R, B] or [..., R, B, T], zero in the padding.
             right: the same, true in the padding.
-            lengths: [B], real steps.
+            lengths: [..., R, B], real steps.
         """
-        if losses.dim() == 1:
-            one = torch.ones_like(losses)
-            columns = (one, one, losses, right, right)
-        else:
+        if losses.dim() > lengths.dim():
             rights = right.sum(-1) - (right.shape[-1] - lengths)
             columns = (torch.ones_like(lengths), lengths, losses.sum(-1), rights, rights == lengths)
+        else:
+            one = torch.ones_like(losses)
+            columns = (one, one, losses, right, right)
+        replicates, longest, _ = self.sums.shape
+        rows = (lengths + longest * torch.arange(replicates, device=lengths.device)[:, None]).flatten()
+        counted = torch.stack([column.double() for column in columns], -1).flatten(0, -2)
         self.sums = self.sums.double()  # which trainer.precision may have changed
-        self.sums.index_add_(0, lengths, torch.stack([column.double() for column in columns], -1))
+        self.sums.view(-1, 5).index_add_(0, rows, counted)
 
-    def compute(self) -> dict[str, Any]:
-        """Counts, and lists of one number for each replicate: over all sequences, and by length."""
+    def compute(self, failed: list[bool] | None = None) -> dict[str, Any]:
+        """Counts, and lists of one number for each replicate: over all sequences, and by length.
+
+        Args:
+            failed: replicates of which nothing is to be told: None stands in their place.
+        """
+        failed = failed or [False] * len(self.sums)
+        seen = self.sums[0, :, 0].nonzero().flatten().tolist()
         by_length = {
-            str(steps - self.extra_steps): _shares(sums)
-            for steps, sums in enumerate(self.sums.tolist())
-            if sums[0] and steps >= self.extra_steps
+            str(steps - self.extra_steps): _shares(self.sums[:, steps].tolist(), failed)
+            for steps in seen
+            if steps >= self.extra_steps
         }
-        return {**_shares(self.sums.sum(0).tolist()), "by_length": by_length}
+        return {**_shares(self.sums.sum(1).tolist(), failed), "by_length": by_length}
 
 
-def _shares(sums: list[float]) -> dict[str, Any]:
-    sequences, answers, loss, right, all_right = sums
+def _shares(sums: list[list[float]], failed: list[bool]) -> dict[str, Any]:
+    def share(column: int, of: int) -> list[float | None]:
+        return [None if bad else row[column] / max(row[of], 1) for row, bad in zip(sums, failed, strict=True)]
+
     return {
-        "n": int(sequences),
-        "loss": [loss / max(answers, 1)],
-        "accuracy": [right / max(answers, 1)],
-        "sequence_accuracy": [all_right / max(sequences, 1)],
+        "n": int(sums[0][0]),
+        "loss": share(2, of=1),
+        "accuracy": share(3, of=1),
+        "sequence_accuracy": share(4, of=0),
     }
+
+
+class Spread(NamedTuple):
+    """What the numbers of many replicates say.
+
+    Attributes:
+        mean: over the replicates that have not failed, as are the others.
+        low, high: 95 % bootstrap interval of the mean (percentiles of 10,000 resamples).
+        least, most: extremes.
+        perfect: how many are 1, right in everything.
+        count: of all replicates.
+        failed: how many became NaN.
+    """
+
+    mean: float
+    low: float
+    high: float
+    least: float
+    most: float
+    perfect: int
+    count: int
+    failed: int
+
+
+def spread(numbers: list[float | None]) -> Spread:
+    """Mean, interval, extremes and count of a metric over the replicates, of which None has failed."""
+    told = torch.tensor([number for number in numbers if number is not None], dtype=torch.float64)
+    picks = torch.randint(len(told), (RESAMPLES, len(told)), generator=generator("bootstrap"))
+    low, high = told[picks].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    failed = len(numbers) - len(told)
+    mean, least, most, perfect = told.mean().item(), told.min().item(), told.max().item(), int((told == 1).sum())
+    return Spread(mean, low, high, least, most, perfect, len(numbers), failed)
+
+
+def curve(numbers: list[float | None]) -> dict[str, float]:
+    """What is logged of a metric, by the end of its name: the mean, and of several replicates also the extremes."""
+    told = [number for number in numbers if number is not None]
+    several = {"_min": min(told), "_max": max(told)} if len(numbers) > 1 else {}
+    return {"": sum(told) / len(told), **several}

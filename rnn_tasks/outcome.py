@@ -11,9 +11,9 @@ from torch import nn
 
 from rnn_tasks import plots
 from rnn_tasks.checkpoints import read_history
-from rnn_tasks.learner import Learner
+from rnn_tasks.learner import Learner, ask
 from rnn_tasks.losses import answers
-from rnn_tasks.metrics import KINDS
+from rnn_tasks.metrics import KINDS, curve
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import Task
 from rnn_tasks.tensorboard import TensorBoard
@@ -28,8 +28,11 @@ def measure(trainer: Trainer, learner: Learner, task: Task, run: Path) -> dict[s
     """
     trainer.validate(learner, datamodule=task, verbose=False, weights_only=True)
     trainer.test(learner, datamodule=task, verbose=False, weights_only=True)
-    last = read_history(run / "history.csv")[-1:]
-    train = {kind: [row[f"train_{kind}"] for row in last] for kind in KINDS}
+    last = {
+        row["replicate"]: row for row in read_history(run / "history.csv")
+    }  # a stalled one's may be an earlier epoch
+    rows = [None if failed else last[replicate] for replicate, failed in enumerate(learner.failed.tolist())]
+    train = {kind: [row and row[f"train_{kind}"] for row in rows] for kind in KINDS}
     measured = {split: learner.metrics[split] for split in ("val", "test") if split in learner.metrics}
     if "test" in measured:
         measured["test"]["chance"] = task.chance_accuracy
@@ -45,12 +48,13 @@ def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any]
     for name, figure in figures.items():
         figure.savefig(run / f"{name.replace('/', '_')}.png")
     final = {
-        f"{split}/final_{kind}": metrics[split][kind][0]
+        f"{split}/final_{kind}{suffix}": value
         for split in ("val", "test")
         for kind in KINDS
         if split in metrics
+        for suffix, value in curve(metrics[split][kind]).items()
     }
-    verified = cases(task, model)
+    verified = cases(task, model, best_replicate(metrics))
     if "\n" in verified[0]["input"]:  # a picture
         figures["verification"] = plots.pictures(verified)
     for logger in trainer.loggers:
@@ -64,7 +68,17 @@ def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any]
             logger.finalize("success")
 
 
-def cases(task: Task, model: nn.Module) -> list[dict[str, Any]]:
+def best_replicate(metrics: dict[str, Any]) -> int:
+    """The one with the highest sequence accuracy in validation, of equal ones with the lowest loss."""
+    if "val" not in metrics:
+        return 0
+    losses, shares = metrics["val"]["loss"], metrics["val"]["sequence_accuracy"]
+    return max(
+        range(len(losses)), key=lambda number: (-1, 0) if losses[number] is None else (shares[number], -losses[number])
+    )
+
+
+def cases(task: Task, model: nn.Module, replicate: int = 0) -> list[dict[str, Any]]:
     """Random test problems, and further ones that the network fails: inputs [T, D], input, output, target, right."""
     task.setup()
     model.eval()
@@ -75,7 +89,8 @@ def cases(task: Task, model: nn.Module) -> list[dict[str, Any]]:
             examples = task.test[int(torch.randint(len(task.test), (1,), generator=chosen))]
             batch = examples[torch.randint(len(examples), (1,), generator=chosen)]
             inputs = batch.inputs.to(next(model.parameters()))
-            answer = answers(model(inputs, batch.lengths.to(inputs.device)))[0].cpu()
+            logits = ask(model, batch._replace(inputs=inputs, lengths=batch.lengths.to(inputs.device)))
+            answer = answers(logits)[replicate, 0].cpu()
             right = bool((answer == batch.targets[0]).all())
             if number < RANDOM_CASES or (not right and failed < FAILED_CASES):
                 failed += not right

@@ -1,8 +1,10 @@
 """Figures of a run."""
 
 from itertools import zip_longest
+from statistics import mean
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -10,15 +12,19 @@ STYLE = {"train": ("training", "tab:blue"), "val": ("validation", "tab:orange")}
 
 
 def curves(history: list[dict[str, Any]]) -> Figure:
-    """Loss and accuracy over the epochs, for training and validation."""
+    """Loss and accuracy over the epochs, for training and validation; of replicates mean, least and greatest."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
+    epochs = sorted({row["epoch"] for row in history})
     for axes, kind in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for split, (label, color) in STYLE.items():
-            points = [(row["epoch"] + 1, row[f"{split}_{kind}"]) for row in history if f"{split}_{kind}" in row]
-            if not points:
-                continue
-            axes.plot(*zip(*points, strict=True), label=label, color=color, marker="." if len(points) < 50 else None)
-        axes.set(xlabel="epoch", ylabel=kind, xlim=(0, len(history) + 1))
+            column = f"{split}_{kind}"
+            values = {
+                epoch: [row[column] for row in history if row["epoch"] == epoch and column in row] for epoch in epochs
+            }
+            points = {epoch + 1: numbers for epoch, numbers in values.items() if numbers}
+            if points:
+                _line(axes, points, color=color, label=label, marker="." if len(points) < 50 else None)
+        axes.set(xlabel="epoch", ylabel=kind, xlim=(0, len(epochs) + 1))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         if axes.lines:
@@ -31,6 +37,8 @@ def curves(history: list[dict[str, Any]]) -> Figure:
 def by_length(runs: dict[str, dict[str, Any]], chance: float) -> Figure:
     """Test accuracy over the length of the sequences: of whole sequences, and dashed of single answers.
 
+    Of replicates there are the mean and, for whole sequences, a band from the least to the greatest.
+
     Args:
         runs: the metrics at each length of one or several runs, by their names.
         chance: what guessing reaches, of single answers.
@@ -38,10 +46,10 @@ def by_length(runs: dict[str, dict[str, Any]], chance: float) -> Figure:
     figure = Figure(figsize=(8, 3.5), layout="constrained")
     axes = figure.subplots()
     for i, (name, metrics) in enumerate(runs.items()):
-        lengths = [int(length) for length in metrics]
         for kind, label, line in (("sequence_accuracy", "whole sequences", "-"), ("accuracy", "single answers", "--")):
-            shares = [values[kind][0] for values in metrics.values()]
-            axes.plot(lengths, shares, line, color=f"C{i}", marker=".", label=f"{name} {label}".strip())
+            points = {int(length): [v for v in values[kind] if v is not None] for length, values in metrics.items()}
+            label = f"{name} {label}".strip()
+            _line(axes, points, band=line == "-", linestyle=line, color=f"C{i}", marker=".", label=label)
     axes.axhline(chance, color="grey", linestyle=":", label="single answers, chance")
     axes.set(xlabel="length", ylabel="test accuracy", ylim=(-0.03, 1.03))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -49,6 +57,14 @@ def by_length(runs: dict[str, dict[str, Any]], chance: float) -> Figure:
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right center", fontsize="small")
     return figure
+
+
+def _line(axes: Axes, points: dict[int, list[float]], color: str, band: bool = True, **style: Any) -> None:
+    """The means of the numbers at each point, and a band from the least to the greatest."""
+    axes.plot(list(points), [mean(numbers) for numbers in points.values()], color=color, **style)
+    if band and any(len(numbers) > 1 for numbers in points.values()):
+        low, high = [min(numbers) for numbers in points.values()], [max(numbers) for numbers in points.values()]
+        axes.fill_between(list(points), low, high, color=color, alpha=0.15, linewidth=0)
 
 
 def pictures(cases: list[dict[str, Any]]) -> Figure:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from rnn_tasks.errors import UserError, command, parser
+from rnn_tasks.evaluate import replicate
 
 
 def fitting_run(inputs: list[str]) -> Path:
@@ -32,6 +33,9 @@ def main() -> None:
     command_line = parser(__doc__)
     command_line.add_argument("words", metavar="[RUN] INPUT", nargs="+", help='"[1, 3, 6]", 1011+110 or digit.png')
     command_line.add_argument("--weights", choices=("best", "last"), default="best", help="best by validation (usual)")
+    command_line.add_argument(
+        "--replicate", type=replicate, default="best", help="a number, or best by validation (usual)"
+    )
     command_line.add_argument("--json", action="store_true", help="print a list of input, output, confidence")
     chosen = command_line.parse_args()
     from rnn_tasks import runs
@@ -42,7 +46,10 @@ def main() -> None:
         print(f"asking {path}", file=sys.stderr)
     if not inputs:
         raise UserError('no input given; ask for example "[1, 3, 6]", 1011+110 or digit.png')
-    run = runs.load(path, chosen.weights)
+    if chosen.replicate == "all":
+        raise UserError("--replicate all: one must answer; give its number, or best")
+    run = runs.load(path, chosen.weights, chosen.replicate)
+    runs.tell_replicate(run, chosen.replicate)
     try:
         answers = [run.ask(text) for text in inputs]
     except ValueError as error:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Run:
         config: its configuration, resolved.
         task: its data; call ``task.setup()`` to draw them.
         model: with the weights asked for, in evaluation mode.
+        replicate: which one the model is; None if it is all of them.
         result: what result.json holds, None before the run has ended.
     """
 
@@ -45,6 +47,7 @@ class Run:
     config: DictConfig
     task: "Task"
     model: "nn.Module"
+    replicate: int | None
     result: dict[str, Any] | None
 
     def ask(self, text: str) -> tuple[str, float]:
@@ -57,11 +60,20 @@ class Run:
 
         problem = self.task.parse(text)
         with torch.inference_mode():
-            return self.task.answer(self.logits(problem[None], torch.tensor([len(problem)]))[0])
+            logits = self.logits(problem[None], torch.tensor([len(problem)]))
+            return self.task.answer(logits[0] if self.replicate is not None else logits[0, 0])
 
     def logits(self, inputs: "Tensor", lengths: "Tensor") -> "Tensor":
-        """What the model gives for inputs [B, T, D] of ``lengths`` steps [B], in the precision of its weights."""
-        return self.model(inputs.to(next(self.model.parameters())), lengths)
+        """What the model gives for inputs [B, T, D] of ``lengths`` steps [B], in the precision of its weights.
+
+        Returns:
+            [B, T, C] or [B, C] logits; of all replicates [R, B, T, C] or [R, B, C].
+        """
+        from rnn_tasks.learner import ask
+        from rnn_tasks.tasks import Batch
+
+        logits = ask(self.model, Batch(inputs.to(next(self.model.parameters())), lengths, lengths))
+        return logits if self.replicate is None else logits[0]
 
 
 def build(cfg: DictConfig) -> "tuple[Task, nn.Module]":
@@ -74,7 +86,7 @@ def build(cfg: DictConfig) -> "tuple[Task, nn.Module]":
 def build_task(cfg: DictConfig) -> "Task":
     """The task alone."""
     arguments = {key: value for key, value in cfg.task.items() if key not in NOT_ARGUMENTS}
-    return instantiated("task", arguments, seed=cfg.seed)
+    return instantiated("task", arguments, seed=cfg.seed, replicates=cfg.model.get("replicates", 1))
 
 
 @contextmanager
@@ -125,9 +137,9 @@ def describe(cfg: DictConfig, model: "nn.Module", metrics: dict[str, Any], secon
         "experiment": cfg.experiment,
         "status": "finished",
         "seed": cfg.seed,
-        "replicates": 1,
+        "replicates": cfg.model.get("replicates", 1),
         "seconds": round(seconds, 1),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()) // cfg.model.get("replicates", 1),
         "fingerprint": fingerprint(cfg),
         "versions": {
             "python": platform.python_version(),
@@ -223,12 +235,15 @@ def find(run: str) -> Path | None:
     return None
 
 
-def load(run: str | Path, weights: Literal["best", "last"] = "best") -> Run:
+def load(
+    run: str | Path, weights: Literal["best", "last"] = "best", replicate: int | Literal["best", "all"] = "best"
+) -> Run:
     """A run with its model and task, ready to use.
 
     Args:
         run: its directory, "latest", or a task's name for its newest finished run.
         weights: the best by validation, or those of the last epoch.
+        replicate: a number, the best by validation of these weights, or all of them.
 
     Raises:
         UserError: it is not there or is damaged.
@@ -237,13 +252,29 @@ def load(run: str | Path, weights: Literal["best", "last"] = "best") -> Run:
     if path is None:
         raise UserError(f"{run}: no such run; give its directory, latest, or the name of a task")
     cfg, result = read_config(path), read_result(path)
-    state = _weights(path, weights)
+    state, scores = _weights(path, weights, result)
+    replicates = cfg.model.get("replicates", 1)
+    if replicate == "best":
+        replicate = max(range(replicates), key=lambda number: scores[number] or [-1.0])
+    if replicate != "all":
+        if not 0 <= replicate < replicates:
+            raise UserError(f"--replicate {replicate}: {path} has {replicates}, counted from 0")
+        if "replicates" in cfg.model:
+            state = {key: value[replicate : replicate + 1] for key, value in state.items()}
+            cfg = OmegaConf.merge(cfg, {"model": {"replicates": 1}, "seed": cfg.seed + replicate})
     task, model = build(cfg)
     try:
         model.to(next(iter(state.values())).dtype).load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{path}: its {weights} weights do not fit its config.yaml ({one_line(error)[:120]})") from None
-    return Run(path, cfg, task, model.eval(), result)
+    return Run(path, cfg, task, model.eval(), None if replicate == "all" else replicate, result)
+
+
+def tell_replicate(run: Run, chosen: int | str) -> None:
+    """Say on stderr which of several replicates was chosen, where it was not the user who did."""
+    replicates = read_config(run.path).model.get("replicates", 1)
+    if chosen == "best" and replicates > 1:
+        print(f"replicate {run.replicate}, of {replicates} the best in validation", file=sys.stderr)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -262,14 +293,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: is damaged ({type(error).__name__}); delete it to begin again") from None
 
 
-def _weights(run: Path, weights: str) -> "dict[str, Tensor]":
+def _weights(
+    run: Path, weights: str, result: dict[str, Any] | None
+) -> "tuple[dict[str, Tensor], list[list[float] | None]]":
+    """Weights of all replicates, and how good each is in validation."""
     path = run / "checkpoints" / f"{weights}.ckpt"
     if not path.is_file():
         raise UserError(f"{path}: is missing; the run has not got so far, or take the other --weights")
-    state = read_checkpoint(path)["state_dict"]
+    checkpoint = read_checkpoint(path)
+    state = checkpoint["state_dict"]
     if weights == "best":
-        return state
-    return {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
+        return state, checkpoint["score"]
+    val = (result or {}).get("metrics", {}).get("val", {"loss": [None] * len(state["failed"]), "sequence_accuracy": []})
+    scores = [
+        None if loss is None else [val["sequence_accuracy"][number], -loss] for number, loss in enumerate(val["loss"])
+    ]
+    return {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}, scores
 
 
 def instantiated(what: str, cfg: Any, **values: Any) -> Any:

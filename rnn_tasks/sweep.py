@@ -31,7 +31,9 @@ def results(sweep: Path) -> dict[str, dict[str, Any] | None]:
 
 
 def rows(sweep: Path) -> list[dict[str, Any]]:
-    """A row for each run of a sweep: its test and validation figures, or the reason why it failed."""
+    """A row for each run of a sweep: its figures, means over several replicates, or the reason why it failed."""
+    from rnn_tasks.metrics import spread
+
     found = []
     for name, result in results(sweep).items():
         row: dict[str, Any] = {"run": name}
@@ -42,18 +44,31 @@ def rows(sweep: Path) -> list[dict[str, Any]]:
             for split in ("test", "val"):
                 for kind, title in (("accuracy", "accuracy"), ("sequence_accuracy", "whole"), ("loss", "loss")):
                     if split in result["metrics"]:
-                        row[f"{split} {title}"] = result["metrics"][split][kind][0]
+                        numbers = result["metrics"][split][kind]
+                        told, title = spread(numbers), f"{split} {title}"
+                        row[title] = told.mean
+                        if len(numbers) > 1 and kind != "loss":
+                            row |= {f"{title} low": told.low, f"{title} high": told.high, f"{title} best": told.most}
+                        if len(numbers) > 1 and kind == "sequence_accuracy":
+                            row[f"{split} at 100 %"] = f"{told.perfect} of {told.count}"
             row["seconds"] = result["seconds"]
         found.append(row)
     return found
 
 
 def table(found: list[dict[str, Any]], style: str) -> str:
-    """The rows as tabulate's ``style`` shows them, without the losses."""
-    shown = [
-        {title: f"{value:.2%}" if "accuracy" in title or "whole" in title else value for title, value in row.items()}
-        for row in ({title: value for title, value in row.items() if "loss" not in title} for row in found)
-    ]
+    """The rows as tabulate's ``style`` shows them, without the losses; a mean with its interval in one cell."""
+    shown = []
+    for row in found:
+        cells = {}
+        for title, value in row.items():
+            if "loss" in title or title.endswith((" low", " high")):
+                continue
+            share = ("accuracy" in title or "whole" in title) and not isinstance(value, str)
+            cells[title] = f"{value:.2%}" if share else value
+            if f"{title} low" in row:
+                cells[title] += f" [{row[f'{title} low'] * 100:.2f}, {row[f'{title} high'] * 100:.2f}]"
+        shown.append(cells)
     return tabulate(shown, headers="keys", tablefmt=style)
 
 

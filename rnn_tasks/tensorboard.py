@@ -1,6 +1,7 @@
 """TensorBoard's events of a run: its curves while it trains, and its outcome when it has ended."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -9,11 +10,31 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-OUTCOME = ".outcome"
+from rnn_tasks.metrics import KINDS, curve
+
+OUTCOME = "events.out.tfevents.9999999999.outcome"  # TensorBoard reads event files in the order of their names
 
 
 class TensorBoard(TensorBoardLogger):
-    """Writes the curves of a run into one event file, its outcome into another, which is replaced if written again."""
+    """Writes the curves of a run into one event file, its outcome into another, which is replaced if written again.
+
+    The mean over replicates and its band from the least to the greatest are one chart each in the tab Custom Scalars.
+    """
+
+    banded = False
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        super().log_metrics(metrics, step)
+        if not self.banded and any(tag.endswith("_min") for tag in metrics):
+            self.banded = True
+            tags = {split: (f"{split}/{kind}" for kind in KINDS) for split in ("train", "val")}
+            self.experiment.add_custom_scalars(
+                {
+                    split: {tag: ["Margin", [tag, f"{tag}_min", f"{tag}_max"]] for tag in group}
+                    for split, group in tags.items()
+                }
+            )
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
@@ -41,17 +62,18 @@ class TensorBoard(TensorBoardLogger):
             text: verification cases, in Markdown.
             step: the last of the run.
         """
-        run = Path(self.log_dir)
-        for former in run.glob(f"events*{OUTCOME}"):
-            former.unlink()
-        with SummaryWriter(run, filename_suffix=OUTCOME) as writer:
+        outcome = Path(self.log_dir) / OUTCOME
+        with TemporaryDirectory(dir=self.log_dir) as directory, SummaryWriter(directory) as writer:
             for summary in hparams(hyperparameters, final):
                 writer.file_writer.add_summary(summary)
             for tag, value in final.items():
                 writer.add_scalar(tag, value, step)
             for length, values in by_length.items():
                 for kind in ("accuracy", "sequence_accuracy"):
-                    writer.add_scalar(f"test_by_length/{kind}", values[kind][0], int(length))
+                    for suffix, value in curve(values[kind]).items():
+                        writer.add_scalar(f"test_by_length/{kind}{suffix}", value, int(length))
             for tag, figure in figures.items():
                 writer.add_figure(tag, figure, step)
             writer.add_text("verification", text, step)
+            writer.flush()
+            next(Path(directory).iterdir()).replace(outcome)

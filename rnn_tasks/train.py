@@ -43,7 +43,7 @@ def train(cfg: DictConfig, run: Path) -> dict[str, Any]:
             with record.stopping_on_signals(), trainer.refusals():
                 task, model = runs.build(cfg)
                 learner = trainer.build_learner(cfg, task, model)
-                lightning = trainer.build_trainer(cfg, run, record)
+                lightning = trainer.build_trainer(cfg, task, run, record)
                 lightning.fit(learner, datamodule=task, ckpt_path=trainer.resume_point(run), weights_only=True)
                 metrics = outcome.measure(lightning, learner, task, run)
                 result = runs.describe(cfg, model, metrics, record.seconds)

@@ -19,34 +19,46 @@ from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.learner import Learner
 from rnn_tasks.runs import instantiated, read_checkpoint
 from rnn_tasks.tasks import Task
+from rnn_tasks.tasks.order import Pace
 
 
 def build_learner(cfg: DictConfig, task: Task, model: torch.nn.Module) -> Learner:
     """The learning problem of a configuration."""
     return Learner(
         model,
-        loss=instantiated("loss", cfg.loss),
+        loss=instantiated("loss", cfg.loss).func,  # not in Hydra's wrapper, which checks it again at every call
         optimizer=instantiated("optimizer", cfg.optimizer),
         scheduler=instantiated("scheduler", cfg.scheduler),
-        seed=cfg.seed,
         longest=task.longest,
         extra_steps=task.extra_steps,
         answers_at_every_step=task.readout == "every_step",
+        clip=cfg.trainer.gradient_clip_val,
+        clip_by=cfg.trainer.gradient_clip_algorithm,
     )
 
 
-def build_trainer(cfg: DictConfig, run: Path, record: Record) -> Trainer:
+def build_trainer(cfg: DictConfig, task: Task, run: Path, record: Record) -> Trainer:
     """The Trainer of a run: its record, its logger, its bar, and Lightning's words from ``cfg.trainer``.
+
+    Those that count batches or optimizer steps go to the task's pace, since a step of Lightning's is a chunk of them.
 
     Args:
         cfg: the run's configuration.
+        task: its data.
         run: the run directory.
         record: what is kept of it.
     """
     _quieten()
     torch.set_num_threads(cfg.threads)
     words = OmegaConf.to_container(cfg.trainer, resolve=True)
-    del words["patience"]
+    for own in ("patience", "gradient_clip_val", "gradient_clip_algorithm"):
+        del words[own]
+    trial = int(words["fast_dev_run"])
+    limit, accumulate, validate = (
+        words.pop(f"{word}") for word in ("limit_train_batches", "accumulate_grad_batches", "val_check_interval")
+    )
+    max_steps, max_epochs = (trial, 1) if trial else (words["max_steps"], words["max_epochs"])
+    task.pace = Pace(trial or limit, accumulate, 1.0 if trial else validate, max_steps, max_epochs)
     arguments = {"save_dir": str(run)}
     if "TensorBoard" in cfg.logger._target_:  # points of steps that are about to be trained again
         last = resume_point(run)

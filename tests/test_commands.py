@@ -70,7 +70,7 @@ def test_sums_as_text_and_as_json(ask):
     answers = json.loads(ask("predict", "adder", "1011+110", "--json")[1])
     assert [(answer["input"], answer["output"]) for answer in answers] == [("1011+110", "10001")]
     loaded = runs.load("adder")
-    logits = loaded.model(loaded.task.parse("1011+110")[None], torch.tensor([5]))
+    logits = loaded.logits(loaded.task.parse("1011+110")[None], torch.tensor([5]))
     assert answers[0]["confidence"] == pytest.approx(logits.abs().sigmoid().min().item())
     assert 0.5 < answers[0]["confidence"] < 1
 
@@ -156,8 +156,8 @@ def test_a_digit_in_an_image(mnist, call):
     status, out, err = call("predict", "digit.png", "--json")
     assert status == 0 and "asking outputs/mnist/three" in err
     answer = json.loads(out)[0]
-    model = runs.load("mnist").model
-    assert answer["output"] == str(model(digits.test[0].inputs[:1], torch.tensor([28])).argmax().item())
+    logits = runs.load("mnist").logits(digits.test[0].inputs[:1], torch.tensor([28]))
+    assert answer["output"] == str(logits.argmax().item())
     assert call("evaluate", "mnist", "--lengths", "3")[2].startswith("error: --lengths: an image has 28 rows")
     for name, content in (("bad.png", "nothing"), ("empty.png", "")):
         (mnist / name).write_text(content)

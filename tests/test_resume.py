@@ -15,6 +15,7 @@ from rnn_tasks import runs
 from rnn_tasks.checkpoints import Record, read_history, save
 from rnn_tasks.errors import Interrupted, UserError
 from rnn_tasks.learner import Learner
+from rnn_tasks.tasks import base
 from rnn_tasks.train import train
 
 DEEP = [
@@ -46,7 +47,7 @@ def assert_equal_ends(run, reference):
     (weights, *others), (reference_weights, *reference_others) = end_of(run), end_of(reference)
     for name, state in weights.items():
         assert state.keys() == reference_weights[name].keys()
-        assert all(torch.equal(state[key], reference_weights[name][key]) for key in state)
+        torch.testing.assert_close(state, reference_weights[name], rtol=0, atol=0, equal_nan=True)
     assert others == reference_others
 
 
@@ -56,12 +57,17 @@ def stop_after(monkeypatch, *batches):
     original = Record.on_train_batch_end
 
     def hook(self, trainer, *args):
-        if waiting and trainer.fit_loop.total_batch_idx + 1 >= waiting[0]:
+        if waiting and batches_done(trainer) >= waiting[0]:
             waiting.pop(0)
             os.kill(os.getpid(), signal.SIGINT)
         original(self, trainer, *args)
 
     monkeypatch.setattr(Record, "on_train_batch_end", hook)
+
+
+def batches_done(trainer):
+    order = trainer.train_dataloader.sampler
+    return trainer.current_epoch * order.batches + order.chunks[trainer.fit_loop.epoch_loop.batch_idx][1]
 
 
 def train_with_stops(monkeypatch, run, stops, *words):
@@ -75,6 +81,14 @@ def train_with_stops(monkeypatch, run, stops, *words):
     trained(run, *words)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_chunks():
+    """Runs of 20 steps an epoch can then be stopped within it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "CHUNK_BATCHES", 3)
+        yield
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     run = tmp_path_factory.mktemp("uninterrupted") / "run"
@@ -82,8 +96,8 @@ def uninterrupted(tmp_path_factory):
     return run
 
 
-# 20 steps an epoch: the first step, the middle, the last but one and the last of an epoch, the last of all
-@pytest.mark.parametrize("stops", [(1,), (7, 13), (19,), (20,), (27, 40), (59,), (60,)])
+# 20 steps an epoch: the first chunk, the middle, the last but one and the last of an epoch, the last of all
+@pytest.mark.parametrize("stops", [(1,), (7, 13), (18,), (20,), (27, 40), (57,), (60,)])
 def test_stopped_within_an_epoch_and_gone_on(tmp_path, monkeypatch, uninterrupted, stops):
     train_with_stops(monkeypatch, tmp_path / "run", stops, *DEEP)
     assert_equal_ends(tmp_path / "run", uninterrupted)
@@ -102,6 +116,8 @@ def test_stopped_within_an_epoch_and_gone_on(tmp_path, monkeypatch, uninterrupte
         ((5, 25), ["trainer.patience=1", "optimizer.lr=1e-9"]),
         ((25, 40), ["trainer.patience=2", "optimizer.lr=1e-9", "trainer.max_epochs=6"]),
         ((25,), ["trainer.limit_val_batches=0"]),
+        ((5, 12, 25), ["model.replicates=5"]),
+        ((5, 70), ["model.replicates=5", "trainer.patience=2", "trainer.max_epochs=8", "optimizer.lr=0.1"]),
     ],
 )
 def test_stopped_and_gone_on_under_lightnings_other_words(tmp_path, monkeypatch, stops, words):
@@ -110,7 +126,7 @@ def test_stopped_and_gone_on_under_lightnings_other_words(tmp_path, monkeypatch,
     assert_equal_ends(tmp_path / "run", tmp_path / "reference")
 
 
-@pytest.mark.parametrize(("owner", "hook", "at"), [(Record, "on_train_batch_end", 20), (Learner, "validation_step", 1)])
+@pytest.mark.parametrize(("owner", "hook", "at"), [(Record, "on_train_batch_end", 7), (Learner, "validation_step", 1)])
 def test_sigterm_at_the_end_of_an_epoch(tmp_path, monkeypatch, uninterrupted, owner, hook, at):
     original, calls = getattr(owner, hook), []
 
@@ -135,7 +151,7 @@ def test_stopped_at_once_it_starts_from_the_beginning(tmp_path, monkeypatch, uni
     original = Record.on_train_batch_end
 
     def twice(self, trainer, *args):
-        if trainer.global_step == 7:
+        if trainer.global_step == 9:  # the end of the chunk in which the first one came
             os.kill(os.getpid(), signal.SIGINT)
         original(self, trainer, *args)
 

@@ -11,7 +11,8 @@ from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.tasks import Memory
 from rnn_tasks.tasks.adder import add
-from rnn_tasks.tasks.base import EpochOrder, Examples, evaluation_loader
+from rnn_tasks.tasks.base import Examples, evaluation_loader
+from rnn_tasks.tasks.order import EpochOrder, Pace
 
 
 def task(*overrides):
@@ -115,23 +116,69 @@ def test_test_sets_of_the_adder_by_length():
     assert torch.equal(again.inputs, adder.test[6].inputs)
 
 
+def order(size=10, batch_size=4, seeds=range(1), chunk=1, rank=0, ranks=1, **pace):
+    return EpochOrder(size, batch_size, seeds, Pace(**pace), chunk, rank, ranks)
+
+
+def dealt(epoch, order, done=0):
+    """Every batch of an epoch: for each replicate the numbers of its examples."""
+    order.set_epoch(epoch)
+    order.done = done
+    return [batch for chunk in order for batch in chunk.tolist()]
+
+
 def test_an_order_comes_from_seed_and_epoch_and_can_be_taken_up_again():
-    order = EpochOrder(size=10, batch_size=4, seed=0)
-    assert len(order) == 3
-
-    def batches(epoch, done=0, order=order):
-        order.set_epoch(epoch)
-        order.done = done
-        return [batch.tolist() for batch in order]
-
-    first = batches(0)
+    assert len(order()) == 3
+    first = [batch for (batch,) in dealt(0, order())]
     assert sorted(sum(first, [])) == list(range(10)) and [len(batch) for batch in first] == [4, 4, 2]
-    assert first == batches(0) != batches(1)
-    assert first != batches(0, order=EpochOrder(10, 4, seed=1))
-    assert batches(1, done=2) == batches(1)[2:]
-    assert batches(1) == batches(1, done=0)
-    shares = [batches(0, order=EpochOrder(16, 4, 0, rank, 2)) for rank in (0, 1)]
-    assert sorted(sum(sum(shares, []), [])) == list(range(16))
+    assert dealt(0, order()) != dealt(1, order()) and dealt(0, order()) != dealt(0, order(seeds=range(1, 2)))
+    assert dealt(1, order(), done=2) == dealt(1, order())[2:]
+    shares = [dealt(0, order(16, rank=rank, ranks=2)) for rank in (0, 1)]
+    assert sorted(sum(sum(sum(shares, []), []), [])) == list(range(16))
+
+
+def test_replicates_have_the_orders_of_their_seeds_whatever_the_chunk():
+    alone = [dealt(2, order(seeds=range(seed, seed + 1))) for seed in (5, 6, 7)]
+    for chunk in (1, 2, 100):
+        together = dealt(2, order(seeds=range(5, 8), chunk=chunk))
+        assert [[batch[replicate] for batch in together] for replicate in range(3)] == [
+            [batch for (batch,) in batches] for batches in alone
+        ]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 7, 50])
+@pytest.mark.parametrize(
+    "pace",
+    [
+        {}, {"limit": 11}, {"limit": 0.5}, {"validate": 0.3}, {"validate": 5}, {"max_steps": 33}, {"max_steps": 7},
+        {"accumulate": 3, "max_steps": 9}, {"limit": 13, "validate": 4, "accumulate": 2, "max_steps": 8},
+    ],
+)  # fmt: skip
+def test_chunks_end_wherever_something_has_to_happen(chunk, pace):
+    dealer = order(82, 4, chunk=chunk, max_epochs=3, **pace)  # 21 batches, the last one smaller
+    steps = 0
+    for epoch in range(3):
+        dealer.set_epoch(epoch)
+        ends = [end for _, end in dealer.chunks]
+        assert [start for start, _ in dealer.chunks] == [0, *ends[:-1]] and ends[-1] == dealer.batches
+        assert all(end - start <= chunk for start, end in dealer.chunks)
+        assert set(range(dealer.validate, dealer.batches + 1, dealer.validate)) <= set(ends)
+        if dealer.batches == 21:
+            assert (20, 21) in dealer.chunks
+        taken = [steps + -(-end // dealer.accumulate) for end in ends]
+        if steps < dealer.total_steps < steps + dealer.steps:
+            assert dealer.total_steps in taken
+        steps += dealer.steps
+    assert dealer.total_steps == min(steps, pace.get("max_steps", steps))
+
+
+@pytest.mark.parametrize(
+    ("pace", "message"),
+    [({"limit": 0.01}, "leaves nothing of the 3 batches"), ({"validate": 4}, "an epoch has 3 batches")],
+)
+def test_a_pace_that_cannot_be(pace, message):
+    with pytest.raises(UserError, match=message):
+        order(**pace)
 
 
 def test_a_batch_is_cut_to_its_longest_sequence():

@@ -14,6 +14,7 @@ from rnn_tasks import config, runs
 from rnn_tasks.checkpoints import read_history
 from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
+from rnn_tasks.tasks import Batch
 from rnn_tasks.train import train
 
 
@@ -60,7 +61,7 @@ def test_the_result_is_that_of_an_evaluation_by_hand(run):
     for examples in loaded.task.test:
         for i in range(len(examples)):
             batch = examples[torch.tensor([i])]
-            answers = loaded.model(batch.inputs, batch.lengths)[0, :, 0] > 0
+            answers = loaded.logits(batch.inputs, batch.lengths)[0, :, 0] > 0
             hits = answers == batch.targets[0].bool()
             right, whole, bits = right + int(hits.sum()), whole + bool(hits.all()), bits + len(hits)
     test = loaded.result["metrics"]["test"]
@@ -96,9 +97,9 @@ def test_gradient_norms_are_those_of_the_loss(run):
     cfg = runs.read_config(run)
     task, model = runs.build(cfg)
     task.setup()
-    batch = next(iter(task.train_dataloader()))
+    batch = Batch(*(part[0, 0] for part in next(iter(task.train_dataloader()))))
     real = torch.arange(batch.targets.shape[1]) < batch.lengths[:, None]
-    logits = model(batch.inputs, batch.lengths).squeeze(-1)
+    logits = model(batch.inputs, batch.lengths)[0].squeeze(-1)
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logits[real], batch.targets[real])
     loss.backward()
     norm = torch.stack([parameter.grad.norm() for parameter in model.parameters()]).norm()
@@ -157,7 +158,9 @@ def test_clipping_and_schedules_reach_the_optimizer(tmp_path):
     clipped = ["trainer.gradient_clip_val=1e-5", "optimizer=sgd", "optimizer.weight_decay=0"]
     trained(tmp_path / "clipped", *clipped)
     cfg = config.compose([*SMALL, *clipped])
-    fresh, moved = runs.build(cfg)[1].head.weight, runs.load(tmp_path / "clipped", "last").model.head.weight
+    fresh, moved = (
+        model.head["weight"] for model in (runs.build(cfg)[1], runs.load(tmp_path / "clipped", "last").model)
+    )
     assert 0 < (fresh - moved).abs().max() < 1e-3
     trained(tmp_path / "cosine", "scheduler=cosine", "trainer.log_every_n_steps=1")
     rates = [rate for _, rate in points(tmp_path / "cosine")["learning_rate"]]
@@ -165,7 +168,7 @@ def test_clipping_and_schedules_reach_the_optimizer(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_training_and_says_where(tmp_path):
-    with pytest.raises(UserError, match=r"the loss became (nan|inf) at step \d+ \(epoch 0\)"):
+    with pytest.raises(UserError, match=r"the loss became infinite or NaN at step \d+ \(epoch 0\)"):
         trained(tmp_path, "optimizer=sgd", "optimizer.lr=1e38", "trainer.gradient_clip_val=0", "task=memory")
     assert not (tmp_path / "result.json").exists()
 
@@ -217,14 +220,14 @@ def test_a_sweep_that_was_stopped_goes_on(workplace):
 
 def test_a_validation_loss_that_is_no_number_is_a_failure(tmp_path):
     words = ["task.train_size=8", "trainer.max_epochs=1", "optimizer=sgd", "optimizer.lr=1e300", "scheduler=none"]
-    with pytest.raises(UserError, match="the loss became nan"):
+    with pytest.raises(UserError, match="the loss became infinite or NaN in the validation after step 1"):
         trained(tmp_path, *words, "trainer.gradient_clip_val=0")
     assert not (tmp_path / "result.json").exists()
 
 
 def test_what_lightning_refuses_is_said_in_one_line(tmp_path):
-    with pytest.raises(UserError, match=r"trainer: You requested to check 0.01 of the `train_dataloader`"):
-        trained(tmp_path / "limit", "trainer.limit_train_batches=0.01")
+    with pytest.raises(UserError, match=r"trainer: You requested to check 0.01 of the `val_dataloader`"):
+        trained(tmp_path / "limit", "trainer.limit_val_batches=0.01")
     with pytest.raises(UserError, match=r"trainer: .*unexpected keyword argument 'nonsense'"):
         trained(tmp_path / "word", "+trainer.nonsense=1")
     with pytest.raises(UserError, match=r"optimizer: .*unexpected keyword argument 'nonsense'"):

@@ -1,3 +1,4 @@
-from rnn_tasks.models.network import CELLS, Network
+from rnn_tasks.models.network import Network
+from rnn_tasks.models.recurrence import CELLS, Cell, cell
 
-__all__ = ["CELLS", "Network"]
+__all__ = ["CELLS", "Cell", "Network", "cell"]

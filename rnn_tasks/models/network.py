@@ -1,30 +1,36 @@
-"""A stack of recurrent layers with a linear read-out."""
+"""A stack of recurrent layers with a linear read-out, of many replicates at once."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from hydra.utils import get_object
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnn_tasks.models.recurrence import vanilla
+from rnn_tasks.models import recurrence
+from rnn_tasks.models.recurrence import CELLS, Cell, read
 from rnn_tasks.seeds import generator
 
-CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 class Network(nn.Module):
-    """Recurrent layers, each a torch.nn.RNN, LSTM or GRU, and a linear read-out.
+    """R independent networks of one shape: recurrent layers and a linear read-out.
+
+    The parameters are those of torch.nn.RNN, LSTM or GRU (``recurrent.weight_ih_l0`` ...) and of torch.nn.Linear
+    (``head.weight``, ``head.bias``), each with a leading axis over the replicates.
 
     Args:
         input_size: D, features of a step.
         output_size: C, logits of an answer.
         readout: "every_step" answers at each step, "last" once, from the final state of each direction.
-        cell: a name in CELLS.
+        cell: rnn, lstm, gru, or where a Cell of one's own lies, as module.name.
         hidden: H, units of a layer in each direction.
         layers: how many layers.
         dropout: share of a layer's outputs that the next layer does not see in training.
         bidirectional: let a second half read the sequence from its own end.
-        seed: decides the initial weights: uniform in ±1/sqrt(H), as in torch.
+        replicates: R.
+        seed: of replicate 0, that of replicate r is ``seed + r``. It decides the initial weights (uniform in
+            ±1/sqrt(H), as in torch) and dropout.
     """
 
     def __init__(
@@ -37,25 +43,25 @@ class Network(nn.Module):
         layers: int = 1,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        replicates: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if cell not in CELLS:
-            raise ValueError(f"cell={cell}: must be one of {', '.join(CELLS)}")
-        self.hidden = hidden
-        self.dropout = dropout
-        self.bidirectional = bidirectional
-        self.readout = readout
-        width = hidden * (1 + bidirectional)
-        self.layers = nn.ModuleList(
-            CELLS[cell](width if i else input_size, hidden, batch_first=True, bidirectional=bidirectional)
-            for i in range(layers)
-        )
-        self.head = nn.Linear(width, output_size)
-        weights = generator(seed, "weights")
-        for parameters, fan_in in ((self.layers.parameters(), hidden), (self.head.parameters(), width)):
-            for parameter in parameters:
-                nn.init.uniform_(parameter, -(fan_in**-0.5), fan_in**-0.5, generator=weights)
+        self.cell = CELLS[cell] if cell in CELLS else _own_cell(cell)
+        self.hidden, self.layers, self.dropout = hidden, layers, dropout
+        self.replicates, self.readout = replicates, readout
+        self.seeds = range(seed, seed + replicates)
+        self.directions = ("", "_reverse") if bidirectional else ("",)
+        width, rows = hidden * len(self.directions), self.cell.gates * hidden
+        shapes = {}
+        for i in range(layers):
+            for suffix in self.directions:
+                sizes = (rows, width if i else input_size), (rows, hidden), (rows,), (rows,)
+                shapes |= {f"{name}_l{i}{suffix}": size for name, size in zip(WEIGHTS, sizes, strict=True)}
+        streams = [generator(seed, "weights") for seed in self.seeds]
+        self.recurrent = nn.ParameterDict([(name, _drawn(size, hidden, streams)) for name, size in shapes.items()])
+        sizes = {"weight": (output_size, width), "bias": (output_size,)}
+        self.head = nn.ParameterDict([(name, _drawn(size, width, streams)) for name, size in sizes.items()])
 
     def forward(
         self,
@@ -67,38 +73,90 @@ class Network(nn.Module):
         """Logits of padded sequences; what stands in the padding changes no logit of a real step.
 
         Args:
-            inputs: [B, T, D].
-            lengths: [B], real steps of each sequence, from 1 to T.
-            dropout_key: decides the dropout masks; without one nothing is dropped.
-            return_states: give the last layer's outputs [B, T, H] (twice H if bidirectional) as well.
+            inputs: [R, B, T, D], or [B, T, D] for all replicates.
+            lengths: [R, B] or [B], real steps of each sequence, from 1 to T.
+            dropout_key: with a replicate's seed decides its dropout masks; without one nothing is dropped.
+            return_states: give the last layer's outputs [R, B, T, H] (twice H if bidirectional) as well.
 
         Returns:
-            [B, T, C] logits, or [B, C] if the answer is read at the last step.
+            [R, B, T, C] logits, or [R, B, C] if the answer is read at the last step.
         """
-        padded = bool((lengths < inputs.shape[1]).any())
+        if inputs.dim() == 3:
+            inputs, lengths = (tensor.expand(self.replicates, *tensor.shape) for tensor in (inputs, lengths))
+        if len(self.directions) == 1:
+            reverse = None
+        elif (lengths == inputs.shape[2]).all():
+            reverse = torch.arange(inputs.shape[2] - 1, -1, -1, device=inputs.device)
+        else:
+            reverse = _reversal(lengths, inputs.shape[2])
         states = inputs
-        for i, layer in enumerate(self.layers):
-            if i and self.dropout and dropout_key is not None:
-                states = states * self._mask(states, generator("dropout", i, *dropout_key))
-            if self.bidirectional and padded:
-                packed = pack_padded_sequence(states, lengths.cpu(), batch_first=True, enforce_sorted=False)
-                states, _ = pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=inputs.shape[1])
-            elif layer.mode == "RNN_TANH" and states.device.type == "cpu":
-                states = vanilla(layer, states)
-            else:
-                states, _ = layer(states)  # [B, T, D] -> [B, T, H]; padding lies behind what a forward half reads
-        logits = self.head(states if self.readout == "every_step" else self._final(states, lengths, padded))
-        return (logits, states) if return_states else logits
+        for i in range(self.layers - (not return_states)):
+            halves = self._halves(i, self._dropped(states, i, dropout_key), reverse)
+            states = torch.cat(halves, -1) if reverse is not None else halves[0]
+        if not return_states:
+            last = self.layers - 1
+            first, *second = self._halves(last, self._dropped(states, last, dropout_key), reverse, lengths)
+            return first + second[0] if second else first
+        final = self._final(states, lengths) if self.readout == "last" else states
+        return read(final, self.head["weight"], self.head["bias"]), states
 
-    def _final(self, states: Tensor, lengths: Tensor, padded: bool) -> Tensor:
-        """The state of each direction after its last step: [B, T, H] -> [B, H]."""
-        last = states[torch.arange(len(states), device=states.device), lengths - 1] if padded else states[:, -1]
-        if not self.bidirectional:
-            return last
-        return torch.cat((last[:, : self.hidden], states[:, 0, self.hidden :]), -1)
+    def _halves(self, i: int, inputs: Tensor, reverse: Tensor | None, lengths: Tensor | None = None) -> list[Tensor]:
+        """What layer i makes of its inputs in each direction: its outputs or, with lengths, its share of the logits."""
+        last = lengths if self.readout == "last" else None
+        found = []
+        for number, suffix in enumerate(self.directions):
+            weights = tuple(self.recurrent[f"{name}_l{i}{suffix}"] for name in WEIGHTS)
+            share = None
+            if lengths is not None:
+                bias = self.head["bias"]
+                weight = (
+                    self.head["weight"].split(self.hidden, 2)[number] if reverse is not None else self.head["weight"]
+                )
+                share = weight, torch.zeros_like(bias) if number else bias
+            ordered = _take(inputs, reverse) if number else inputs
+            out = recurrence.layer(self.cell, ordered, weights, share, last)
+            found.append(_take(out, reverse) if number and out.dim() == 4 else out)
+        return found
+
+    def _final(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """The state of each direction after its last step: [R, B, T, H] -> [R, B, H]."""
+        last = recurrence.final(states, lengths)
+        return torch.cat((last[..., : self.hidden], states[:, :, 0, self.hidden :]), -1)
+
+    def _dropped(self, states: Tensor, i: int, key: tuple[int, ...] | None) -> Tensor:
+        if not (i and self.dropout and key is not None):
+            return states
+        streams = [generator("dropout", i, seed, *key) for seed in self.seeds]
+        return states * torch.stack([self._mask(ones, stream) for ones, stream in zip(states, streams, strict=True)])
 
     def _mask(self, states: Tensor, stream: torch.Generator) -> Tensor:
         """Drawn time-first, so that a mask for 9 steps is the beginning of one for 11: [B, T, H]."""
         batch, steps, width = states.shape
         kept = torch.rand(steps, batch, width, generator=stream) >= self.dropout
         return kept.transpose(0, 1).to(states) / (1 - self.dropout)
+
+
+def _own_cell(path: str) -> Cell:
+    try:
+        found = get_object(path)
+    except Exception as error:  # an import runs any code
+        raise ValueError(f"cell={path}: must be one of {', '.join(CELLS)} or a cell of your own ({error})") from None
+    if not isinstance(found, Cell):
+        raise ValueError(f"cell={path}: is no cell; put @cell(gates=...) above its function")
+    return found
+
+
+def _drawn(size: tuple[int, ...], fan_in: int, streams: list[torch.Generator]) -> nn.Parameter:
+    """Initial values of a parameter, each replicate's from its own stream: [R, *size]."""
+    values = [torch.empty(size).uniform_(-(fan_in**-0.5), fan_in**-0.5, generator=stream) for stream in streams]
+    return nn.Parameter(torch.stack(values))
+
+
+def _reversal(lengths: Tensor, steps: int) -> Tensor:
+    """Where each step of a sequence read from its own end stands in it: [R, B] -> [R, B, T]."""
+    return (lengths[..., None] - 1 - torch.arange(steps, device=lengths.device)).clamp(min=0)
+
+
+def _take(steps: Tensor, order: Any) -> Tensor:
+    """The steps [R, B, T, D] in the order [T], or [R, B, T] of each sequence."""
+    return steps[:, :, order] if order.dim() == 1 else steps.take_along_dim(order[..., None], 2)

@@ -1,11 +1,149 @@
-"""The vanilla recurrence with a backward pass of its own, which is faster than torch's on a CPU (`make bench`)."""
+"""Recurrent layers of R replicates: [R, B, T, D] -> [R, B, T, H], with the weights of torch.nn.RNN, LSTM and GRU.
 
-from typing import Any
+Three ways give the same numbers up to rounding, and each is the fastest somewhere:
+
+- the compiled kernel (kernel.py) for small networks on a CPU,
+- one replicate after the other for large ones, whose matrix products fill a core anyway,
+- all replicates stacked in one loop of torch operations: for cells of one's own, without a compiler, on other devices.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
+
+from rnn_tasks.models import kernel
+
+LARGE = 64  # units from which on one replicate after the other is faster than all together
+
+
+class Cell(NamedTuple):
+    """A recurrence.
+
+    Attributes:
+        function: (pre-activations [R, B, gates * H], state [R, B, H]) -> (output [R, B, H], state). The
+            pre-activations are W x + b + U h + c of the inputs x and the former output h; the first state is zero.
+        gates: rows of weights of a unit.
+        name: in torch.nn, if it is there.
+    """
+
+    function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    gates: int
+    name: str = ""
+
+
+def cell(gates: int) -> Callable[[Callable], Cell]:
+    """Make a cell of a function: ``@cell(gates=2)`` above it, and ``model.cell=module.name`` trains it."""
+    return lambda function: Cell(function, gates)
+
+
+def rnn(pre: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    h = pre.tanh()
+    return h, h
+
+
+def lstm(pre: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    i, f, g, o = pre.chunk(4, -1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+def gru(pre: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    r, z, inputs, recurrent = pre.chunk(4, -1)  # see _apart
+    n = (inputs + r.sigmoid() * recurrent).tanh()
+    h = n + z.sigmoid() * (h - n)
+    return h, h
+
+
+CELLS = {"rnn": Cell(rnn, 1, "rnn"), "lstm": Cell(lstm, 4, "lstm"), "gru": Cell(gru, 3, "gru")}
+
+
+def layer(
+    cell: Cell,
+    inputs: Tensor,
+    weights: tuple[Tensor, Tensor, Tensor, Tensor],
+    readout: tuple[Tensor, Tensor] | None = None,
+    lengths: Tensor | None = None,
+) -> Tensor:
+    """A recurrent layer in one direction, and a linear read-out of it.
+
+    Args:
+        cell: one of CELLS or of one's own.
+        inputs: [R, B, T, D].
+        weights: weight_ih [R, G*H, D], weight_hh [R, G*H, H], bias_ih and bias_hh [R, G*H].
+        readout: weight [R, C, H] and bias [R, C].
+        lengths: [R, B], to read each sequence at its last step alone.
+
+    Returns:
+        [R, B, T, C], without a read-out [R, B, T, H]; with lengths [R, B, C] or [R, B, H].
+    """
+    hidden = weights[1].shape[2]
+    if torch.is_autocast_enabled(inputs.device.type):
+        kind = torch.get_autocast_dtype(inputs.device.type)
+        inputs, *weights = (tensor.to(kind) for tensor in (inputs, *weights))
+    if kernel.fits(cell.name, inputs, hidden):
+        return kernel.Layer.apply(cell.name, inputs, *weights, *(readout or (None, None)), lengths)
+    if cell.name and len(inputs) == 1:
+        states = _alone(cell.name, *(tensor.squeeze(0) for tensor in (inputs, *weights)))[None]
+    elif cell.name and hidden >= LARGE:
+        ones = zip(inputs, *weights, strict=True)
+        states = torch.stack([_alone(cell.name, *one) for one in ones])
+    else:
+        states = _stacked(cell, inputs, *(_apart(*weights) if cell.name == "gru" else weights))
+    if lengths is not None:
+        states = final(states, lengths)
+    return states if readout is None else read(states, *readout)
+
+
+def final(states: Tensor, lengths: Tensor) -> Tensor:
+    """What stands at the last step of each sequence: [R, B, T, H], [R, B] -> [R, B, H]."""
+    if (lengths == states.shape[2]).all():
+        return states[:, :, -1]
+    return states.take_along_dim((lengths - 1)[..., None, None], 2).squeeze(2)
+
+
+def read(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A linear read-out of each replicate: [R, ..., H], [R, C, H], [R, C] -> [R, ..., C]."""
+    logits = torch.baddbmm(bias[:, None], states.flatten(1, -2), weight.mT.to(states.dtype))
+    return logits.view(*states.shape[:-1], -1)
+
+
+def _stacked(cell: Cell, inputs: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
+    projected = read(inputs, w_ih, b_ih + b_hh)  # [R, B, T, D] -> [R, B, T, G*H]
+    output = state = projected.new_zeros(*inputs.shape[:2], w_hh.shape[2])
+    transposed, outputs = w_hh.mT, []
+    for x in projected.unbind(2):
+        output, state = cell.function(torch.baddbmm(x, output, transposed), state)
+        outputs.append(output)
+    return torch.stack(outputs, 2)
+
+
+def _apart(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The weights of a GRU with a fourth gate: its third sees the two halves of its pre-activation apart."""
+    hidden = w_hh.shape[2]
+
+    def inputs(w: Tensor) -> Tensor:
+        return pad(w.transpose(1, -1), (0, hidden)).transpose(1, -1)
+
+    def recurrent(w: Tensor) -> Tensor:
+        first, last = w.split((2 * hidden, hidden), 1)
+        return torch.cat((first, torch.zeros_like(last), last), 1)
+
+    return inputs(w_ih), recurrent(w_hh), inputs(b_ih), recurrent(b_hh)
+
+
+def _alone(name: str, inputs: Tensor, *weights: Tensor) -> Tensor:
+    """One replicate: [B, T, D] -> [B, T, H]."""
+    w_ih, w_hh, b_ih, b_hh = weights
+    if name == "rnn" and inputs.device.type == "cpu":
+        projected = linear(inputs.transpose(0, 1).contiguous(), w_ih, b_ih + b_hh)  # [B, T, D] -> [T, B, H]
+        return TanhRecurrence.apply(projected, w_hh).transpose(0, 1)
+    start = inputs.new_zeros(1, len(inputs), w_hh.shape[1])
+    function = {"rnn": torch.rnn_tanh, "lstm": torch.lstm, "gru": torch.gru}[name]
+    return function(inputs, (start, start) if name == "lstm" else start, weights, True, 1, 0.0, True, False, True)[0]
 
 
 class TanhRecurrence(torch.autograd.Function):
@@ -24,9 +162,8 @@ class TanhRecurrence(torch.autograd.Function):
         states = torch.empty_like(projected)
         steps = states.unbind(0)
         torch.tanh(projected[0], out=steps[0])
-        transposed = weight.t()
         for t, x in enumerate(projected[1:].unbind(0), 1):
-            torch.addmm(x, steps[t - 1], transposed, out=steps[t]).tanh_()
+            torch.tanh(product(steps[t - 1], weight, x), out=steps[t])
         ctx.save_for_backward(states, weight)
         return states
 
@@ -34,26 +171,20 @@ class TanhRecurrence(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         states, weight = ctx.saved_tensors
-        deltas = torch.empty_like(states)
-        slopes = torch.addcmul(torch.ones((), dtype=states.dtype), states, states, value=-1).unbind(0)
-        incoming, steps = gradient.unbind(0), deltas.unbind(0)
-        torch.mul(incoming[-1], slopes[-1], out=steps[-1])
+        deltas, transposed = torch.empty_like(states), weight.t().contiguous()
+        slope = torch.ops.aten.tanh_backward.grad_input  # of (g, h): g * (1 - h^2)
+        incoming, steps, outputs = gradient.unbind(0), deltas.unbind(0), states.unbind(0)
+        slope(incoming[-1], outputs[-1], grad_input=steps[-1])
         for t in range(len(steps) - 2, -1, -1):
-            torch.addmm(incoming[t], steps[t + 1], weight, out=steps[t]).mul_(slopes[t])
-        return deltas, deltas[1:].flatten(0, 1).t() @ states[:-1].flatten(0, 1)
+            slope(product(steps[t + 1], transposed, incoming[t]), outputs[t], grad_input=steps[t])
+        before = states[:-1].flatten(0, 1)
+        return deltas, product(deltas[1:].flatten(0, 1).t().contiguous(), before.t().contiguous())
 
 
-def vanilla(layer: nn.RNN, inputs: Tensor) -> Tensor:
-    """The outputs of a tanh layer of torch.nn.RNN: [B, T, D] -> [B, T, H], twice H if it is bidirectional."""
-    inputs = inputs.transpose(0, 1)  # [B, T, D] -> [T, B, D]
-    halves = [_half(layer, inputs, "")]
-    if layer.bidirectional:
-        halves.append(_half(layer, inputs.flip(0), "_reverse").flip(0))
-    return torch.cat(halves, -1).transpose(0, 1)
-
-
-def _half(layer: nn.RNN, inputs: Tensor, suffix: str) -> Tensor:
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    weight_ih, weight_hh, bias_ih, bias_hh = (getattr(layer, f"{name}_l0{suffix}") for name in names)
-    projected = linear(inputs, weight_ih, bias_ih + bias_hh)
-    return TanhRecurrence.apply(projected, weight_hh.to(projected.dtype))
+def product(inputs: Tensor, weight: Tensor, added: Tensor | None = None) -> Tensor:
+    """inputs weight' + added: [B, D], [H, D], [B, H] -> [B, H], by oneDNN where it can, which may be twice as fast."""
+    if inputs.dtype != torch.float32 or not (inputs.numel() and torch.backends.mkldnn.is_available()):
+        return inputs @ weight.t() if added is None else torch.addmm(added, inputs, weight.t())
+    if added is None:
+        return torch.ops.mkldnn._linear_pointwise(inputs, weight, None, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise.binary(inputs, added, weight, None, "add")

@@ -1,0 +1,103 @@
+"""Write a trained network out for use without this project: ``python -m rnn_tasks.export adder --to model.pt``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rnn_tasks.errors import UserError, command, parser
+from rnn_tasks.evaluate import replicate
+
+NAMES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
+
+
+def plain(run: Any) -> Any:
+    """A replicate as torch.nn modules: ``recurrent`` (RNN, LSTM or GRU) and ``head`` (Linear), with its weights.
+
+    Args:
+        run: from runs.load, with one replicate.
+
+    Raises:
+        UserError: torch.nn has no such cell.
+    """
+    from torch import nn
+
+    network, model = run.model, run.config.model
+    name = getattr(getattr(network, "cell", None), "name", "")
+    if name not in NAMES:
+        raise UserError(f"{run.path}: torch.nn has no module like its model {model.get('cell', model._target_)}")
+    words = {"num_layers": model.layers, "dropout": model.dropout if model.layers > 1 else 0.0}
+    words |= {"bidirectional": model.bidirectional, "batch_first": True}
+    recurrent = getattr(nn, NAMES[name])(run.task.input_size, model.hidden, **words)
+    head = nn.Linear(*reversed(network.head["weight"].shape[1:]))
+    modules = nn.ModuleDict({"recurrent": recurrent, "head": head})
+    modules.load_state_dict({key: value[0] for key, value in network.state_dict().items()})
+    return modules.eval()
+
+
+def as_onnx(modules: Any, run: Any, path: Path) -> None:
+    """Write the modules as an ONNX graph: inputs [B, T, D] -> logits [B, T, C], or [B, C] at the last step."""
+    import torch
+
+    hidden, last = modules["recurrent"].hidden_size, run.task.readout == "last"
+
+    class Whole(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.recurrent, self.head = modules["recurrent"], modules["head"]
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            states, _ = self.recurrent(inputs)
+            if last:
+                states = torch.cat((states[:, -1, :hidden], states[:, 0, hidden:]), -1)
+            return self.head(states)
+
+    example = torch.zeros(2, run.task.longest, run.task.input_size)
+    axes = {"inputs": {0: "batch", 1: "steps"}, "logits": {0: "batch"} if last else {0: "batch", 1: "steps"}}
+    torch.onnx.export(
+        Whole().eval(),
+        (example,),
+        path,
+        input_names=["inputs"],
+        output_names=["logits"],
+        dynamic_axes=axes,
+        dynamo=False,
+    )
+
+
+@command
+def main() -> None:
+    """Write a state_dict of torch.nn modules, with what is needed to build them, or an ONNX graph."""
+    command_line = parser(__doc__)
+    command_line.add_argument("run", metavar="RUN", help="a run directory, latest, or a task's name")
+    command_line.add_argument(
+        "--replicate", type=replicate, default="best", help="a number, or best by validation (usual)"
+    )
+    command_line.add_argument("--weights", choices=("best", "last"), default="best", help="best by validation (usual)")
+    command_line.add_argument("--to", type=Path, required=True, metavar="FILE", help="like model.pt")
+    command_line.add_argument("--onnx", action="store_true", help="write an ONNX graph instead")
+    chosen = command_line.parse_args()
+    from importlib.util import find_spec
+
+    from rnn_tasks import runs
+
+    if chosen.replicate == "all":
+        raise UserError("--replicate all: a file holds one network; give its number, or best")
+    if chosen.onnx and not find_spec("onnx"):
+        raise UserError("--onnx: that package is not installed; pip install onnx")
+    if not chosen.to.parent.is_dir():
+        raise UserError(f"--to {chosen.to}: there is no directory {chosen.to.parent}")
+    run = runs.load(chosen.run, chosen.weights, chosen.replicate)
+    runs.tell_replicate(run, chosen.replicate)
+    modules = plain(run)
+    if chosen.onnx:
+        as_onnx(modules, run, chosen.to)
+    else:
+        from rnn_tasks.checkpoints import save
+
+        save(modules.state_dict(), chosen.to)
+    recurrent, head = modules["recurrent"], modules["head"]
+    print(json.dumps({"recurrent": str(recurrent), "head": str(head), "readout": run.task.readout}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Replicates: each is the run that its seed alone would give, whatever happens to the others."""
+
+import json
+import math
+import sys
+from importlib import import_module
+
+import pytest
+import torch
+from conftest import trained
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_resume import assert_equal_ends, points, train_with_stops
+
+from rnn_tasks import config, console, runs
+from rnn_tasks.checkpoints import read_history
+from rnn_tasks.errors import UserError
+from rnn_tasks.learner import Learner
+from rnn_tasks.metrics import spread
+from rnn_tasks.models import Network
+from rnn_tasks.tasks import base
+
+FIFTY = ["task.train_size=400", "task.batch_size=8", "trainer.max_epochs=1", "trainer.log_every_n_steps=10"]
+OTHERS = {
+    "adder rnn": ["model=rnn"],
+    "adder lstm": ["model=lstm", "loss=mse"],
+    "adder gru": ["model=gru", "optimizer=sgd"],
+    "adder sgd": ["model=rnn", "optimizer=sgd", "loss=mse", "scheduler=none", "trainer.gradient_clip_algorithm=value"],
+    "adder birnn": ["model=birnn", "model.layers=2", "model.dropout=0.3"],
+    "adder wide": ["model=lstm", "model.hidden=70"],
+    "adder wide rnn": ["model=rnn", "model.hidden=70", "model.layers=2", "model.dropout=0.3"],
+    "adder wide gru": ["model=gru", "model.hidden=70"],
+    "memory lstm": ["task=memory", "trainer.gradient_clip_val=1"],
+    "memory mse": ["task=memory", "loss=mse", "model=gru", "trainer.accumulate_grad_batches=3"],
+    "memory bilstm": ["task=memory", "model=bilstm", "model.layers=2", "model.dropout=0.5", "scheduler=cosine"],
+    "memory middle": ["task=memory", "model=rnn", "model.hidden=40", "optimizer=sgd"],
+}
+
+
+def losses(run):
+    """history.csv as a table of its numbers, by replicate."""
+    rows = read_history(run / "history.csv")
+    return {
+        replicate: torch.tensor(
+            [[v for k, v in row.items() if k != "replicate"] for row in rows if row["replicate"] == replicate]
+        )
+        for replicate in {row["replicate"] for row in rows}
+    }
+
+
+def assert_alone(together, alone, replicate, **tolerance):
+    """Replicate ``replicate`` of one run is the other, of its seed."""
+    for kind in ("best", "last"):
+        many, one = runs.load(together, kind, replicate).model, runs.load(alone, kind).model
+        for (name, a), (_, b) in zip(many.state_dict().items(), one.state_dict().items(), strict=True):
+            torch.testing.assert_close(a, b, msg=lambda text, name=name: f"{name}: {text}", **tolerance)
+    torch.testing.assert_close(losses(together)[replicate], losses(alone)[0], **tolerance)
+    ours, theirs = (json.loads((run / "result.json").read_text())["metrics"] for run in (together, alone))
+    for split in ("train", "val", "test"):
+        for kind in ("loss", "accuracy", "sequence_accuracy"):
+            assert ours[split][kind][replicate] == pytest.approx(theirs[split][kind][0], abs=tolerance["atol"], rel=0)
+
+
+@pytest.mark.parametrize("words", OTHERS.values(), ids=OTHERS)
+def test_a_replicate_is_the_run_of_its_seed(tmp_path, words):
+    trained(tmp_path / "all", *FIFTY, *words, "model.replicates=3")
+    trained(tmp_path / "one", *FIFTY, *words, "seed=2")
+    assert_alone(tmp_path / "all", tmp_path / "one", 2, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("words", [["model=rnn"], ["model=gru", "model.hidden=40"], ["task=memory", "loss=mse"]])
+def test_over_a_whole_epoch_in_double_precision(tmp_path, words):
+    words = ["task.train_size=2000", "trainer.max_epochs=1", "trainer.precision=64-true", *words]
+    trained(tmp_path / "all", *words, "model.replicates=3")
+    trained(tmp_path / "one", *words, "seed=1")
+    assert_alone(tmp_path / "all", tmp_path / "one", 1, rtol=0, atol=1e-10)
+
+
+def spoil(monkeypatch, replicates, step):
+    """Let the weights of some replicates become NaN at a step."""
+    original = Learner._step
+
+    def spoiling(self, optimizer, number, *args):
+        original(self, optimizer, number, *args)
+        if number == step:
+            with torch.no_grad():
+                self.trained[0][replicates] = torch.nan
+
+    monkeypatch.setattr(Learner, "_step", spoiling)
+
+
+FAILING = ["model.replicates=4", "trainer.max_epochs=3"]
+
+
+def test_a_replicate_that_fails_is_frozen_and_counted_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    trained(tmp_path / "whole", *FAILING)
+    spoil(monkeypatch, [1], step=11)
+    result = trained(tmp_path / "failed", *FAILING)
+    whole = json.loads((tmp_path / "whole" / "result.json").read_text())
+    for split in ("train", "val", "test"):
+        for kind in ("loss", "accuracy", "sequence_accuracy"):
+            values = list(whole["metrics"][split][kind])
+            values[1] = None
+            assert result["metrics"][split][kind] == values
+    assert {row["epoch"] for row in read_history(tmp_path / "failed" / "history.csv") if row["replicate"] == 1} == {0}
+    console.print_result(result, tmp_path)
+    assert "of 4 (1 failed)" in capsys.readouterr().out
+    assert runs.load(tmp_path / "failed", "last").replicate != 1
+    tags = points(tmp_path / "failed")
+    assert all(math.isfinite(value) for values in tags.values() for _, value in values)
+
+
+def test_a_failure_is_the_same_after_a_resume(tmp_path, monkeypatch):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "CHUNK_BATCHES", 3)
+        spoil(monkeypatch, [0, 2], step=10)
+        trained(tmp_path / "reference", *FAILING)
+        train_with_stops(monkeypatch, tmp_path / "run", (7, 13, 21), *FAILING)
+    assert_equal_ends(tmp_path / "run", tmp_path / "reference")
+
+
+def test_when_all_fail_the_run_does(tmp_path, monkeypatch):
+    spoil(monkeypatch, slice(None), step=5)
+    with pytest.raises(UserError, match=r"the loss of all 4 replicates became infinite or NaN at step 6 \(epoch 0\)"):
+        trained(tmp_path, *FAILING)
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_with_patience_each_stops_where_it_would_alone(tmp_path):
+    words = ["task=memory", "trainer.patience=1", "trainer.max_epochs=9", "optimizer.lr=0.02", "task.train_size=400"]
+    trained(tmp_path / "all", *words, "model.replicates=4")
+    ends = {rows.shape[0] for rows in losses(tmp_path / "all").values()}
+    assert len(ends) > 1
+    for replicate in range(4):
+        trained(tmp_path / str(replicate), *words, f"seed={replicate}")
+        assert_alone(tmp_path / "all", tmp_path / str(replicate), replicate, rtol=0, atol=1e-5)
+
+
+def test_curves_show_mean_least_and_greatest(tmp_path):
+    result = trained(tmp_path, "model.replicates=3", "trainer.log_every_n_steps=5")
+    tags, rows = points(tmp_path), read_history(tmp_path / "history.csv")
+    last = [row["val_loss"] for row in rows if row["epoch"] == 1]
+    for tag, value in (("val/loss", sum(last) / 3), ("val/loss_min", min(last)), ("val/loss_max", max(last))):
+        assert tags[tag][-1][1] == pytest.approx(value)
+    assert {"train/loss_min", "train/gradient_norm_max", "test/final_accuracy_min"} <= set(tags)
+    assert "custom_scalars__config__" in EventAccumulator(str(tmp_path)).Reload().Tags()["tensors"]
+    assert len(result["metrics"]["test"]["by_length"]["7"]["accuracy"]) == 3
+
+
+def test_a_spread():
+    told = spread([1.0, 0.5, None, 1.0, 0.9])
+    assert (told.mean, told.least, told.most) == (pytest.approx(0.85), 0.5, 1.0)
+    assert (told.perfect, told.count, told.failed) == (2, 5, 1)
+    assert 0.5 <= told.low < told.mean < told.high <= 1.0
+    many = spread(torch.randn(400, generator=torch.Generator().manual_seed(0)).tolist())
+    assert many.high - many.low == pytest.approx(2 * 1.96 / 20, rel=0.1)  # of a mean of 400 normal numbers
+
+
+def test_the_best_replicate_answers_and_any_other_can_be_asked(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    trained("outputs/adder/three", "model.replicates=3", "task.test_lengths=[1,4]", "trainer.max_epochs=4")
+    scores = torch.load("outputs/adder/three/checkpoints/best.ckpt", weights_only=True)["score"]
+    best = max(range(3), key=lambda replicate: scores[replicate])
+
+    def ask(module, *words):
+        monkeypatch.setattr(sys, "argv", [module, *words])
+        with pytest.raises(SystemExit):
+            import_module(f"rnn_tasks.{module}").main()
+        return capsys.readouterr()
+
+    capsys.readouterr()
+    assert ask("predict", "adder", "1+1").err == f"replicate {best}, of 3 the best in validation\n"
+    assert ask("predict", "adder", "1+1", "--replicate", str(best)).err == ""
+    for replicate in range(3):
+        measured = json.loads(ask("evaluate", "adder", "--json", "--replicate", str(replicate)).out)["test"]
+        whole = runs.load("adder").result["metrics"]["test"]
+        assert measured["accuracy"] == [whole["accuracy"][replicate]]
+    assert json.loads(ask("evaluate", "adder", "--json", "--replicate", "all").out)["test"] == whole
+    assert "at 100 %" in ask("evaluate", "adder", "--replicate", "all", "--lengths", "3,9").out
+    assert (
+        "--replicate 3: outputs/adder/three has 3, counted from 0"
+        in ask("predict", "adder", "1+1", "--replicate", "3").err
+    )
+    assert "one must answer" in ask("predict", "adder", "1+1", "--replicate", "all").err
+    assert "no replicate" in ask("evaluate", "adder", "--replicate", "x").err
+
+
+def test_validation_chooses_the_same_replicate_for_the_last_weights(tmp_path):
+    val = trained(tmp_path, "model.replicates=5")["metrics"]["val"]
+    best = max(range(5), key=lambda replicate: (val["sequence_accuracy"][replicate], -val["loss"][replicate]))
+    assert runs.load(tmp_path, "last").replicate == best
+
+
+@pytest.mark.parametrize("replicates", ["0", "1025", "x", "1.5"])
+def test_numbers_of_replicates_that_are_refused(replicates):
+    with pytest.raises(UserError, match=f"model.replicates={replicates}: must be"):
+        config.compose([f"model.replicates={replicates}"])
+
+
+def test_an_optimizer_that_would_mix_them_is_refused():
+    model = Network(2, 1, "last", replicates=2)
+    with pytest.raises(UserError, match="Adafactor would mix the replicates"):
+        Learner(model, losses, torch.optim.Adafactor).configure_optimizers()
