@@ -1,10 +1,12 @@
 """Lightning's Trainer as this project uses it."""
 
+import ctypes
 import logging
+import os
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -49,6 +51,7 @@ def build_trainer(cfg: DictConfig, task: Task, run: Path, record: Record) -> Tra
         record: what is kept of it.
     """
     _quieten()
+    _keep_memory()
     torch.set_num_threads(cfg.threads)
     words = OmegaConf.to_container(cfg.trainer, resolve=True)
     for own in ("patience", "gradient_clip_val", "gradient_clip_algorithm"):
@@ -63,6 +66,8 @@ def build_trainer(cfg: DictConfig, task: Task, run: Path, record: Record) -> Tra
     if "TensorBoard" in cfg.logger._target_:  # points of steps that are about to be trained again
         last = resume_point(run)
         arguments["purge_step"] = read_checkpoint(last)["global_step"] + 1 if last else 0
+    if not torch.cuda.is_available():  # Lightning's choice, which makes each optimizer step look for one again
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     with refusals():
         trainer = Trainer(
             **words,
@@ -93,6 +98,15 @@ def resume_point(run: Path) -> Path | None:
     """The checkpoint to go on from, if there is one."""
     last = run / "checkpoints" / "last.ckpt"
     return last if last.is_file() else None
+
+
+def _keep_memory() -> None:
+    """Let glibc keep freed blocks: to fetch large ones anew at every step takes longer than a tanh of them."""
+    trim_threshold, mmap_threshold = -1, -3
+    with suppress(AttributeError, OSError, TypeError):  # other systems have no such call
+        library = ctypes.CDLL(None)
+        for parameter in (trim_threshold, mmap_threshold):
+            library.mallopt(parameter, 1 << 30)
 
 
 def _quieten() -> None:

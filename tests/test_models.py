@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from rnn_tasks.models import CELLS, Network, cell, kernel, recurrence
-from rnn_tasks.models.recurrence import TanhRecurrence, layer
+from rnn_tasks.models.recurrence import layer
 
 TORCH = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 WAYS = {
@@ -172,11 +172,6 @@ def test_a_kernel_that_cannot_be_built_is_done_without(monkeypatch, tmp_path):
         assert kernel.library() is None
     monkeypatch.undo()
     kernel.library.cache_clear()
-
-
-def test_the_gradient_of_the_vanilla_recurrence():
-    projected, weight = torch.randn(4, 3, 2, dtype=torch.double), torch.randn(2, 2, dtype=torch.double)
-    assert torch.autograd.gradcheck(TanhRecurrence.apply, (projected.requires_grad_(), weight.requires_grad_()))
 
 
 def test_dropout_comes_from_its_key_alone_and_starts_alike_for_longer_batches():

@@ -1,6 +1,6 @@
 """A stack of recurrent layers with a linear read-out, of many replicates at once."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from hydra.utils import get_object
@@ -83,16 +83,12 @@ class Network(nn.Module):
         """
         if inputs.dim() == 3:
             inputs, lengths = (tensor.expand(self.replicates, *tensor.shape) for tensor in (inputs, lengths))
-        if len(self.directions) == 1:
-            reverse = None
-        elif (lengths == inputs.shape[2]).all():
-            reverse = torch.arange(inputs.shape[2] - 1, -1, -1, device=inputs.device)
-        else:
-            reverse = _reversal(lengths, inputs.shape[2])
+        both = len(self.directions) == 2
+        reverse = _reversal(lengths, inputs.shape[2]) if both and not (lengths == inputs.shape[2]).all() else None
         states = inputs
         for i in range(self.layers - (not return_states)):
             halves = self._halves(i, self._dropped(states, i, dropout_key), reverse)
-            states = torch.cat(halves, -1) if reverse is not None else halves[0]
+            states = torch.cat(halves, -1) if both else halves[0]
         if not return_states:
             last = self.layers - 1
             first, *second = self._halves(last, self._dropped(states, last, dropout_key), reverse, lengths)
@@ -103,16 +99,14 @@ class Network(nn.Module):
     def _halves(self, i: int, inputs: Tensor, reverse: Tensor | None, lengths: Tensor | None = None) -> list[Tensor]:
         """What layer i makes of its inputs in each direction: its outputs or, with lengths, its share of the logits."""
         last = lengths if self.readout == "last" else None
+        heads = self.head["weight"].split(self.hidden, 2) if len(self.directions) == 2 else [self.head["weight"]]
         found = []
         for number, suffix in enumerate(self.directions):
             weights = tuple(self.recurrent[f"{name}_l{i}{suffix}"] for name in WEIGHTS)
             share = None
             if lengths is not None:
                 bias = self.head["bias"]
-                weight = (
-                    self.head["weight"].split(self.hidden, 2)[number] if reverse is not None else self.head["weight"]
-                )
-                share = weight, torch.zeros_like(bias) if number else bias
+                share = heads[number], torch.zeros_like(bias) if number else bias
             ordered = _take(inputs, reverse) if number else inputs
             out = recurrence.layer(self.cell, ordered, weights, share, last)
             found.append(_take(out, reverse) if number and out.dim() == 4 else out)
@@ -153,10 +147,10 @@ def _drawn(size: tuple[int, ...], fan_in: int, streams: list[torch.Generator]) -
 
 
 def _reversal(lengths: Tensor, steps: int) -> Tensor:
-    """Where each step of a sequence read from its own end stands in it: [R, B] -> [R, B, T]."""
-    return (lengths[..., None] - 1 - torch.arange(steps, device=lengths.device)).clamp(min=0)
+    """Where each step of a sequence read from its own end stands in it: [R, B] -> [R, B, T, 1]."""
+    return (lengths[..., None] - 1 - torch.arange(steps, device=lengths.device)).clamp(min=0)[..., None]
 
 
-def _take(steps: Tensor, order: Any) -> Tensor:
-    """The steps [R, B, T, D] in the order [T], or [R, B, T] of each sequence."""
-    return steps[:, :, order] if order.dim() == 1 else steps.take_along_dim(order[..., None], 2)
+def _take(steps: Tensor, reverse: Tensor | None) -> Tensor:
+    """The steps [R, B, T, D] of each sequence from its own end, which is the last step if there is no padding."""
+    return steps.flip(2) if reverse is None else steps.take_along_dim(reverse, 2)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import linear, pad
+from torch.nn.functional import pad
 
 from rnn_tasks.models import kernel
 
@@ -137,54 +137,61 @@ def _apart(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> tuple[Tens
 
 def _alone(name: str, inputs: Tensor, *weights: Tensor) -> Tensor:
     """One replicate: [B, T, D] -> [B, T, H]."""
-    w_ih, w_hh, b_ih, b_hh = weights
     if name == "rnn" and inputs.device.type == "cpu":
-        projected = linear(inputs.transpose(0, 1).contiguous(), w_ih, b_ih + b_hh)  # [B, T, D] -> [T, B, H]
-        return TanhRecurrence.apply(projected, w_hh).transpose(0, 1)
-    start = inputs.new_zeros(1, len(inputs), w_hh.shape[1])
+        w_ih, w_hh, b_ih, b_hh = weights
+        return TanhLayer.apply(inputs.transpose(0, 1), w_ih, w_hh, b_ih + b_hh).transpose(0, 1)
+    start = inputs.new_zeros(1, len(inputs), weights[1].shape[1])
     function = {"rnn": torch.rnn_tanh, "lstm": torch.lstm, "gru": torch.gru}[name]
     return function(inputs, (start, start) if name == "lstm" else start, weights, True, 1, 0.0, True, False, True)[0]
 
 
-class TanhRecurrence(torch.autograd.Function):
-    """h_t = tanh(x_t + W h_{t-1}) for all steps, h_{-1} = 0: [T, B, H], [H, H] -> [T, B, H].
+class TanhLayer(torch.autograd.Function):
+    """h_t = tanh(V x_t + W h_{t-1} + b) for all steps, h_{-1} = 0: [T, B, D], [H, D], [H, H], [H] -> [T, B, H].
 
-    With g_t the gradient that reaches h_t from outside, the one that reaches x_t is
+    With g_t the gradient that reaches h_t from outside, the one that reaches its pre-activation is
 
         d_t = (g_t + W' d_{t+1}) * (1 - h_t^2),
 
-    and that of W is the sum over t of d_t h_{t-1}', which one matrix product takes for all steps and sequences; torch's
-    own backward takes a product a step.
+    and those of V, W and b are the sums over t of d_t x_t', of d_t h_{t-1}' and of d_t, each one product for all steps
+    and sequences; torch's own backward takes a product a step.
     """
 
     @staticmethod
-    def forward(ctx: Any, projected: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor) -> Tensor:
+        inputs = inputs.contiguous()
+        projected = product(inputs.flatten(0, 1), w_ih, bias=bias).unflatten(0, inputs.shape[:2])
         states = torch.empty_like(projected)
         steps = states.unbind(0)
         torch.tanh(projected[0], out=steps[0])
         for t, x in enumerate(projected[1:].unbind(0), 1):
-            torch.tanh(product(steps[t - 1], weight, x), out=steps[t])
-        ctx.save_for_backward(states, weight)
+            torch.tanh(product(steps[t - 1], w_hh, x), out=steps[t])
+        ctx.save_for_backward(inputs, states, w_ih, w_hh)
         return states
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        states, weight = ctx.saved_tensors
-        deltas, transposed = torch.empty_like(states), weight.t().contiguous()
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, states, w_ih, w_hh = ctx.saved_tensors
+        deltas, transposed = torch.empty_like(states), w_hh.t().contiguous()
         slope = torch.ops.aten.tanh_backward.grad_input  # of (g, h): g * (1 - h^2)
         incoming, steps, outputs = gradient.unbind(0), deltas.unbind(0), states.unbind(0)
         slope(incoming[-1], outputs[-1], grad_input=steps[-1])
         for t in range(len(steps) - 2, -1, -1):
             slope(product(steps[t + 1], transposed, incoming[t]), outputs[t], grad_input=steps[t])
-        before = states[:-1].flatten(0, 1)
-        return deltas, product(deltas[1:].flatten(0, 1).t().contiguous(), before.t().contiguous())
+        d, before = deltas.flatten(0, 1), states[:-1].flatten(0, 1)
+        d_inputs = product(d, w_ih.t()).view_as(inputs) if ctx.needs_input_grad[0] else None
+        recurrent = product(deltas[1:].flatten(0, 1).t(), before.t())
+        return d_inputs, product(d.t(), inputs.flatten(0, 1).t()), recurrent, d.sum(0)
 
 
-def product(inputs: Tensor, weight: Tensor, added: Tensor | None = None) -> Tensor:
-    """inputs weight' + added: [B, D], [H, D], [B, H] -> [B, H], by oneDNN where it can, which may be twice as fast."""
+def product(inputs: Tensor, weight: Tensor, added: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """inputs weight' + added + bias: [B, D], [H, D], [B, H], [H] -> [B, H], by oneDNN where it can.
+
+    On some processors that is twice as fast as the library behind torch.mm; nn.LSTM uses it too.
+    """
     if inputs.dtype != torch.float32 or not (inputs.numel() and torch.backends.mkldnn.is_available()):
-        return inputs @ weight.t() if added is None else torch.addmm(added, inputs, weight.t())
+        found = inputs @ weight.t()
+        return sum((term for term in (added, bias) if term is not None), found)
     if added is None:
-        return torch.ops.mkldnn._linear_pointwise(inputs, weight, None, "none", [], "")
-    return torch.ops.mkldnn._linear_pointwise.binary(inputs, added, weight, None, "add")
+        return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise.binary(inputs, added, weight, bias, "add")
