@@ -21,7 +21,9 @@ from torch.autograd.function import once_differentiable
 SOURCE = Path(__file__).with_name("kernel.cpp")
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-w")
 CELLS = ("rnn", "lstm", "gru")
-LARGEST = 32  # units, beyond which the matrix products of a library are faster
+LARGEST = 48  # units, beyond which the matrix products of a library are faster
+FEW = 16  # replicates that leave lanes unused, which pays for little work alone:
+LITTLE = 2**13  # B * G * H^2
 
 
 @cache
@@ -61,11 +63,13 @@ def _build(compiler: str, target: Path) -> None:
     raise subprocess.SubprocessError(f"{compiler} cannot compile {SOURCE}")
 
 
-def fits(cell: str, inputs: Tensor, hidden: int) -> bool:
+def fits(cell: str, inputs: Tensor, weight_hh: Tensor) -> bool:
     """Whether the kernel can take a layer, and is the fastest way for it."""
+    replicates, rows, hidden = weight_hh.shape
     return (
         cell in CELLS
         and hidden <= LARGEST
+        and (replicates >= FEW or inputs.shape[1] * rows * hidden <= LITTLE)
         and inputs.device.type == "cpu"
         and inputs.dtype in (torch.float32, torch.float64)
         and library() is not None

@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 
 from rnn_tasks.models import kernel
 
-LARGE = 64  # units from which on one replicate after the other is faster than all together
+LARGE = {"rnn": 2**20, "lstm": 2**14, "gru": 2**20}  # B * H^2 from which on one replicate after the other is faster
 
 
 class Cell(NamedTuple):
@@ -80,15 +80,14 @@ def layer(
     Returns:
         [R, B, T, C], without a read-out [R, B, T, H]; with lengths [R, B, C] or [R, B, H].
     """
-    hidden = weights[1].shape[2]
     if torch.is_autocast_enabled(inputs.device.type):
         kind = torch.get_autocast_dtype(inputs.device.type)
         inputs, *weights = (tensor.to(kind) for tensor in (inputs, *weights))
-    if kernel.fits(cell.name, inputs, hidden):
+    if kernel.fits(cell.name, inputs, weights[1]):
         return kernel.Layer.apply(cell.name, inputs, *weights, *(readout or (None, None)), lengths)
     if cell.name and len(inputs) == 1:
         states = _alone(cell.name, *(tensor.squeeze(0) for tensor in (inputs, *weights)))[None]
-    elif cell.name and hidden >= LARGE:
+    elif cell.name and inputs.shape[1] * weights[1].shape[2] ** 2 >= LARGE[cell.name]:
         ones = zip(inputs, *weights, strict=True)
         states = torch.stack([_alone(cell.name, *one) for one in ones])
     else:
