@@ -1,105 +1,155 @@
-"""Speed as ratios against bare PyTorch loops, in one process and in turn: ``make bench``.
+"""Speed against what one would write without this project, in one process, on one core and in turn: ``make bench``.
 
 A round is one epoch of the Trainer, with TensorBoard and everything else a run has, timed from its first step to its
-last, and then as many steps of the plain loop that one would write without this project: the same network in torch.nn,
-the same optimizer, tensors in memory. Ratios are medians over the rounds.
+last, and then as many steps of each peer (see peers.py). Times are medians over the rounds, ratios medians of the
+rounds' ratios. Steps are optimizer steps that end with updated weights.
 """
 
+import math
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback
 from tabulate import tabulate
-from torch import nn
 
+from benchmarks import peers
 from rnn_tasks import config, runs, trainer
 from rnn_tasks.checkpoints import Record
+from rnn_tasks.models import kernel
 
-
-class Peer(nn.Module):
-    """What the bare loop trains."""
-
-    def __init__(self, recurrent, output_size):
-        super().__init__()
-        self.recurrent = recurrent
-        self.head = nn.Linear(recurrent.hidden_size, output_size)
-
-
-def adder_loop(task, steps):
-    """Seconds that ``steps`` steps of a bare loop on the adder take."""
-    peer = Peer(nn.LSTM(2, 5, batch_first=True), 1)
-    optimizer = torch.optim.Adam(peer.parameters(), lr=0.01, weight_decay=5e-4, fused=True)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    inputs, lengths, targets = task.train.inputs, task.train.lengths, task.train.targets
-    order = torch.randperm(len(lengths)).split(task.batch_size)[:steps]
-    started = time.perf_counter()
-    for index in order:
-        batch_lengths = lengths[index]
-        longest = int(batch_lengths.max())
-        states, _ = peer.recurrent(inputs[index, :longest])
-        losses = F.binary_cross_entropy_with_logits(
-            peer.head(states).squeeze(-1), targets[index, :longest], reduction="none"
-        )
-        real = torch.arange(longest) < batch_lengths[:, None]
-        loss = (losses * real).sum() / batch_lengths.sum()
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
-        optimizer.step()
-        scheduler.step()
-    return time.perf_counter() - started
-
-
-def mnist_loop(task, steps):
-    """Seconds that ``steps`` steps of a bare loop on MNIST take."""
-    peer = Peer(nn.RNN(28, 256, batch_first=True), 10)
-    optimizer = torch.optim.SGD(peer.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
-    order = torch.randperm(len(task.train)).split(task.batch_size)[:steps]
-    started = time.perf_counter()
-    for index in order:
-        states, _ = peer.recurrent(task.train.inputs[index])
-        loss = F.cross_entropy(peer.head(states[:, -1]), task.train.targets[index])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return time.perf_counter() - started
+LARGEST = kernel.LARGEST
+ADDER = [  # eleven steps, every sequence as long as the others
+    "task=adder", "task.lengths=[10,10]", "task.test_lengths=[10,10]", "task.train_size=1600",
+    "scheduler=none", "loss=mse", "trainer.gradient_clip_val=0",
+]  # fmt: skip
 
 
 class InTurn(Callback):
-    """After each epoch of the Trainer the same number of steps of the bare loop."""
+    """Milliseconds a step of each epoch of the Trainer, and after it of as many steps of each peer.
 
-    def __init__(self, loop):
-        self.loop, self.rounds = loop, []
+    Args:
+        contenders: functions of (examples) that give a peer's steps, by name.
+        kernels: whether the epochs take the compiled kernel, in turn.
+    """
+
+    def __init__(self, contenders, kernels=(True,)):
+        self.contenders, self.kernels, self.rounds = contenders, kernels, []
+
+    def on_train_start(self, trainer, learner):
+        found = {name: peer(trainer.datamodule.train) for name, peer in self.contenders.items()}
+        self.steps = {name: steps for name, steps in found.items() if steps is not None}
 
     def on_train_epoch_start(self, trainer, learner):
+        self.compiled = self.kernels[trainer.current_epoch % len(self.kernels)]
+        kernel.LARGEST = LARGEST if self.compiled else 0
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, trainer, learner, outputs, batch, batch_index):
         self.seconds = time.perf_counter() - self.started
 
     def on_train_epoch_end(self, trainer, learner):
-        steps = trainer.num_training_batches
-        with torch.enable_grad():
-            self.rounds.append((self.seconds / steps * 1e3, self.loop(trainer.datamodule, steps) / steps * 1e3))
+        steps = trainer.train_dataloader.sampler.batches
+        if self.compiled:
+            self.rounds.append({})
+        self.rounds[-1]["Trainer" if self.compiled else "no compiler"] = self.seconds / steps * 1e3
+        if self.compiled:
+            with torch.enable_grad():
+                for name, peer in self.steps.items():
+                    started = time.perf_counter()
+                    peer(steps)
+                    self.rounds[-1][name] = (time.perf_counter() - started) / steps * 1e3
 
 
-def in_turn(name, loop, *overrides):
-    """A row of the table: milliseconds a step of the Trainer and of the bare loop, and their ratio."""
+def rounds(words, contenders=None, kernels=(True,), count=5):
+    """Milliseconds a step in each of ``count`` rounds, without a first one that warms up."""
     with tempfile.TemporaryDirectory() as directory:
-        cfg = config.compose([*overrides, "trainer.limit_val_batches=0"])
+        epochs = f"trainer.max_epochs={(count + 1) * len(kernels)}"
+        quiet = ["trainer.limit_val_batches=0", "trainer.enable_progress_bar=false", "threads=1"]
+        cfg = config.compose([*words, epochs, *quiet])
         task, model = runs.build(cfg)
         lightning = trainer.build_trainer(cfg, task, Path(directory), Record(Path(directory)))
-        lightning.callbacks.append(rounds := InTurn(loop))
+        lightning.callbacks.append(turns := InTurn(contenders or {}, kernels))
         lightning.fit(trainer.build_learner(cfg, task, model), datamodule=task)
-    rounds = rounds.rounds[1:]  # the first warms up
-    ours, bare = (statistics.median(column) for column in zip(*rounds, strict=True))
-    return name, f"{ours:.2f} ms", f"{bare:.2f} ms", f"{statistics.median(a / b for a, b in rounds):.2f}"
+    kernel.LARGEST = LARGEST
+    return turns.rounds[1:]
+
+
+def middle(found, name):
+    return statistics.median(turn[name] for turn in found if name in turn)
+
+
+def ratio(found, name, peer):
+    return statistics.median(turn[name] / turn[peer] for turn in found if name in turn and peer in turn)
+
+
+def replicates():
+    """The adder (5 units, batch 8, 11 steps): one network and many, against all peers."""
+    names = ("Trainer", "no compiler", "nn, one network", "baddbmm", "JAX")
+    rows = []
+    for cell in ("lstm", "rnn"):
+        for count in (1, 32, 128):
+            contenders = {"nn, one network": lambda examples, cell=cell: peers.plain_adder(cell, 5, 8, examples)}
+            if count > 1:
+                contenders |= {
+                    name: lambda examples, cell=cell, count=count, peer=peer: peer(cell, 5, 8, examples, count)
+                    for name, peer in (("baddbmm", peers.stacked_adder), ("JAX", peers.jax_adder))
+                }
+            kernels = (True, False) if kernel.library() else (True,)
+            found = rounds([*ADDER, f"model={cell}", f"model.replicates={count}"], contenders, kernels)
+            row = {"": f"{cell.upper()}, R = {count}"}
+            row |= {name: f"{middle(found, name):.2f}" for name in names if name in found[0]}
+            if "JAX" in found[0]:
+                row["Trainer / JAX"] = f"{ratio(found, 'Trainer', 'JAX'):.2f}"
+                if "no compiler" in found[0]:
+                    row["no compiler / JAX"] = f"{ratio(found, 'no compiler', 'JAX'):.2f}"
+            row["networks at the price of one"] = f"{count / ratio(found, 'Trainer', 'nn, one network'):.0f}"
+            rows.append(row)
+    return rows
+
+
+def large():
+    """MNIST, 256 units, batch 64: the Trainer against a bare loop of nn.RNN or nn.LSTM."""
+    rows = []
+    for cell in ("rnn", "lstm"):
+        words = ["task=mnist", f"model={cell}", "model.hidden=256", "task.batch_size=64", "optimizer=sgd"]
+        words += ["trainer.gradient_clip_val=0", "trainer.limit_train_batches=60"]
+        contenders = {"nn": lambda examples, cell=cell: peers.plain_mnist(cell, 256, 64, examples)}
+        found = rounds(words, contenders)
+        faster = f"{1 / ratio(found, 'Trainer', 'nn'):.2f}"
+        times = {name: f"{middle(found, name):.2f}" for name in ("Trainer", "nn")}
+        rows.append({"": f"MNIST, {cell.upper()} 256, batch 64", **times, "samples a second, ratio": faster})
+    return rows
+
+
+def growth():
+    """How the time of a step of 32 LSTM adders grows with R, T, H and B, each alone."""
+    axes = {
+        "R": (1, 8, 32, 128, 512), "T": (6, 11, 21, 51, 101), "H": (2, 5, 10, 20, 40, 80), "B": (1, 2, 8, 32, 128)
+    }  # fmt: skip
+    rows = []
+    for axis, values in axes.items():
+        times = []
+        for value in values:
+            sizes = {"R": 32, "T": 11, "H": 5, "B": 8, axis: value}
+            length = f"[{sizes['T'] - 1},{sizes['T'] - 1}]"
+            words = [*ADDER, f"model.replicates={sizes['R']}", f"model.hidden={sizes['H']}", f"task.lengths={length}"]
+            words += [f"task.batch_size={sizes['B']}", f"task.train_size={40 * sizes['B']}"]
+            times.append(middle(rounds(words, count=3), "Trainer"))
+        points = list(zip(values, times, strict=True))
+        powers = [math.log(b / a) / math.log(y / x) for (x, a), (y, b) in pairwise(points)]
+        linear = next((values[i + 1] for i, power in enumerate(powers) if power > 0.9), None)
+        more = next((values[i + 1] for i, power in enumerate(powers) if power > 1.2), None)
+        said = f"less than linear up to {values[-1]}" if linear is None else f"less than linear below {linear}"
+        said += f", more than linear at {more}" if more else ""
+        rows.append((axis, "  ".join(f"{value}: {time:.2f}" for value, time in points), said))
+    return rows
 
 
 def seconds(*words):
@@ -107,40 +157,32 @@ def seconds(*words):
     times = []
     for _ in range(5):
         started = time.perf_counter()
-        subprocess.run([sys.executable, *words], capture_output=True, check=False)
+        subprocess.run([sys.executable, *words], capture_output=True)
         times.append(time.perf_counter() - started)
     return f"{min(times):.2f} s"
 
 
 def resident_megabytes():
-    """Peak resident memory of a process that trains on MNIST."""
+    """The most memory that a training of MNIST holds."""
+    words = ["experiment=mnist_rnn_sgd", "trainer.max_epochs=1", "trainer.limit_train_batches=50", "model.replicates=1"]
     code = (
-        "import resource, sys; from rnn_tasks.train import main; sys.argv = ['train', 'task=mnist', 'model=rnn',"
-        " 'model.hidden=256', 'trainer.max_epochs=1', 'trainer.limit_train_batches=100',"
-        " f'hydra.run.dir={sys.argv[1]}']\n"
-        "try: main()\nexcept SystemExit: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        "import resource, sys, tempfile; from pathlib import Path; from rnn_tasks import config;"
+        "from rnn_tasks.train import train; train(config.compose(sys.argv[1:]), Path(tempfile.mkdtemp()));"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     )
-    with tempfile.TemporaryDirectory() as directory:
-        ended = subprocess.run([sys.executable, "-c", code, directory], capture_output=True, text=True, check=True)
+    ended = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     return f"{ended.stdout.split()[-1]} MB"
 
 
 def main():
     """Print the tables."""
-    rows = [
-        in_turn("adder: LSTM 5, batch 8", adder_loop, "task=adder", "trainer.max_epochs=6"),
-        in_turn(
-            "MNIST: RNN 256, batch 64",
-            mnist_loop,
-            "experiment=mnist_rnn_sgd",
-            "task.batch_size=64",
-            "trainer.max_epochs=8",
-            "trainer.limit_train_batches=200",
-            "threads=1",
-        ),
-    ]
-    print(tabulate(rows, headers=("a training step", "Trainer", "bare loop", "ratio"), disable_numparse=True))
-    print()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    print("Adder, 5 units, batch 8, 11 steps long: milliseconds a step")
+    print(tabulate(replicates(), headers="keys", disable_numparse=True), "\n")
+    print(tabulate(large(), headers="keys", disable_numparse=True), "\n")
+    print("How milliseconds a step grow (LSTM through the Trainer; R = 32, T = 11, H = 5, B = 8 where not said)")
+    print(tabulate(growth(), tablefmt="plain", disable_numparse=True), "\n")
     rows = [
         ("--help", seconds("-m", "rnn_tasks.train", "--help")),
         ("a wrong key", seconds("-m", "rnn_tasks.train", "model.hiden=3")),

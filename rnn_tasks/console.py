@@ -13,6 +13,8 @@ from tqdm import tqdm
 from rnn_tasks.learner import Learner
 from rnn_tasks.metrics import spread
 
+PERFECT = " at 100 %"
+
 
 class Bar(ProgressBar):
     """One bar over all steps of a run, with the time left and the last validation; off a terminal, a line an epoch."""
@@ -85,18 +87,19 @@ def shown(numbers: list[float | None]) -> dict[str, str]:
     return {
         "": f"{told.mean:.2%} [{told.low * 100:.2f}, {told.high * 100:.2f}]",
         " best": f"{told.most:.2%}",
-        " at 100 %": f"{told.perfect} of {told.count}{failed}",
+        PERFECT: f"{told.perfect} of {told.count}{failed}",
     }
 
 
 def _table(rows: dict[str, dict[str, Any]]) -> str:
     """A row for each split or length; of several replicates means with 95 % bootstrap intervals."""
+    parts = {"accuracy": "accuracy"}
+    if any(values["accuracy"] != values["sequence_accuracy"] for values in rows.values()):
+        parts["sequence_accuracy"] = "whole"
     table = []
     for name, values in rows.items():
         row = {"": name, "sequences": values.get("n", ""), "loss": f"{spread(values['loss']).mean:.3g}"}
-        row |= {f"accuracy{part}": text for part, text in shown(values["accuracy"]).items() if part != " at 100 %"}
-        row |= {
-            f"whole{part}".replace("whole at", "at"): text for part, text in shown(values["sequence_accuracy"]).items()
-        }
-        table.append(row)
+        for kind, title in parts.items():
+            row |= {f"{title}{part}": text for part, text in shown(values[kind]).items() if part != PERFECT}
+        table.append(row | {PERFECT.strip(): text for part, text in shown(values[kind]).items() if part == PERFECT})
     return tabulate(table, headers="keys", disable_numparse=True, colalign=("left", *("right",) * (len(table[0]) - 1)))

@@ -114,6 +114,14 @@ def spread(numbers: list[float | None]) -> Spread:
     return Spread(mean, low, high, least, most, perfect, len(numbers), failed)
 
 
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a probability of which ``successes`` of ``trials`` are known."""
+    z = 1.959964
+    share, weight = successes / trials, z * z / trials
+    middle, half = share + weight / 2, z * (share * (1 - share) / trials + weight / (4 * trials)) ** 0.5
+    return max(0.0, (middle - half) / (1 + weight)), min(1.0, (middle + half) / (1 + weight))
+
+
 def curve(numbers: list[float | None]) -> dict[str, float]:
     """What is logged of a metric, by the end of its name: the mean, and of several replicates also the extremes."""
     told = [number for number in numbers if number is not None]

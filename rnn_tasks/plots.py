@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from rnn_tasks.metrics import spread, wilson
+
 STYLE = {"train": ("training", "tab:blue"), "val": ("validation", "tab:orange")}
 
 
@@ -57,6 +59,46 @@ def by_length(runs: dict[str, dict[str, Any]], chance: float) -> Figure:
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right center", fontsize="small")
     return figure
+
+
+def by_number(key: str, lines: dict[str, dict[float, list[float | None]]]) -> Figure:
+    """Test accuracy of whole sequences over a number that was swept, and how many replicates got all of them right.
+
+    Means have 95 % bootstrap intervals, shares 95 % intervals of Wilson's.
+
+    Args:
+        key: what was swept.
+        lines: the replicates' accuracies at each value, by the names of the lines.
+    """
+    several = any(len(numbers) > 1 for points in lines.values() for numbers in points.values())
+    figure = Figure(figsize=(9 if several else 5, 3.5), layout="constrained")
+    panels = figure.subplots(1, 1 + several, squeeze=False)[0]
+    for name, points in lines.items():
+        told = [spread(numbers) for numbers in points.values()]
+        _errorbar(panels[0], points, [(one.mean, one.low, one.high) for one in told], name)
+        if several:
+            _errorbar(
+                panels[1], points, [(one.perfect / one.count, *wilson(one.perfect, one.count)) for one in told], name
+            )
+    titles = ("test accuracy of whole sequences", "share of replicates at 100 %")
+    for axes, title in zip(panels, titles, strict=False):
+        values = sorted({value for points in lines.values() for value in points})
+        if values[0] > 0 and values[-1] / values[0] >= 8:
+            axes.set_xscale("log", base=2)
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.minorticks_off()
+        axes.set(xlabel=key, title=title, ylim=(-0.03, 1.03))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.grid(alpha=0.3)
+    if any(lines):
+        panels[0].legend()
+    return figure
+
+
+def _errorbar(axes: Axes, points: dict[float, Any], found: list[tuple[float, float, float]], name: str) -> None:
+    below = [max(0, value - low) for value, low, _ in found]
+    above = [max(0, high - value) for value, _, high in found]
+    axes.errorbar(list(points), [value for value, *_ in found], (below, above), marker=".", capsize=3, label=name)
 
 
 def _line(axes: Axes, points: dict[int, list[float]], color: str, band: bool = True, **style: Any) -> None:

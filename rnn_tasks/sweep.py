@@ -3,6 +3,7 @@
 import csv
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,45 +43,80 @@ def rows(sweep: Path) -> list[dict[str, Any]]:
             row["failed"] = reason.read_text().strip() if reason.exists() else "stopped before its end"
         else:
             for split in ("test", "val"):
-                for kind, title in (("accuracy", "accuracy"), ("sequence_accuracy", "whole"), ("loss", "loss")):
-                    if split in result["metrics"]:
-                        numbers = result["metrics"][split][kind]
-                        told, title = spread(numbers), f"{split} {title}"
-                        row[title] = told.mean
-                        if len(numbers) > 1 and kind != "loss":
-                            row |= {f"{title} low": told.low, f"{title} high": told.high, f"{title} best": told.most}
-                        if len(numbers) > 1 and kind == "sequence_accuracy":
-                            row[f"{split} at 100 %"] = f"{told.perfect} of {told.count}"
+                for kind, word in (("accuracy", "accuracy"), ("sequence_accuracy", "whole"), ("loss", "loss")):
+                    if split not in result["metrics"]:
+                        continue
+                    told, title = spread(result["metrics"][split][kind]), f"{split} {word}"
+                    row[title] = told.mean
+                    if told.count > 1 and word != "loss":
+                        row |= {f"{title} low": told.low, f"{title} high": told.high, f"{title} best": told.most}
+                    if told.count > 1 and word == "whole":
+                        row[f"{split} at 100 %"] = f"{told.perfect} of {told.count}"
             row["seconds"] = result["seconds"]
         found.append(row)
     return found
 
 
 def table(found: list[dict[str, Any]], style: str) -> str:
-    """The rows as tabulate's ``style`` shows them, without the losses; a mean with its interval in one cell."""
+    """The rows as tabulate's ``style`` shows them: no losses, and a mean with its interval and the best in one cell."""
+    hidden = ["loss", " low", " high", " best"]
+    if all(row.get("test accuracy") == row.get("test whole") for row in found):
+        hidden.append(" whole")
+    elif any("test whole low" in row for row in found):  # the table is wide enough
+        hidden.append("val accuracy")
     shown = []
     for row in found:
         cells = {}
         for title, value in row.items():
-            if "loss" in title or title.endswith((" low", " high")):
+            if title.endswith(tuple(hidden)):
                 continue
-            share = ("accuracy" in title or "whole" in title) and not isinstance(value, str)
+            share = title.endswith(("accuracy", "whole"))
             cells[title] = f"{value:.2%}" if share else value
             if f"{title} low" in row:
-                cells[title] += f" [{row[f'{title} low'] * 100:.2f}, {row[f'{title} high'] * 100:.2f}]"
+                low, high, best = (row[f"{title} {word}"] * 100 for word in ("low", "high", "best"))
+                cells[title] = f"{value * 100:.2f} [{low:.2f}, {high:.2f}], best {best:.2f}"
         shown.append(cells)
     return tabulate(shown, headers="keys", tablefmt=style)
 
 
 def plot(sweep: Path) -> None:
-    """Draw the test accuracy of all runs over the length, where there are several lengths."""
+    """Draw the test accuracy of all runs: over the length where there are several, over the number that was swept."""
     tests = {name: result["metrics"].get("test") for name, result in results(sweep).items() if result}
-    curves = {name: test["by_length"] for name, test in tests.items() if test and len(test["by_length"]) > 1}
-    if curves:
-        from rnn_tasks import plots
+    tests = {name: test for name, test in tests.items() if test}
+    curves = {name: test["by_length"] for name, test in tests.items() if len(test["by_length"]) > 1}
+    key, lines = by_number({name: test["sequence_accuracy"] for name, test in tests.items()})
+    from rnn_tasks import plots
 
+    if curves:
         chance = next(iter(tests.values()))["chance"]
         plots.by_length(curves, chance).savefig(sweep / "test_by_length.png")
+    if key:
+        plots.by_number(key, lines).savefig(sweep / f"test_by_{key}.png")
+
+
+def by_number(runs: dict[str, Any]) -> tuple[str, dict[str, dict[float, Any]]]:
+    """What was found at each value of the number that was swept most, a line for each choice of all else.
+
+    Args:
+        runs: what was found, by names like model=rnn,task.batch_size=8.
+
+    Returns:
+        The key, empty where there is none, and by the names of the lines what was found at each of its values.
+    """
+    split = {name: dict(part.partition("=")[::2] for part in name.split(",")) for name in runs}
+    values: dict[str, set[float]] = {}
+    for choices in split.values():
+        for key, value in choices.items():
+            with suppress(ValueError):
+                values.setdefault(key, set()).add(float(value))
+    key = max(values, key=lambda key: len(values[key]), default="")
+    if not key or len(values[key]) < 3 or not all(key in choices for choices in split.values()):
+        return "", {}
+    lines: dict[str, dict[float, Any]] = {}
+    for name, choices in split.items():
+        rest = ",".join(f"{other}={value}" for other, value in choices.items() if other != key)
+        lines.setdefault(rest, {})[float(choices[key])] = runs[name]
+    return key, {name: dict(sorted(points.items())) for name, points in lines.items()}
 
 
 def summarize(sweep: Path) -> bool:
