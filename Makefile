@@ -12,6 +12,7 @@ setup: $(READY) ## the environment .venv with all packages (about 6 GB, torch br
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@$(BIN)/python -c "from rnn_tasks.models import kernel; print('C++ kernel:', 'ready' if kernel.library() else 'no compiler')"
 	@touch $@
 
 train: setup    ## train the adder, then ask it for a sum
@@ -29,7 +30,8 @@ lint: setup     ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: setup    ## speed against bare PyTorch loops, as ratios
+bench: setup    ## speed against plain PyTorch and JAX, as ratios
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m benchmarks.speed
 
 clean:          ## remove the environment; outputs stay

@@ -17,6 +17,21 @@ def block(language, containing):
     return found
 
 
+WINDOW = re.search(r"`({_target_: window\.Window.*?})`", README)[1]
+
+
+def test_an_example_of_a_cell(workplace):
+    (workplace / "mgu.py").write_text(block("python", "def mgu"))
+    assert len(block("python", "def mgu").splitlines()) < 15
+    words = ["model.cell=mgu.mgu", "model.replicates=3", "model.bidirectional=true", "model.layers=2"]
+    ended = command("train", *SMALL, *words)
+    assert ended.returncode == 0 and "3 replicates" in ended.stdout, ended.stderr
+    assert command("train", "--multirun", *SMALL, "task=memory", "model.cell=gru,mgu.mgu").returncode == 0
+    wrong = command("train", *SMALL, "model.cell=mgu.nothing")
+    assert wrong.returncode == 2 and "cell=mgu.nothing: must be one of rnn, lstm, gru or a cell" in wrong.stderr
+    assert wrong.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("group", "name", "overrides", "question"),
     [("task", "parity", ["task=parity"], "1101"), ("model", "window", ["model=window", "model.window=4"], "1+1")],
@@ -24,7 +39,8 @@ def block(language, containing):
 def test_an_example_of_a_task_and_of_a_model(workplace, group, name, overrides, question):
     (workplace / f"{name}.py").write_text(block("python", f"class {name.title()}"))
     (workplace / "conf" / group).mkdir(parents=True)
-    (workplace / "conf" / group / f"{name}.yaml").write_text(block("yaml", f"{name}.{name.title()}"))
+    values = WINDOW if name == "window" else block("yaml", f"{name}.{name.title()}")
+    (workplace / "conf" / group / f"{name}.yaml").write_text(values)
     ended = command("train", "--config-dir", "conf", *SMALL, *overrides)
     assert ended.returncode == 0, ended.stderr
     asked = command("predict", overrides[0].removeprefix("task=") if group == "task" else "adder", question)

@@ -1,6 +1,7 @@
-"""The recurrences as compiled code, for many small networks on a CPU: kernel.cpp, built where a C++ compiler is found.
+"""The recurrences as compiled code, for many small networks on a CPU: kernel.cpp.
 
-``python -m rnn_tasks.models.kernel`` builds it, as the first use does; RNN_TASKS_KERNEL=off does without.
+It is built at its first use, where a C++ compiler is found, and kept in the user's cache directory.
+RNN_TASKS_KERNEL=off does without it.
 """
 
 import ctypes
@@ -122,7 +123,3 @@ def _call(number: int, sizes: tuple[int, ...], tensors: tuple[Tensor | None, ...
     addresses = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
     layer = library().layer_float if tensors[0].dtype == torch.float32 else library().layer_double
     layer(number, _Sizes(*sizes), _Tensors(*addresses), backward, torch.get_num_threads())
-
-
-if __name__ == "__main__":
-    print("kernel: " + ("ready" if library() else "no C++ compiler found, PyTorch alone will do"))

@@ -1,0 +1,78 @@
+"""A network written out for somebody who does not have this project."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+import torch
+from conftest import command, trained
+
+from rnn_tasks import runs
+from rnn_tasks.errors import UserError
+from rnn_tasks.export import plain
+
+STRANGER = """
+import sys, torch
+from torch import nn
+
+state = torch.load("model.pt", weights_only=True)
+recurrent = nn.LSTM(2, 4, num_layers=2, bidirectional=True, batch_first=True)
+head = nn.Linear(8, 1)
+nn.ModuleDict({"recurrent": recurrent, "head": head}).load_state_dict(state)
+inputs = torch.load("inputs.pt", weights_only=True)
+torch.save(head(recurrent(inputs)[0]), "logits.pt")
+assert "rnn_tasks" not in sys.modules
+"""
+
+
+def test_a_stranger_gets_the_same_outputs(workplace):
+    trained("outputs/adder/one", "model=bilstm", "model.hidden=4", "model.layers=2", "model.replicates=3")
+    inputs = torch.randn(3, 7, 2)
+    torch.save(inputs, "inputs.pt")
+    for replicate in (0, 2, "best"):
+        ended = command("export", "adder", "--replicate", str(replicate), "--to", "model.pt")
+        assert (
+            ended.returncode == 0 and "LSTM(2, 4, num_layers=2" in ended.stdout
+        )
+        subprocess.run([sys.executable, "-c", STRANGER], check=True)
+        ours = runs.load("adder", replicate=replicate).logits(inputs, torch.full((3,), 7))
+        torch.testing.assert_close(torch.load("logits.pt", weights_only=True), ours.detach())
+
+
+@pytest.mark.skipif(not find_spec("onnxruntime") or not find_spec("onnx"), reason="onnx or onnxruntime is not there")
+@pytest.mark.parametrize("words", [["model=gru"], ["task=memory", "model=birnn", "model.layers=2"]])
+def test_an_onnx_graph_gives_the_same_outputs(workplace, words):
+    import onnxruntime
+
+    trained("outputs/run", *words)
+    ended = command("export", "outputs/run", "--to", "model.onnx", "--onnx")
+    assert ended.returncode == 0, ended.stderr
+    run = runs.load("outputs/run")
+    inputs = torch.randn(5, 8, run.task.input_size)
+    session = onnxruntime.InferenceSession("model.onnx")
+    (logits,) = session.run(None, {"inputs": inputs.numpy()})
+    ours = run.logits(inputs, torch.full((5,), 8)).detach()
+    torch.testing.assert_close(torch.from_numpy(logits), ours, rtol=1e-4, atol=1e-5)
+
+
+def test_bad_input(workplace):
+    trained("outputs/adder/one")
+    for words, message in (
+        (["adder"], "--to"),
+        (["adder", "--to", "no/where.pt"], "--to no/where.pt: there is no directory no"),
+        (["adder", "--to", "x.pt", "--replicate", "all"], "a file holds one network"),
+        (["adder", "--to", "x.pt", "--replicate", "1"], "has 1, counted from 0"),
+        (["nowhere", "--to", "x.pt"], "no such run"),
+    ):
+        ended = command("export", *words)
+        assert ended.returncode == 2 and message in ended.stderr and ended.stderr.count("\n") == 1
+    if not find_spec("onnx"):
+        ended = command("export", "adder", "--to", "x.onnx", "--onnx")
+        assert ended.returncode == 2 and "pip install onnx" in ended.stderr
+
+
+def test_a_cell_of_ones_own_has_no_module_in_torch(tmp_path):
+    trained(tmp_path, "model=rnn", "model.cell=test_models.add")
+    with pytest.raises(UserError, match=r"torch\.nn has no module like its model test_models"):
+        plain(runs.load(tmp_path))
