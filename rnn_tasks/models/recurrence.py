@@ -24,7 +24,7 @@ class Cell(NamedTuple):
     """A recurrence.
 
     Attributes:
-        function: (pre-activations [R, B, gates * H], state [R, B, H]) -> (output [R, B, H], state). The
+        function: (pre-activations [R, gates * H, B], state [R, H, B]) -> (output [R, H, B], state). The
             pre-activations are W x + b + U h + c of the inputs x and the former output h; the first state is zero.
         gates: rows of weights of a unit.
         name: in torch.nn, if it is there.
@@ -46,13 +46,13 @@ def rnn(pre: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lstm(pre: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    i, f, g, o = pre.chunk(4, -1)
+    i, f, g, o = pre.chunk(4, 1)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
     return o.sigmoid() * c.tanh(), c
 
 
 def gru(pre: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    r, z, inputs, recurrent = pre.chunk(4, -1)  # see _apart
+    r, z, inputs, recurrent = pre.chunk(4, 1)  # see _apart
     n = (inputs + r.sigmoid() * recurrent).tanh()
     h = n + z.sigmoid() * (h - n)
     return h, h
@@ -105,19 +105,20 @@ def final(states: Tensor, lengths: Tensor) -> Tensor:
 
 
 def read(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A linear read-out of each replicate: [R, ..., H], [R, C, H], [R, C] -> [R, ..., C]."""
-    logits = torch.baddbmm(bias[:, None], states.flatten(1, -2), weight.mT.to(states.dtype))
-    return logits.view(*states.shape[:-1], -1)
+    """A linear read-out of each replicate: [R, B, ..., H], [R, C, H], [R, C] -> [R, B, ..., C]."""
+    turned = states.transpose(1, -1)  # [R, B, T, H] -> [R, H, T, B], as _stacked has it
+    logits = torch.baddbmm(bias[..., None], weight, turned.flatten(2))
+    return logits.unflatten(2, turned.shape[2:]).transpose(1, -1)
 
 
 def _stacked(cell: Cell, inputs: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
-    projected = read(inputs, w_ih, b_ih + b_hh)  # [R, B, T, D] -> [R, B, T, G*H]
-    output = state = projected.new_zeros(*inputs.shape[:2], w_hh.shape[2])
-    transposed, outputs = w_hh.mT, []
+    projected = read(inputs, w_ih, b_ih + b_hh).transpose(1, -1)  # [R, B, T, D] -> [R, G*H, T, B]
+    output = state = projected.new_zeros(len(inputs), w_hh.shape[2], inputs.shape[1])
+    outputs = []
     for x in projected.unbind(2):
-        output, state = cell.function(torch.baddbmm(x, output, transposed), state)
+        output, state = cell.function(torch.baddbmm(x, w_hh, output), state)
         outputs.append(output)
-    return torch.stack(outputs, 2)
+    return torch.stack(outputs, 2).transpose(1, -1)  # [R, H, T, B] -> [R, B, T, H]
 
 
 def _apart(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
