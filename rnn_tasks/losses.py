@@ -23,7 +23,7 @@ def bce(logits: Tensor, targets: Tensor) -> Tensor:
 def mse(logits: Tensor, targets: Tensor) -> Tensor:
     """Squared error of the probabilities; of classes, the mean over the classes."""
     if logits.shape[-1] == 1:
-        return (logits.squeeze(-1).sigmoid() - targets).square()
+        return F.mse_loss(logits.squeeze(-1).sigmoid(), targets.to(logits.dtype), reduction="none")
     return (logits.softmax(-1) - F.one_hot(targets, logits.shape[-1])).square().mean(-1)
 
 

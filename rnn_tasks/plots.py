@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rnn_tasks.metrics import spread, wilson
 
+BANDS = "means of the replicates; bands from the least to the greatest"
 STYLE = {"train": ("training", "tab:blue"), "val": ("validation", "tab:orange")}
 
 
@@ -17,6 +18,8 @@ def curves(history: list[dict[str, Any]]) -> Figure:
     """Loss and accuracy over the epochs, for training and validation; of replicates mean, least and greatest."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     epochs = sorted({row["epoch"] for row in history})
+    if any(row["replicate"] for row in history):
+        figure.suptitle(BANDS, fontsize="medium")
     for axes, kind in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for split, (label, color) in STYLE.items():
             column = f"{split}_{kind}"
@@ -52,6 +55,8 @@ def by_length(runs: dict[str, dict[str, Any]], chance: float) -> Figure:
             points = {int(length): [v for v in values[kind] if v is not None] for length, values in metrics.items()}
             label = f"{name} {label}".strip()
             _line(axes, points, band=line == "-", linestyle=line, color=f"C{i}", marker=".", label=label)
+    if any(len(values["accuracy"]) > 1 for metrics in runs.values() for values in metrics.values()):
+        axes.set_title(BANDS, fontsize="medium")
     axes.axhline(chance, color="grey", linestyle=":", label="single answers, chance")
     axes.set(xlabel="length", ylabel="test accuracy", ylim=(-0.03, 1.03))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -15,6 +15,7 @@ from rnn_tasks import runs
 from rnn_tasks.errors import one_line
 
 FAILURE = "error.txt"
+MOST_CURVES = 6  # that can be told apart
 
 
 def note_failure(run: Path, error: Exception) -> None:
@@ -87,7 +88,7 @@ def plot(sweep: Path) -> None:
     key, lines = by_number({name: test["sequence_accuracy"] for name, test in tests.items()})
     from rnn_tasks import plots
 
-    if curves:
+    if 1 <= len(curves) <= MOST_CURVES:
         chance = next(iter(tests.values()))["chance"]
         plots.by_length(curves, chance).savefig(sweep / "test_by_length.png")
     if key:

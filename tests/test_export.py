@@ -32,9 +32,7 @@ def test_a_stranger_gets_the_same_outputs(workplace):
     torch.save(inputs, "inputs.pt")
     for replicate in (0, 2, "best"):
         ended = command("export", "adder", "--replicate", str(replicate), "--to", "model.pt")
-        assert (
-            ended.returncode == 0 and "LSTM(2, 4, num_layers=2" in ended.stdout
-        )
+        assert ended.returncode == 0 and "LSTM(2, 4, num_layers=2" in ended.stdout
         subprocess.run([sys.executable, "-c", STRANGER], check=True)
         ours = runs.load("adder", replicate=replicate).logits(inputs, torch.full((3,), 7))
         torch.testing.assert_close(torch.load("logits.pt", weights_only=True), ours.detach())

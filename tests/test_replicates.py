@@ -16,23 +16,20 @@ from rnn_tasks.checkpoints import read_history
 from rnn_tasks.errors import UserError
 from rnn_tasks.learner import Learner
 from rnn_tasks.metrics import spread
-from rnn_tasks.models import Network
+from rnn_tasks.models import CELLS, Network
 from rnn_tasks.tasks import base
 
 FIFTY = ["task.train_size=400", "task.batch_size=8", "trainer.max_epochs=1", "trainer.log_every_n_steps=10"]
+WHAT = ["task=adder loss=bce", "task=adder loss=mse", "task=memory loss=ce", "task=memory loss=mse"]
 OTHERS = {
-    "adder rnn": ["model=rnn"],
-    "adder lstm": ["model=lstm", "loss=mse"],
-    "adder gru": ["model=gru", "optimizer=sgd"],
-    "adder sgd": ["model=rnn", "optimizer=sgd", "loss=mse", "scheduler=none", "trainer.gradient_clip_algorithm=value"],
-    "adder birnn": ["model=birnn", "model.layers=2", "model.dropout=0.3"],
-    "adder wide": ["model=lstm", "model.hidden=70"],
-    "adder wide rnn": ["model=rnn", "model.hidden=70", "model.layers=2", "model.dropout=0.3"],
-    "adder wide gru": ["model=gru", "model.hidden=70"],
-    "memory lstm": ["task=memory", "trainer.gradient_clip_val=1"],
-    "memory mse": ["task=memory", "loss=mse", "model=gru", "trainer.accumulate_grad_batches=3"],
-    "memory bilstm": ["task=memory", "model=bilstm", "model.layers=2", "model.dropout=0.5", "scheduler=cosine"],
-    "memory middle": ["task=memory", "model=rnn", "model.hidden=40", "optimizer=sgd"],
+    "clipped by value": ["optimizer=sgd", "trainer.gradient_clip_algorithm=value", "trainer.gradient_clip_val=0.01"],
+    "two layers, both directions": ["model=birnn", "model.layers=2", "model.dropout=0.3"],
+    "wide lstm": ["model=lstm", "model.hidden=70"],
+    "wide rnn": ["model=rnn", "model.hidden=70", "model.layers=2", "model.dropout=0.3"],
+    "wide gru": ["model=gru", "model.hidden=70"],
+    "accumulated": ["task=memory", "model=gru", "trainer.accumulate_grad_batches=3"],
+    "all at once": ["task=memory", "model=bilstm", "model.layers=2", "model.dropout=0.5", "scheduler=cosine"],
+    "middle": ["task=memory", "model=rnn", "model.hidden=40", "optimizer=sgd"],
 }
 
 
@@ -60,8 +57,18 @@ def assert_alone(together, alone, replicate, **tolerance):
             assert ours[split][kind][replicate] == pytest.approx(theirs[split][kind][0], abs=tolerance["atol"], rel=0)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("what", WHAT)
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_replicate_is_the_run_of_its_seed(tmp_path, cell, what, optimizer):
+    words = [*what.split(), f"optimizer={optimizer}", f"model={cell}"]
+    trained(tmp_path / "all", *FIFTY, *words, "model.replicates=2")
+    trained(tmp_path / "one", *FIFTY, *words, "seed=1")
+    assert_alone(tmp_path / "all", tmp_path / "one", 1, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("words", OTHERS.values(), ids=OTHERS)
-def test_a_replicate_is_the_run_of_its_seed(tmp_path, words):
+def test_whatever_else_is_asked_for(tmp_path, words):
     trained(tmp_path / "all", *FIFTY, *words, "model.replicates=3")
     trained(tmp_path / "one", *FIFTY, *words, "seed=2")
     assert_alone(tmp_path / "all", tmp_path / "one", 2, rtol=0, atol=1e-5)
