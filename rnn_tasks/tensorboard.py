@@ -12,6 +12,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from rnn_tasks.metrics import KINDS, curve
 
+BANDS = {"train": ("loss", "gradient_norm"), "val": KINDS}
 OUTCOME = "events.out.tfevents.9999999999.outcome"  # TensorBoard reads event files in the order of their names
 
 
@@ -28,11 +29,12 @@ class TensorBoard(TensorBoardLogger):
         super().log_metrics(metrics, step)
         if not self.banded and any(tag.endswith("_min") for tag in metrics):
             self.banded = True
-            tags = {split: (f"{split}/{kind}" for kind in KINDS) for split in ("train", "val")}
             self.experiment.add_custom_scalars(
                 {
-                    split: {tag: ["Margin", [tag, f"{tag}_min", f"{tag}_max"]] for tag in group}
-                    for split, group in tags.items()
+                    split: {
+                        kind: ["Margin", [f"{split}/{kind}{end}" for end in ("", "_min", "_max")]] for kind in kinds
+                    }
+                    for split, kinds in BANDS.items()
                 }
             )
 

@@ -149,7 +149,8 @@ def test_curves_show_mean_least_and_greatest(tmp_path):
     for tag, value in (("val/loss", sum(last) / 3), ("val/loss_min", min(last)), ("val/loss_max", max(last))):
         assert tags[tag][-1][1] == pytest.approx(value)
     assert {"train/loss_min", "train/gradient_norm_max", "test/final_accuracy_min"} <= set(tags)
-    assert "custom_scalars__config__" in EventAccumulator(str(tmp_path)).Reload().Tags()["tensors"]
+    layout = EventAccumulator(str(tmp_path)).Reload().Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    assert all(f"{tag}_min".encode() in layout for tag in ("train/loss", "train/gradient_norm", "val/accuracy"))
     assert len(result["metrics"]["test"]["by_length"]["7"]["accuracy"]) == 3
 
 
