@@ -66,7 +66,7 @@ WORDS = {
     "trainer.gradient_clip_algorithm": ("norm", "value"),
     "trainer.profiler": (None, "simple", "advanced", "pytorch"),
     "trainer.precision": tuple(
-        ["32-true", "64-true", "16-true", "bf16-true", "16-mixed", "bf16-mixed", "64", "32", "16", "bf16"]
+        ["32-true", "64-true", "16-true", "bf16-true", "bf16-mixed", "64", "32", "bf16"]
     ),
 }
 EXAMPLES = {"trainer.min_epochs": 1, "trainer.min_steps": 1}  # of keys that are null where they are not used
@@ -83,8 +83,6 @@ def directory_name(overrides: str) -> str:
 
 
 OmegaConf.register_new_resolver("directory_name", directory_name, replace=True)
-# A fused optimizer unscales gradients itself, so under mixed precision Lightning cannot clip them before.
-OmegaConf.register_new_resolver("fused", lambda precision: "mixed" not in str(precision), replace=True)
 
 
 def compose(overrides: list[str] | None = None) -> DictConfig:

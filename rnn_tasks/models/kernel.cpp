@@ -1,9 +1,8 @@
 // Recurrent layers of many small networks at once, each replicate in its own lane of the vector registers.
 //
 // R replicates, B sequences, T steps, D inputs, H units, C outputs of a linear read-out (0: the states are given out).
-// Tensors of the caller are rows of one replicate after those of another, as in torch.nn; inside, W replicates lie side
-// by side, so that nothing is ever summed across lanes and a replicate's numbers do not depend on its neighbours.
-// Compiled without -ffast-math: a NaN stays one.
+// The caller's tensors hold one replicate behind the other; inside, W replicates lie side by side, so that nothing is
+// summed across lanes and no replicate depends on its neighbours. Compiled without -ffast-math: a NaN stays one.
 
 #include <algorithm>
 #include <cstdint>
@@ -11,7 +10,6 @@
 #include <vector>
 
 namespace {
-
 template <class T>
 struct Vector {
 #ifdef __AVX512F__
@@ -107,8 +105,8 @@ struct Gru {
   }
 };
 
-struct Sizes {
-  int64_t R, B, T, D, H, C, last, x_r, x_b, x_t;  // last: only the last step of each sequence is read; strides of x
+struct Sizes {  // last: only the last step of each sequence is read; x_.: strides of x
+  int64_t R, B, T, D, H, C, last, x_r, x_b, x_t;
 };
 
 template <class T>
@@ -130,9 +128,10 @@ struct Lanes {
   const Sizes& n;
   const Tensors<T>& p;
   const int64_t first, count, units = n.B * n.H * S;
+  const int64_t steps = n.last ? 1 : n.T, width = n.C ? n.C : n.H, stride = n.B * steps * width;  // of what is given out
   V* const inputs = (V*)p.inputs + first / W * n.T * n.B * n.D;
   V* const states = (V*)p.states + first / W * n.T * units;
-  std::vector<V> w_ih, w_hh, w_out, b_out, bias;
+  std::vector<V> w_ih, w_hh, w_out, b_out, bias, nothing = std::vector<V>(S);
 
   Lanes(const Sizes& n, const Tensors<T>& p, int64_t group)
       : n(n), p(p), first(group * W), count(std::min<int64_t>(W, n.R - first)),
@@ -148,6 +147,7 @@ struct Lanes {
     for (int64_t k = 0; k < n.C * n.H; k++) w_out[k] = load(p.w_out + k, n.C * n.H);
     for (int64_t c = 0; c < n.C; c++) b_out[c] = load(p.b_out + c, n.C);
   }
+
   V load(const T* from, int64_t stride) const {
     V v{};
     for (int64_t r = 0; r < count; r++) v[r] = from[(first + r) * stride];
@@ -157,9 +157,7 @@ struct Lanes {
     for (int64_t r = 0; r < count; r++) to[(first + r) * stride] = v[r];
   }
   int64_t end(int64_t r, int64_t b) const { return p.lengths[(first + r) * n.B + b] - 1; }
-
   void forward() {
-    const std::vector<V> nothing(S);
     for (int64_t t = 0; t < n.T; t++)
       for (int64_t b = 0; b < n.B; b++) {
         V* const x = inputs + (t * n.B + b) * n.D;
@@ -180,10 +178,9 @@ struct Lanes {
         }
       }
     std::vector<V> h(n.H);
-    for (int64_t t = 0; t < (n.last ? 1 : n.T); t++)
+    for (int64_t t = 0; t < steps; t++)
       for (int64_t b = 0; b < n.B; b++) {
         for (int64_t j = 0; j < n.H; j++) h[j] = state(t, b, j);
-        const int64_t steps = n.last ? 1 : n.T, width = n.C ? n.C : n.H, stride = n.B * steps * width;
         T* const out = p.out + (b * steps + t) * width;
         if (!n.C)
           for (int64_t j = 0; j < n.H; j++) store(out + j, stride, h[j]);
@@ -203,16 +200,12 @@ struct Lanes {
   }
 
   void backward() {
-    const int64_t steps = n.last ? 1 : n.T, width = n.C ? n.C : n.H, stride = n.B * steps * width;
-    std::vector<V> dh(n.T * n.B * n.H), d(n.T * n.B * n.H * ROWS), carried(n.B * n.H), direct(n.H), sum;
+    std::vector<V> dh(n.T * n.B * n.H), d(n.T * n.B * n.H * ROWS), carried(n.B * n.H), direct(n.H);
     std::vector<V> dw_out(n.C * n.H), db_out(n.C), dread(n.H);
     for (int64_t t = 0; t < steps; t++)  // the read-out
       for (int64_t b = 0; b < n.B; b++) {
         const T* const from = p.d_out + (b * steps + t) * width;
-        if (!n.C)
-          for (int64_t j = 0; j < n.H; j++) dread[j] = load(from + j, stride);
-        else
-          std::fill(dread.begin(), dread.end(), V{});
+        for (int64_t j = 0; j < n.H; j++) dread[j] = n.C ? V{} : load(from + j, stride);
         for (int64_t c = 0; c < n.C; c++) {
           const V g = load(from + c, stride);
           db_out[c] += g;
@@ -227,7 +220,6 @@ struct Lanes {
           else
             for (int64_t r = 0; r < count; r++) dh[(end(r, b) * n.B + b) * n.H + j][r] = dread[j][r];
       }
-    const std::vector<V> nothing(S);
     for (int64_t t = n.T - 1; t >= 0; t--)  // through time
       for (int64_t b = 0; b < n.B; b++) {
         const V* const now = states + (t * n.B + b) * n.H * S;
@@ -291,13 +283,9 @@ void run(const Sizes& n, const Tensors<T>& p, bool backward, int threads) {
 
 template <class T>
 void choose(int cell, const Sizes& n, const Tensors<T>& p, bool backward, int threads) {
-  if (cell == 0) run<T, Rnn>(n, p, backward, threads);
-  if (cell == 1) run<T, Lstm>(n, p, backward, threads);
-  if (cell == 2) run<T, Gru>(n, p, backward, threads);
+  (cell == 0 ? run<T, Rnn> : cell == 1 ? run<T, Lstm> : run<T, Gru>)(n, p, backward, threads);
 }
-
 }  // namespace
-
 extern "C" {
 int lanes(int bytes) { return Vector<float>::bytes / bytes; }
 int slots(int cell) { return cell == 0 ? Rnn<float>::SLOTS : cell == 1 ? Lstm<float>::SLOTS : Gru<float>::SLOTS; }
