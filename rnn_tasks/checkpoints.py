@@ -19,7 +19,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from rnn_tasks.errors import Interrupted
 from rnn_tasks.learner import Learner
-from rnn_tasks.metrics import KINDS
+from rnn_tasks.metrics import KINDS, ranks
 from rnn_tasks.runs import read_checkpoint, write_atomically
 
 COLUMNS = ["epoch", "replicate", *(f"{split}_{kind}" for split in ("train", "val") for kind in KINDS)]
@@ -28,7 +28,7 @@ COLUMNS = ["epoch", "replicate", *(f"{split}_{kind}" for split in ("train", "val
 def save(checkpoint: dict[str, Any], path: Path) -> None:
     """Write a checkpoint beside its target, then rename it: a kill leaves the former one whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (temporary := path.with_suffix(".tmp")).open("wb") as file:
+    with (temporary := path.with_name(f".{path.name}.tmp")).open("wb") as file:
         torch.save(checkpoint, file)
         file.flush()
         os.fsync(file.fileno())
@@ -60,6 +60,7 @@ class Record(Checkpoint):
         self.score: list[list[float] | None] = []  # of each replicate's best weights
         self.epoch: list[int] = []
         self.weights: dict[str, torch.Tensor] = {}
+        self.failed: list[bool] = []
         self.val: dict[str, list[float | None]] = {}  # validation of the current epoch
         self.done = 0  # chunks of the current epoch
         self.started = time.time()  # moved back by the time that a resumed run had taken before
@@ -97,14 +98,17 @@ class Record(Checkpoint):
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._stop)  # Lightning's handler would leave with status 0
         if self.score and self.best.exists():
-            self.weights = read_checkpoint(self.best)["state_dict"]
+            kept = read_checkpoint(self.best)
+            self.weights, self.failed = kept["state_dict"], kept["failed"]
         else:
             self.score, self.epoch = [None] * learner.replicates, [0] * learner.replicates
         if trainer.is_global_zero:  # drop the rows of epochs that are about to be trained again
             rows = read_history(self.history)
             write_history(self.history, [row for row in rows if row["epoch"] < trainer.current_epoch])
-        trainer.train_dataloader.sampler.done = self.done
-        self._freeze_stalled(learner, trainer.current_epoch - 1)
+        order = trainer.train_dataloader.sampler
+        order.done = self.done
+        if order.total_steps is not None:
+            trainer.fit_loop.max_epochs = -(-order.total_steps // order.steps)
 
     def on_train_batch_end(
         self, trainer: Trainer, learner: Learner, outputs: Any, batch: Any, batch_index: int
@@ -121,10 +125,7 @@ class Record(Checkpoint):
     def on_validation_end(self, trainer: Trainer, learner: Learner) -> None:
         if trainer.state.fn == "fit":
             self.val = {kind: learner.metrics["val"][kind] for kind in KINDS}
-            scores = [
-                None if loss is None else [share, -loss]
-                for share, loss in zip(self.val["sequence_accuracy"], self.val["loss"], strict=True)
-            ]
+            scores = ranks(self.val)
             better = [
                 new is not None and (old is None or new > old) for new, old in zip(scores, self.score, strict=True)
             ]
@@ -147,8 +148,9 @@ class Record(Checkpoint):
                     for replicate, frozen in enumerate(learner.frozen.tolist())
                     if not frozen
                 )
+        if self.val:
+            self._freeze_stalled(trainer, learner)
         self.done, self.val = 0, {}
-        self._freeze_stalled(learner, trainer.current_epoch)
         if self.signum:
             self._save_and_leave(trainer)
         trainer.save_checkpoint(self.last)
@@ -159,23 +161,28 @@ class Record(Checkpoint):
     def _keep_best(
         self, trainer: Trainer, learner: Learner, better: list[bool], scores: list[list[float] | None]
     ) -> None:
-        if not any(better):
+        failed = learner.failed.tolist()
+        if not any(better) and failed == self.failed:
             return
+        self.failed = failed
         state, which = learner.model.state_dict(), torch.tensor(better)
-        if learner.replicates == 1 or not self.weights:
+        if not self.weights or (learner.replicates == 1 and better[0]):
             self.weights = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
-        else:
+        elif learner.replicates > 1:
             for name, tensor in self.weights.items():
                 tensor[which] = state[name].detach().cpu()[which]
         for replicate in which.nonzero().flatten().tolist():
             self.score[replicate], self.epoch[replicate] = scores[replicate], trainer.current_epoch
         if trainer.is_global_zero:
-            save({"state_dict": self.weights, "epoch": self.epoch, "score": self.score}, self.best)
+            kept = {"state_dict": self.weights, "epoch": self.epoch, "score": self.score, "failed": failed}
+            save(kept, self.best)
 
-    def _freeze_stalled(self, learner: Learner, epoch: int) -> None:
-        if self.patience:
-            stalled = torch.tensor([epoch - best >= self.patience for best in self.epoch], device=learner.frozen.device)
-            learner.freeze(stalled)
+    def _freeze_stalled(self, trainer: Trainer, learner: Learner) -> None:
+        loop = trainer.fit_loop
+        early = trainer.current_epoch + 1 < (loop.min_epochs or 0) or trainer.global_step < (loop.min_steps or 0)
+        if self.patience and not early:
+            stalled = [trainer.current_epoch - best >= self.patience for best in self.epoch]
+            learner.freeze(torch.tensor(stalled, device=learner.frozen.device))
 
     def _stop(self, signum: int, frame: Any) -> None:
         if self.signum or not self.training:

@@ -64,10 +64,8 @@ WORDS = {
     "task.order": ("lsb", "msb"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.gradient_clip_algorithm": ("norm", "value"),
-    "trainer.profiler": (None, "simple", "advanced", "pytorch"),
-    "trainer.precision": tuple(
-        ["32-true", "64-true", "16-true", "bf16-true", "bf16-mixed", "64", "32", "bf16"]
-    ),
+    "trainer.profiler": (None, "simple", "advanced"),
+    "trainer.precision": tuple(["32-true", "64-true", "16-true", "bf16-true", "bf16-mixed", "64", "32", "bf16"]),
 }
 EXAMPLES = {"trainer.min_epochs": 1, "trainer.min_steps": 1}  # of keys that are null where they are not used
 OF_MANY_KINDS = ("trainer.devices", "trainer.deterministic", "trainer.fast_dev_run")  # Lightning checks them itself
@@ -145,6 +143,10 @@ def check(cfg: DictConfig, usual: DictConfig) -> None:
                 raise UserError(f"{key}={value}: must be {said}")
     if not re.fullmatch(r"[^/\\\s]+", str(cfg.name)) or str(cfg.name) in (".", ".."):
         raise UserError(f"name={cfg.name}: must be the name of a directory, without slashes and spaces")
+    if cfg.trainer.max_time is not None and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", str(cfg.trainer.max_time)):
+        raise UserError(
+            f"trainer.max_time={cfg.trainer.max_time}: must be days, hours, minutes, seconds like 00:01:30:00"
+        )
     if str(cfg.trainer.strategy).endswith(("spawn", "fork")):
         raise UserError(f"trainer.strategy={cfg.trainer.strategy}: leaves no metrics in this process; take ddp")
     task, loss = cfg.task, cfg.loss._target_.rsplit(".")[-1]

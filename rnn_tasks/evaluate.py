@@ -78,7 +78,7 @@ def evaluate(run: Any, lengths: list[int] | None = None, samples: int = 1000) ->
         for batch in evaluation_loader(sets, replicates):
             logits = run.logits(batch.inputs, batch.lengths)
             tally.update(*judge(logits if run.replicate is None else logits[None], batch, loss))
-    return tally.compute() | {"chance": task.chance_accuracy}
+    return tally.compute(run.failed) | {"chance": task.chance_accuracy}
 
 
 @command

@@ -84,17 +84,17 @@ def main() -> None:
         raise UserError("--replicate all: a file holds one network; give its number, or best")
     if chosen.onnx and not find_spec("onnx"):
         raise UserError("--onnx: that package is not installed; pip install onnx")
-    if not chosen.to.parent.is_dir():
-        raise UserError(f"--to {chosen.to}: there is no directory {chosen.to.parent}")
+    if not chosen.to.parent.is_dir() or chosen.to.is_dir():
+        raise UserError(f"--to {chosen.to}: must be a file in a directory that exists, like model.pt")
     run = runs.load(chosen.run, chosen.weights, chosen.replicate)
     runs.tell_replicate(run, chosen.replicate)
     modules = plain(run)
-    if chosen.onnx:
-        as_onnx(modules, run, chosen.to)
-    else:
-        from rnn_tasks.checkpoints import save
+    from rnn_tasks.checkpoints import save
 
-        save(modules.state_dict(), chosen.to)
+    try:
+        as_onnx(modules, run, chosen.to) if chosen.onnx else save(modules.state_dict(), chosen.to)
+    except OSError as error:
+        raise UserError(f"--to {chosen.to}: cannot be written ({error.strerror})") from None
     recurrent, head = modules["recurrent"], modules["head"]
     print(json.dumps({"recurrent": str(recurrent), "head": str(head), "readout": run.task.readout}, indent=1))
 

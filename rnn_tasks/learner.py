@@ -95,8 +95,10 @@ class Learner(LightningModule):
             optimizer = self.optimizer(self.model.parameters())
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer: {one_line(error)}") from error
-        if self.replicates > 1 and isinstance(optimizer, NOT_ELEMENTWISE):
-            raise UserError(f"optimizer: {type(optimizer).__name__} would mix the replicates; take model.replicates=1")
+        if isinstance(optimizer, NOT_ELEMENTWISE):
+            raise UserError(
+                f"optimizer: {type(optimizer).__name__} mixes the numbers of a parameter, so the replicates"
+            )
         if self.scheduler is None:
             return optimizer
         self.trainer.fit_loop.setup_data()
@@ -210,7 +212,7 @@ class Learner(LightningModule):
         self.frozen |= which
         if self.frozen.all():
             self.trainer.should_stop = True
-        elif self.frozen.any():
+        if self.stacked and self.frozen.any():
             self.kept = [parameter.detach()[self.frozen] for parameter in self.trained]
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
@@ -223,13 +225,8 @@ class Learner(LightningModule):
         self._finish("train", self.train_tally)
 
     def on_validation_epoch_end(self) -> None:
-        fitting = self.trainer.state.fn == "fit"
-        losses = torch.tensor(self.val_tally.compute()["loss"], device=self.failed.device)
-        failed = ~losses.isfinite() & ~self.frozen
-        if failed.any():
-            self.fail(failed, f"in the validation after step {self.global_step}")
         self._finish("val", self.val_tally)
-        if fitting:
+        if self.trainer.state.fn == "fit":
             kinds = KINDS if self.answers_at_every_step else KINDS[:2]
             self._log("val", {kind: self.metrics["val"][kind] for kind in kinds}, self.global_step)
 
@@ -237,6 +234,9 @@ class Learner(LightningModule):
         self._finish("test", self.test_tally)
 
     def _finish(self, split: str, tally: Tally) -> None:
+        lost = ~torch.tensor(tally.compute()["loss"], device=self.failed.device).isfinite() & ~self.failed
+        if lost.any() and split != "train":
+            self.fail(lost, f"after step {self.global_step}")
         self.metrics[split] = tally.compute(self.failed.tolist())
         tally.reset()
 

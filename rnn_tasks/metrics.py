@@ -82,6 +82,12 @@ def _shares(sums: list[list[float]], failed: list[bool]) -> dict[str, Any]:
     }
 
 
+def ranks(metrics: dict[str, Any]) -> list[list[float] | None]:
+    """How good each replicate is: the higher sequence accuracy, of equal ones the lower loss; None if it has failed."""
+    pairs = zip(metrics["sequence_accuracy"], metrics["loss"], strict=True)
+    return [None if loss is None else [share, -loss] for share, loss in pairs]
+
+
 class Spread(NamedTuple):
     """What the numbers of many replicates say.
 
@@ -125,5 +131,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 def curve(numbers: list[float | None]) -> dict[str, float]:
     """What is logged of a metric, by the end of its name: the mean, and of several replicates also the extremes."""
     told = [number for number in numbers if number is not None]
+    if not told:
+        return {}
     several = {"_min": min(told), "_max": max(told)} if len(numbers) > 1 else {}
     return {"": sum(told) / len(told), **several}

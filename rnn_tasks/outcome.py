@@ -11,9 +11,10 @@ from torch import nn
 
 from rnn_tasks import plots
 from rnn_tasks.checkpoints import read_history
+from rnn_tasks.errors import UserError
 from rnn_tasks.learner import Learner, ask
 from rnn_tasks.losses import answers
-from rnn_tasks.metrics import KINDS, curve
+from rnn_tasks.metrics import KINDS, curve, ranks
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import Task
 from rnn_tasks.tensorboard import TensorBoard
@@ -28,9 +29,10 @@ def measure(trainer: Trainer, learner: Learner, task: Task, run: Path) -> dict[s
     """
     trainer.validate(learner, datamodule=task, verbose=False, weights_only=True)
     trainer.test(learner, datamodule=task, verbose=False, weights_only=True)
-    last = {
-        row["replicate"]: row for row in read_history(run / "history.csv")
-    }  # a stalled one's may be an earlier epoch
+    history = read_history(run / "history.csv")
+    if not history:
+        raise UserError("trainer.max_time: the run ended before its first epoch")
+    last = {row["replicate"]: row for row in history}  # of a stalled one, of the epoch in which it was frozen
     rows = [None if failed else last[replicate] for replicate, failed in enumerate(learner.failed.tolist())]
     train = {kind: [row and row[f"train_{kind}"] for row in rows] for kind in KINDS}
     measured = {split: learner.metrics[split] for split in ("val", "test") if split in learner.metrics}
@@ -69,13 +71,9 @@ def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any]
 
 
 def best_replicate(metrics: dict[str, Any]) -> int:
-    """The one with the highest sequence accuracy in validation, of equal ones with the lowest loss."""
-    if "val" not in metrics:
-        return 0
-    losses, shares = metrics["val"]["loss"], metrics["val"]["sequence_accuracy"]
-    return max(
-        range(len(losses)), key=lambda number: (-1, 0) if losses[number] is None else (shares[number], -losses[number])
-    )
+    """The best in validation."""
+    found = ranks(metrics["val"]) if "val" in metrics else []
+    return max(range(len(found)), key=lambda number: found[number] or [-1.0], default=0)
 
 
 def cases(task: Task, model: nn.Module, replicate: int = 0) -> list[dict[str, Any]]:

@@ -40,6 +40,7 @@ class Run:
         task: its data; call ``task.setup()`` to draw them.
         model: with the weights asked for, in evaluation mode.
         replicate: which one the model is; None if it is all of them.
+        failed: of each of the model's replicates whether its loss became NaN.
         result: what result.json holds, None before the run has ended.
     """
 
@@ -48,6 +49,7 @@ class Run:
     task: "Task"
     model: "nn.Module"
     replicate: int | None
+    failed: list[bool]
     result: dict[str, Any] | None
 
     def ask(self, text: str) -> tuple[str, float]:
@@ -80,7 +82,10 @@ def build(cfg: DictConfig) -> "tuple[Task, nn.Module]":
     """The task of a configuration and a fresh model for it."""
     task = build_task(cfg)
     sizes = {"input_size": task.input_size, "output_size": task.output_size, "readout": task.readout}
-    return task, instantiated("model", cfg.model, **sizes, seed=cfg.seed)
+    model = instantiated("model", cfg.model, **sizes, seed=cfg.seed)
+    if getattr(model, "replicates", 1) != cfg.model.get("replicates", 1):
+        raise UserError(f"model.replicates={cfg.model.replicates}: {cfg.model._target_} has none")
+    return task, model
 
 
 def build_task(cfg: DictConfig) -> "Task":
@@ -181,8 +186,9 @@ def fingerprint(cfg: DictConfig) -> str:
     package = Path(__file__).parent
     for source in SOURCES:
         path = package / source
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.read_bytes())
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.suffix in (".py", ".cpp"):
+                digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
@@ -252,22 +258,25 @@ def load(
     if path is None:
         raise UserError(f"{run}: no such run; give its directory, latest, or the name of a task")
     cfg, result = read_config(path), read_result(path)
-    state, scores = _weights(path, weights, result)
+    state, found, failed = _weights(path, weights, result)
     replicates = cfg.model.get("replicates", 1)
     if replicate == "best":
-        replicate = max(range(replicates), key=lambda number: scores[number] or [-1.0])
+        replicate = max(range(replicates), key=lambda number: (not failed[number], found[number] or [-1.0]))
     if replicate != "all":
         if not 0 <= replicate < replicates:
             raise UserError(f"--replicate {replicate}: {path} has {replicates}, counted from 0")
+        if failed[replicate]:
+            raise UserError(f"--replicate {replicate}: has failed, its loss became infinite or NaN; take another one")
         if "replicates" in cfg.model:
             state = {key: value[replicate : replicate + 1] for key, value in state.items()}
             cfg = OmegaConf.merge(cfg, {"model": {"replicates": 1}, "seed": cfg.seed + replicate})
+            failed = [False]
     task, model = build(cfg)
     try:
         model.to(next(iter(state.values())).dtype).load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{path}: its {weights} weights do not fit its config.yaml ({one_line(error)[:120]})") from None
-    return Run(path, cfg, task, model.eval(), None if replicate == "all" else replicate, result)
+    return Run(path, cfg, task, model.eval(), None if replicate == "all" else replicate, failed, result)
 
 
 def tell_replicate(run: Run, chosen: int | str) -> None:
@@ -287,7 +296,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        _ = checkpoint["state_dict"], checkpoint["global_step" if path.stem == "last" else "score"]
+        if path.stem == "last":
+            _ = checkpoint["global_step"], checkpoint["state_dict"]["failed"]
+        else:
+            _ = checkpoint["score"], checkpoint["state_dict"], checkpoint["failed"]
         return checkpoint
     except Exception as error:  # a damaged file raises many kinds
         raise UserError(f"{path}: is damaged ({type(error).__name__}); delete it to begin again") from None
@@ -295,20 +307,26 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def _weights(
     run: Path, weights: str, result: dict[str, Any] | None
-) -> "tuple[dict[str, Tensor], list[list[float] | None]]":
-    """Weights of all replicates, and how good each is in validation."""
+) -> "tuple[dict[str, Tensor], list[list[float] | None], list[bool]]":
+    """Weights of all replicates, how good each is in validation, and which have failed."""
+    from rnn_tasks.metrics import ranks
+
     path = run / "checkpoints" / f"{weights}.ckpt"
     if not path.is_file():
         raise UserError(f"{path}: is missing; the run has not got so far, or take the other --weights")
     checkpoint = read_checkpoint(path)
     state = checkpoint["state_dict"]
     if weights == "best":
-        return state, checkpoint["score"]
-    val = (result or {}).get("metrics", {}).get("val", {"loss": [None] * len(state["failed"]), "sequence_accuracy": []})
-    scores = [
-        None if loss is None else [val["sequence_accuracy"][number], -loss] for number, loss in enumerate(val["loss"])
-    ]
-    return {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}, scores
+        return state, checkpoint["score"], checkpoint["failed"]
+    failed = state["failed"].tolist()
+    val = result["metrics"].get("val") if result else None
+    best = path.with_name("best.ckpt")
+    found = ranks(val) if val else read_checkpoint(best)["score"] if best.exists() else [None] * len(failed)
+    return (
+        {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")},
+        found,
+        failed,
+    )
 
 
 def instantiated(what: str, cfg: Any, **values: Any) -> Any:

@@ -39,8 +39,8 @@ def rows(sweep: Path) -> list[dict[str, Any]]:
     found = []
     for name, result in results(sweep).items():
         row: dict[str, Any] = {"run": name}
-        if result is None:
-            reason = sweep / name / FAILURE
+        reason, ended = sweep / name / FAILURE, sweep / name / "result.json"
+        if result is None or (reason.exists() and reason.stat().st_mtime > ended.stat().st_mtime):
             row["failed"] = reason.read_text().strip() if reason.exists() else "stopped before its end"
         else:
             for split in ("test", "val"):
@@ -110,6 +110,7 @@ def by_number(runs: dict[str, Any]) -> tuple[str, dict[str, dict[float, Any]]]:
         for key, value in choices.items():
             with suppress(ValueError):
                 values.setdefault(key, set()).add(float(value))
+    values.pop("seed", None)  # is no quantity
     key = max(values, key=lambda key: len(values[key]), default="")
     if not key or len(values[key]) < 3 or not all(key in choices for choices in split.values()):
         return "", {}

@@ -56,12 +56,11 @@ def build_trainer(cfg: DictConfig, task: Task, run: Path, record: Record) -> Tra
     words = OmegaConf.to_container(cfg.trainer, resolve=True)
     for own in ("patience", "gradient_clip_val", "gradient_clip_algorithm"):
         del words[own]
-    trial = int(words["fast_dev_run"])
-    limit, accumulate, validate = (
-        words.pop(f"{word}") for word in ("limit_train_batches", "accumulate_grad_batches", "val_check_interval")
-    )
-    max_steps, max_epochs = (trial, 1) if trial else (words["max_steps"], words["max_epochs"])
-    task.pace = Pace(trial or limit, accumulate, 1.0 if trial else validate, max_steps, max_epochs)
+    paced = ("limit_train_batches", "accumulate_grad_batches", "val_check_interval", "max_steps")
+    limit, accumulate, validate, max_steps = (words.pop(word) for word in paced)
+    if trial := int(words["fast_dev_run"]):
+        limit, validate, max_steps = trial, 1.0, trial
+    task.pace = Pace(limit, accumulate, validate, max_steps, words["max_epochs"])
     arguments = {"save_dir": str(run)}
     if "TensorBoard" in cfg.logger._target_:  # points of steps that are about to be trained again
         last = resume_point(run)
@@ -75,6 +74,7 @@ def build_trainer(cfg: DictConfig, task: Task, run: Path, record: Record) -> Tra
             logger=instantiated("logger", cfg.logger, **arguments),
             plugins=[AtomicCheckpointIO(), LightningEnvironment()],
             default_root_dir=run,
+            num_sanity_val_steps=0,
             use_distributed_sampler=False,  # the task deals batches to processes itself
         )
     if words["profiler"]:

@@ -58,7 +58,9 @@ def test_bad_input(workplace):
     trained("outputs/adder/one")
     for words, message in (
         (["adder"], "--to"),
-        (["adder", "--to", "no/where.pt"], "--to no/where.pt: there is no directory no"),
+        (["adder", "--to", "no/where.pt"], "--to no/where.pt: must be a file in a directory that exists"),
+        (["adder", "--to", "."], "must be a file in a directory that exists"),
+        (["adder", "--to", "/proc/model.pt"], "--to /proc/model.pt: cannot be written"),
         (["adder", "--to", "x.pt", "--replicate", "all"], "a file holds one network"),
         (["adder", "--to", "x.pt", "--replicate", "1"], "has 1, counted from 0"),
         (["nowhere", "--to", "x.pt"], "no such run"),

@@ -157,6 +157,20 @@ def test_extreme_inputs_do_not_overflow(way):
     assert layer(CELLS["lstm"], inputs, recurrent, readout).isfinite().all()
 
 
+def test_inputs_of_another_precision_are_no_work_for_the_kernel():
+    net = network(replicates=20)
+    with pytest.raises(RuntimeError, match="type"):
+        net(torch.randn(3, 4, 2, dtype=torch.double), torch.full((3,), 4))
+
+
+@pytest.mark.parametrize(("lengths", "features"), [([0, 3], 2), ([5, 3], 2), ([3, 3], 3)])
+def test_the_kernel_refuses_what_lies_outside_its_tensors(lengths, features):
+    if kernel.library() is None:
+        pytest.skip("no C++ compiler")
+    with pytest.raises(ValueError, match=r"lengths must be from 1 to 4|do not fit"):
+        network(readout="last")(torch.randn(2, 4, features), torch.tensor(lengths))
+
+
 def test_without_a_compiler_pytorch_computes(monkeypatch):
     kernel.library.cache_clear()
     monkeypatch.setenv("RNN_TASKS_KERNEL", "off")

@@ -28,7 +28,10 @@ def test_an_example_of_a_cell(workplace):
     assert ended.returncode == 0 and "3 replicates" in ended.stdout, ended.stderr
     assert command("train", "--multirun", *SMALL, "task=memory", "model.cell=gru,mgu.mgu").returncode == 0
     wrong = command("train", *SMALL, "model.cell=mgu.nothing")
-    assert wrong.returncode == 2 and "cell=mgu.nothing: must be one of rnn, lstm, gru or a cell" in wrong.stderr
+    assert (
+        wrong.returncode == 2
+        and "cell=mgu.nothing: must be one of rnn, lstm, gru or like my_module.my_cell" in wrong.stderr
+    )
     assert wrong.stderr.count("\n") == 1
 
 

@@ -12,8 +12,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_resume import assert_equal_ends, points, train_with_stops
 
 from rnn_tasks import config, console, runs
-from rnn_tasks.checkpoints import read_history
+from rnn_tasks.checkpoints import Record, read_history
 from rnn_tasks.errors import UserError
+from rnn_tasks.evaluate import evaluate
 from rnn_tasks.learner import Learner
 from rnn_tasks.metrics import spread
 from rnn_tasks.models import CELLS, Network
@@ -206,5 +207,65 @@ def test_numbers_of_replicates_that_are_refused(replicates):
 
 def test_an_optimizer_that_would_mix_them_is_refused():
     model = Network(2, 1, "last", replicates=2)
-    with pytest.raises(UserError, match="Adafactor would mix the replicates"):
+    with pytest.raises(UserError, match="Adafactor mixes the numbers of a parameter"):
         Learner(model, losses, torch.optim.Adafactor).configure_optimizers()
+
+
+def test_the_last_ones_may_fail_beside_stalled_ones(tmp_path, monkeypatch):
+    """Replicate 0 stalls in its first epochs, the others fail later: nobody's weights are lost."""
+    original = Record._freeze_stalled
+
+    def stall(self, trainer, learner):
+        learner.freeze(torch.tensor([True, False, False]))
+        original(self, trainer, learner)
+
+    monkeypatch.setattr(Record, "_freeze_stalled", stall)
+    spoil(monkeypatch, [1, 2], step=20)
+    result = trained(tmp_path, "model.replicates=3", "trainer.max_epochs=5", "trainer.log_every_n_steps=1")
+    assert [loss is None for loss in result["metrics"]["test"]["loss"]] == [False, True, True]
+    assert {row["replicate"] for row in read_history(tmp_path / "history.csv") if row["epoch"] > 0} == {1, 2}
+
+
+def test_patience_counts_from_the_least_number_of_epochs(tmp_path):
+    words = ["trainer.patience=1", "trainer.min_epochs=4", "trainer.max_epochs=9", "optimizer.lr=0.5"]
+    trained(tmp_path, *words, "model.replicates=3")
+    assert len(losses(tmp_path)[0]) >= 4
+
+
+def test_patience_counts_epochs_with_a_validation(tmp_path):
+    words = ["trainer.patience=3", "trainer.check_val_every_n_epoch=2", "trainer.max_epochs=7"]
+    trained(tmp_path, *words, "optimizer.lr=1e-3", "model.replicates=2")
+    assert len({row["epoch"] for row in read_history(tmp_path / "history.csv")}) == 7
+
+
+@pytest.mark.parametrize("words", [[], ["trainer.limit_val_batches=0"]])
+def test_weights_that_are_nan_after_the_last_step(tmp_path, monkeypatch, words):
+    spoil(monkeypatch, [2], step=16)
+    result = trained(tmp_path / "some", "model.replicates=3", *words)
+    assert result["metrics"]["test"]["loss"][2] is None and result["metrics"]["train"]["loss"][2] is None
+    spoil(monkeypatch, slice(None), step=16)
+    with pytest.raises(UserError, match="after step 16"):
+        trained(tmp_path / "all", "model.replicates=3", *words)
+
+
+def test_a_failed_replicate_is_asked_nothing(tmp_path, monkeypatch):
+    spoil(monkeypatch, [0], step=11)
+    whole = trained(tmp_path, "model.replicates=2", "trainer.max_epochs=3")["metrics"]["test"]
+    for weights in ("best", "last"):
+        assert runs.load(tmp_path, weights).replicate == 1
+        with pytest.raises(UserError, match="--replicate 0: has failed"):
+            runs.load(tmp_path, weights, 0)
+    assert evaluate(runs.load(tmp_path, "last", "all")) == whole
+    (tmp_path / "result.json").unlink()
+    assert runs.load(tmp_path, "last").replicate == 1
+
+
+def test_a_model_that_has_no_replicates_says_so(tmp_path):
+    (model := tmp_path / "lax.py").write_text(
+        "import torch\n\n\nclass Lax(torch.nn.Linear):\n    def __init__(self, input_size, output_size, **further):\n"
+        "        super().__init__(input_size, output_size)\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(model.parent)
+        with pytest.raises(UserError, match=r"model.replicates=3: lax.Lax has none"):
+            trained(tmp_path / "run", "model._target_=lax.Lax", "model.replicates=3")

@@ -187,6 +187,13 @@ def test_a_batch_is_cut_to_its_longest_sequence():
     assert batch.inputs.shape == (2, 3, 2) and batch.targets.shape == (2, 3) and batch.lengths.tolist() == [2, 3]
 
 
+def test_inputs_of_any_kind_become_numbers_of_the_network():
+    for kind in (torch.long, torch.bool, torch.double):
+        assert (
+            Examples(torch.ones(3, 5, 2, dtype=kind), torch.full((3,), 5), torch.zeros(3)).inputs.dtype == torch.float
+        )
+
+
 def test_evaluation_sees_every_example_once_one_length_at_a_time():
     lengths = torch.tensor([2, 3, 2, 5, 3, 2])
     examples = Examples(torch.arange(6.0)[:, None, None].expand(6, 5, 1), lengths, torch.zeros(6))

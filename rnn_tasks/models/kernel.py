@@ -7,6 +7,7 @@ RNN_TASKS_KERNEL=off does without it.
 import ctypes
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 from functools import cache
@@ -30,23 +31,23 @@ LITTLE = 2**13  # B * G * H^2
 @cache
 def library() -> ctypes.CDLL | None:
     """The compiled kernel, built if it has not been for this machine; None without a compiler."""
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None or os.environ.get("RNN_TASKS_KERNEL") == "off":
-        return None
-    directory = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rnn_tasks"
-    built = directory / f"kernel_{_key(compiler)}.so"
     try:
+        compiler = shlex.split(os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++") or "")
+        if not compiler or os.environ.get("RNN_TASKS_KERNEL") == "off":
+            return None
+        directory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnn_tasks"
+        built = directory / f"kernel_{_key(compiler)}.so"
         if not built.exists():
             directory.mkdir(parents=True, exist_ok=True)
             with FileLock(built.with_suffix(".lock")):
                 if not built.exists():
                     _build(compiler, built)
         return ctypes.CDLL(str(built))
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, RuntimeError, subprocess.SubprocessError):  # of a home directory, too, that is not there
         return None
 
 
-def _key(compiler: str) -> str:
+def _key(compiler: list[str]) -> str:
     """What the compiled code depends on: home directories may be shared by different machines."""
     cpu = platform.processor()
     if (info := Path("/proc/cpuinfo")).exists():
@@ -54,14 +55,14 @@ def _key(compiler: str) -> str:
     return blake2b(repr((compiler, FLAGS, cpu)).encode() + SOURCE.read_bytes(), digest_size=8).hexdigest()
 
 
-def _build(compiler: str, target: Path) -> None:
+def _build(compiler: list[str], target: Path) -> None:
     temporary = target.with_suffix(".tmp")
     for threads in ("-fopenmp", ""):  # a compiler may come without OpenMP
-        words = [compiler, *FLAGS, *threads.split(), str(SOURCE), "-o", str(temporary)]
+        words = [*compiler, *FLAGS, *threads.split(), str(SOURCE), "-o", str(temporary)]
         if subprocess.run(words, capture_output=True, timeout=300).returncode == 0:
             temporary.replace(target)
             return
-    raise subprocess.SubprocessError(f"{compiler} cannot compile {SOURCE}")
+    raise subprocess.SubprocessError(f"{compiler[0]} cannot compile {SOURCE}")
 
 
 def fits(cell: str, inputs: Tensor, weight_hh: Tensor) -> bool:
@@ -72,7 +73,7 @@ def fits(cell: str, inputs: Tensor, weight_hh: Tensor) -> bool:
         and hidden <= LARGEST
         and (replicates >= FEW or inputs.shape[1] * rows * hidden <= LITTLE)
         and inputs.device.type == "cpu"
-        and inputs.dtype in (torch.float32, torch.float64)
+        and inputs.dtype == weight_hh.dtype in (torch.float32, torch.float64)
         and library() is not None
     )
 
@@ -88,9 +89,14 @@ class Layer(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, cell: str, inputs: Tensor, *others: Tensor | None) -> Tensor:
         *weights, lengths = [tensor if tensor is None else tensor.contiguous() for tensor in others]
+        lengths = lengths if lengths is None else lengths.long()
         inputs = inputs if inputs.stride(3) == 1 else inputs.contiguous()
         replicates, batch, steps, features = inputs.shape
         hidden = weights[1].shape[2]
+        if weights[0].shape != (replicates, weights[1].shape[1], features):
+            raise ValueError(f"inputs {tuple(inputs.shape)} do not fit weights {tuple(weights[0].shape)}")
+        if lengths is not None and not 1 <= lengths.min() <= lengths.max() <= steps:
+            raise ValueError(f"lengths must be from 1 to {steps}, the steps of the inputs")
         outputs = 0 if weights[4] is None else weights[4].shape[1]
         kernel, number, width = library(), CELLS.index(cell), outputs or hidden
         lanes = kernel.lanes(inputs.element_size())

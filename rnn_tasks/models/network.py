@@ -134,7 +134,10 @@ def _own_cell(path: str) -> Cell:
     try:
         found = get_object(path)
     except Exception as error:  # an import runs any code
-        raise ValueError(f"cell={path}: must be one of {', '.join(CELLS)} or a cell of your own ({error})") from None
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"cell={path}: must be one of {', '.join(CELLS)} or like my_module.my_cell ({reason})"
+        ) from None
     if not isinstance(found, Cell):
         raise ValueError(f"cell={path}: is no cell; put @cell(gates=...) above its function")
     return found

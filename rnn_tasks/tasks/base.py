@@ -35,7 +35,7 @@ class Examples(Dataset):
     """Examples held in memory; indexed by a tensor of numbers they give a Batch, cut to its longest sequence."""
 
     def __init__(self, inputs: Tensor, lengths: Tensor, targets: Tensor) -> None:
-        self.inputs, self.lengths, self.targets = inputs, lengths, targets
+        self.inputs, self.lengths, self.targets = inputs.float(), lengths, targets
         self.varied = bool((lengths < inputs.shape[1]).any())
 
     def __len__(self) -> int:

@@ -84,12 +84,9 @@ class EpochOrder(Sampler[Tensor]):
         return self._cuts(self.max_steps - self.epoch * self.steps if self.max_steps >= 0 else -1)
 
     def _cuts(self, steps_left: int) -> list[tuple[int, int]]:
+        last = self.batches if steps_left < 0 else min(self.batches, steps_left * self.accumulate)
         full = self.size // self.batch_size // self.ranks
-        ends = {*range(self.validate, self.batches, self.validate), self.batches}
-        if full < self.batches:
-            ends.add(full)
-        if 0 < steps_left * self.accumulate < self.batches:
-            ends.add(steps_left * self.accumulate)
+        ends = {*range(self.validate, last, self.validate), last, min(full, last)}
         chunks, start = [], 0
         for end in sorted(ends - {0}):
             chunks += [(a, min(a + self.chunk, end)) for a in range(start, end, self.chunk)]
