@@ -35,6 +35,10 @@ def test_training_works_without_the_checkout(installed):
     assert list(place.glob("outputs/adder/*/result.json"))
 
 
+def test_the_source_of_the_kernel_is_in_the_wheel(installed):
+    assert (installed[0] / "packages" / "rnn_tasks" / "models" / "kernel.cpp").is_file()
+
+
 def test_experiments_are_in_the_wheel(installed):
     ended = run(installed, sys.executable, "-m", "rnn_tasks.train", "experiment=mnist_rnn_sgd", "--cfg", "job")
     assert ended.returncode == 0 and "lr: 0.001" in ended.stdout

@@ -157,19 +157,17 @@ def test_replicates_have_the_orders_of_their_seeds_whatever_the_chunk():
 def test_chunks_end_wherever_something_has_to_happen(chunk, pace):
     dealer = order(82, 4, chunk=chunk, max_epochs=3, **pace)  # 21 batches, the last one smaller
     steps = 0
-    for epoch in range(3):
+    for epoch in range(-(-dealer.total_steps // dealer.steps)):
         dealer.set_epoch(epoch)
+        last = min(dealer.batches, (dealer.total_steps - steps) * dealer.accumulate)
         ends = [end for _, end in dealer.chunks]
-        assert [start for start, _ in dealer.chunks] == [0, *ends[:-1]] and ends[-1] == dealer.batches
+        assert [start for start, _ in dealer.chunks] == [0, *ends[:-1]] and ends[-1] == last
         assert all(end - start <= chunk for start, end in dealer.chunks)
-        assert set(range(dealer.validate, dealer.batches + 1, dealer.validate)) <= set(ends)
-        if dealer.batches == 21:
+        assert set(range(dealer.validate, last + 1, dealer.validate)) <= set(ends)
+        if last == 21:
             assert (20, 21) in dealer.chunks
-        taken = [steps + -(-end // dealer.accumulate) for end in ends]
-        if steps < dealer.total_steps < steps + dealer.steps:
-            assert dealer.total_steps in taken
-        steps += dealer.steps
-    assert dealer.total_steps == min(steps, pace.get("max_steps", steps))
+        steps += -(-last // dealer.accumulate)
+    assert steps == dealer.total_steps == min(3 * dealer.steps, pace.get("max_steps", 1000))
 
 
 @pytest.mark.parametrize(

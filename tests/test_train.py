@@ -220,7 +220,7 @@ def test_a_sweep_that_was_stopped_goes_on(workplace):
 
 def test_a_validation_loss_that_is_no_number_is_a_failure(tmp_path):
     words = ["task.train_size=8", "trainer.max_epochs=1", "optimizer=sgd", "optimizer.lr=1e300", "scheduler=none"]
-    with pytest.raises(UserError, match="the loss became infinite or NaN in the validation after step 1"):
+    with pytest.raises(UserError, match="the loss became infinite or NaN after step 1"):
         trained(tmp_path, *words, "trainer.gradient_clip_val=0")
     assert not (tmp_path / "result.json").exists()
 
