@@ -166,9 +166,9 @@ def resident_megabytes():
     """The most memory that a training of MNIST holds."""
     words = ["experiment=mnist_rnn_sgd", "trainer.max_epochs=1", "trainer.limit_train_batches=50", "model.replicates=1"]
     code = (
-        "import resource, sys, tempfile; from pathlib import Path; from rnn_tasks import config;"
+        "import sys, tempfile; from pathlib import Path; from rnn_tasks import config;"
         "from rnn_tasks.train import train; train(config.compose(sys.argv[1:]), Path(tempfile.mkdtemp()));"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        "print(int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) // 1024)"
     )
     ended = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     return f"{ended.stdout.split()[-1]} MB"
