@@ -11,7 +11,7 @@ from conftest import trained
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_resume import assert_equal_ends, points, train_with_stops
 
-from rnn_tasks import config, console, runs
+from rnn_tasks import config, console, outcome, runs
 from rnn_tasks.checkpoints import Record, read_history
 from rnn_tasks.errors import UserError
 from rnn_tasks.evaluate import evaluate
@@ -58,6 +58,13 @@ def assert_alone(together, alone, replicate, **tolerance):
             assert ours[split][kind][replicate] == pytest.approx(theirs[split][kind][0], abs=tolerance["atol"], rel=0)
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Training without its plots, which take longer."""
+    monkeypatch.setattr(outcome, "show", lambda *_: None)
+
+
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("what", WHAT)
 @pytest.mark.parametrize("cell", CELLS)
@@ -68,6 +75,7 @@ def test_a_replicate_is_the_run_of_its_seed(tmp_path, cell, what, optimizer):
     assert_alone(tmp_path / "all", tmp_path / "one", 1, rtol=0, atol=1e-5)
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("words", OTHERS.values(), ids=OTHERS)
 def test_whatever_else_is_asked_for(tmp_path, words):
     trained(tmp_path / "all", *FIFTY, *words, "model.replicates=3")
@@ -75,6 +83,7 @@ def test_whatever_else_is_asked_for(tmp_path, words):
     assert_alone(tmp_path / "all", tmp_path / "one", 2, rtol=0, atol=1e-5)
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("words", [["model=rnn"], ["model=gru", "model.hidden=40"], ["task=memory", "loss=mse"]])
 def test_over_a_whole_epoch_in_double_precision(tmp_path, words):
     words = ["task.train_size=2000", "trainer.max_epochs=1", "trainer.precision=64-true", *words]
