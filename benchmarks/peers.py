@@ -72,10 +72,7 @@ def stacked_adder(cell, hidden, batch, examples, replicates):
 
     def steps(n):
         for index in torch.randint(len(examples), (n, replicates, batch)).unbind():
-            inputs, targets = (
-                examples.inputs[index].permute(0, 3, 2, 1),
-                examples.targets[index],
-            )  # [R, D, T, B], [R, B, T]
+            inputs = examples.inputs[index].permute(0, 3, 2, 1)  # [R, B, T, D] -> [R, D, T, B]
             projected = torch.baddbmm(b_ih + b_hh, w_ih, inputs.flatten(2)).unflatten(2, inputs.shape[2:])
             h = c = torch.zeros(replicates, hidden, batch)
             states = []
@@ -89,7 +86,7 @@ def stacked_adder(cell, hidden, batch, examples, replicates):
                     h = o.sigmoid() * c.tanh()
                 states.append(h)
             logits = torch.baddbmm(b, w, torch.stack(states, 2).flatten(2)).view(replicates, -1, batch).mT
-            loss = (logits.sigmoid() - targets).square().mean((1, 2)).sum()
+            loss = (logits.sigmoid() - examples.targets[index]).square().mean((1, 2)).sum()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

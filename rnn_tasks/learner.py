@@ -113,7 +113,8 @@ class Learner(LightningModule):
     def training_step(self, chunk: Batch, number: int) -> None:
         order, optimizer = self.trainer.train_dataloader.sampler, self.trainer.optimizers[0]
         schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        real, shares = padding(chunk), self._shares(chunk)
+        real = padding(chunk)
+        shares = self._shares(chunk, real)
         step, epoch, (first, last) = self.global_step, self.current_epoch, order.chunks[number]
         seen = []
         for batch, share, done in zip(
@@ -134,9 +135,8 @@ class Learner(LightningModule):
         losses, right = (losses, right) if real is None else (losses * real, right | ~real)
         self.train_tally.update(losses, right, chunk.lengths)
 
-    def _shares(self, chunk: Batch) -> Tensor:
+    def _shares(self, chunk: Batch, real: Tensor | None) -> Tensor:
         """What each loss counts in the mean loss of its batch and replicate: nothing in the padding, [N, R, B(, T)]."""
-        real = padding(chunk)
         shares = (
             torch.ones_like(chunk.targets, dtype=chunk.inputs.dtype) if real is None else real.to(chunk.inputs.dtype)
         )

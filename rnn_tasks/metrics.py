@@ -88,6 +88,11 @@ def ranks(metrics: dict[str, Any]) -> list[list[float] | None]:
     return [None if loss is None else [share, -loss] for share, loss in pairs]
 
 
+def best(found: list[list[float] | None]) -> int:
+    """The best of the replicates whose ``ranks`` these are."""
+    return max(range(len(found)), key=lambda number: found[number] or [-1.0], default=0)
+
+
 class Spread(NamedTuple):
     """What the numbers of many replicates say.
 

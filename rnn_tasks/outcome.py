@@ -14,7 +14,7 @@ from rnn_tasks.checkpoints import read_history
 from rnn_tasks.errors import UserError
 from rnn_tasks.learner import Learner, ask
 from rnn_tasks.losses import answers
-from rnn_tasks.metrics import KINDS, curve, ranks
+from rnn_tasks.metrics import KINDS, best, curve, ranks
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import Task
 from rnn_tasks.tensorboard import TensorBoard
@@ -56,7 +56,7 @@ def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any]
         if split in metrics
         for suffix, value in curve(metrics[split][kind]).items()
     }
-    verified = cases(task, model, best_replicate(metrics))
+    verified = cases(task, model, best(ranks(metrics["val"])) if "val" in metrics else 0)
     if "\n" in verified[0]["input"]:  # a picture
         figures["verification"] = plots.pictures(verified)
     for logger in trainer.loggers:
@@ -68,12 +68,6 @@ def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any]
             logger.log_hyperparams(hyperparameters(cfg))
             logger.log_metrics(final, trainer.global_step)
             logger.finalize("success")
-
-
-def best_replicate(metrics: dict[str, Any]) -> int:
-    """The best in validation."""
-    found = ranks(metrics["val"]) if "val" in metrics else []
-    return max(range(len(found)), key=lambda number: found[number] or [-1.0], default=0)
 
 
 def cases(task: Task, model: nn.Module, replicate: int = 0) -> list[dict[str, Any]]:

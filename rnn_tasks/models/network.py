@@ -1,9 +1,9 @@
 """A stack of recurrent layers with a linear read-out, of many replicates at once."""
 
+from importlib import import_module
 from typing import Literal
 
 import torch
-from hydra.utils import get_object
 from torch import Tensor, nn
 
 from rnn_tasks.models import recurrence
@@ -131,8 +131,9 @@ class Network(nn.Module):
 
 
 def _own_cell(path: str) -> Cell:
+    module, _, name = path.rpartition(".")
     try:
-        found = get_object(path)
+        found = getattr(import_module(module), name)
     except Exception as error:  # an import runs any code
         reason = str(error).partition("\n")[0]
         raise ValueError(
