@@ -34,6 +34,7 @@ RANGES = {
     "model.layers": AT_LEAST_1,
     "model.replicates": (1, 1024, "from 1 to 1,024"),
     "model.dropout": A_SHARE,
+    "model.init": MORE_THAN_0,
     "optimizer.lr": MORE_THAN_0,
     "optimizer.weight_decay": AT_LEAST_0,
     "optimizer.momentum": A_SHARE,
@@ -67,7 +68,11 @@ WORDS = {
     "trainer.profiler": (None, "simple", "advanced"),
     "trainer.precision": tuple(["32-true", "64-true", "16-true", "bf16-true", "bf16-mixed", "64", "32", "bf16"]),
 }
-EXAMPLES = {"trainer.min_epochs": 1, "trainer.min_steps": 1}  # of keys that are null where they are not used
+EXAMPLES = {
+    "trainer.min_epochs": 1,
+    "trainer.min_steps": 1,
+    "model.init": 0.5,
+}  # of keys that are null where they are not used
 OF_MANY_KINDS = ("trainer.devices", "trainer.deterministic", "trainer.fast_dev_run")  # Lightning checks them itself
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 

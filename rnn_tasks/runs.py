@@ -1,5 +1,6 @@
 """A run directory: written by training, found and loaded by everything else."""
 
+import inspect
 import json
 import os
 import platform
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock, Timeout
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from rnn_tasks.errors import UserError, one_line
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # torch is imported when a model is built or loaded: a missin
     from rnn_tasks.tasks import Task
 
 OUTPUTS = Path("outputs")
-SOURCES = ("models", "tasks", "losses.py", "learner.py", "seeds.py")  # what shapes the numbers of a run
+SOURCES = ("models", "tasks/base.py", "tasks/order.py", "losses.py", "learner.py", "seeds.py")  # shape every run
 NO_INFLUENCE = ("name", "threads", "data_dir", "logger")  # values that leave the numbers of a run as they are
 NOT_ARGUMENTS = ("lr", "losses")  # values of a task that are no arguments of its class
 
@@ -189,6 +190,9 @@ def fingerprint(cfg: DictConfig) -> str:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.suffix in (".py", ".cpp"):
                 digest.update(file.read_bytes())
+    targets = [cfg.task._target_, cfg.model._target_, *([cfg.model.cell] if "." in cfg.model.get("cell", "") else [])]
+    for found in map(get_object, targets):  # where the task, the model and a cell of one's own are written
+        digest.update(Path(inspect.getfile(getattr(found, "function", found))).read_bytes())
     return digest.hexdigest()
 
 

@@ -28,9 +28,9 @@ class Network(nn.Module):
         layers: how many layers.
         dropout: share of a layer's outputs that the next layer does not see in training.
         bidirectional: let a second half read the sequence from its own end.
+        init: initial weights are uniform in ±init; without, in torch's ±1/sqrt(H).
         replicates: R.
-        seed: of replicate 0, that of replicate r is ``seed + r``. It decides the initial weights (uniform in
-            ±1/sqrt(H), as in torch) and dropout.
+        seed: of replicate 0, that of replicate r is ``seed + r``. It decides the initial weights and dropout.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Network(nn.Module):
         layers: int = 1,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        init: float | None = None,
         replicates: int = 1,
         seed: int = 0,
     ) -> None:
@@ -59,9 +60,13 @@ class Network(nn.Module):
                 sizes = (rows, width if i else input_size), (rows, hidden), (rows,), (rows,)
                 shapes |= {f"{name}_l{i}{suffix}": size for name, size in zip(WEIGHTS, sizes, strict=True)}
         streams = [generator(seed, "weights") for seed in self.seeds]
-        self.recurrent = nn.ParameterDict([(name, _drawn(size, hidden, streams)) for name, size in shapes.items()])
+        self.recurrent = nn.ParameterDict(
+            [(name, _drawn(size, init or hidden**-0.5, streams)) for name, size in shapes.items()]
+        )
         sizes = {"weight": (output_size, width), "bias": (output_size,)}
-        self.head = nn.ParameterDict([(name, _drawn(size, width, streams)) for name, size in sizes.items()])
+        self.head = nn.ParameterDict(
+            [(name, _drawn(size, init or width**-0.5, streams)) for name, size in sizes.items()]
+        )
 
     def forward(
         self,
@@ -144,9 +149,9 @@ def _own_cell(path: str) -> Cell:
     return found
 
 
-def _drawn(size: tuple[int, ...], fan_in: int, streams: list[torch.Generator]) -> nn.Parameter:
-    """Initial values of a parameter, each replicate's from its own stream: [R, *size]."""
-    values = [torch.empty(size).uniform_(-(fan_in**-0.5), fan_in**-0.5, generator=stream) for stream in streams]
+def _drawn(size: tuple[int, ...], limit: float, streams: list[torch.Generator]) -> nn.Parameter:
+    """Initial values of a parameter, uniform in ±limit, each replicate's from its own stream: [R, *size]."""
+    values = [torch.empty(size).uniform_(-limit, limit, generator=stream) for stream in streams]
     return nn.Parameter(torch.stack(values))
 
 
