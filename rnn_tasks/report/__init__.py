@@ -1,0 +1,1 @@
+"""The report: every claim measured, drawn and judged."""
