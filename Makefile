@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup train test test-all lint bench clean
+.PHONY: help setup train reproduce reproduce-all reproduce-quick test test-all lint bench clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,6 +19,15 @@ train: setup    ## train the adder, then ask it for a sum
 	$(BIN)/python -m rnn_tasks.train
 	$(BIN)/python -m rnn_tasks.predict adder 1011+110
 	@echo "see its curves: $(BIN)/tensorboard --logdir outputs"
+
+reproduce: setup ## all experiments of the report, then outputs/report/index.html (2 cores: under 2 hours)
+	$(BIN)/python -m rnn_tasks.reproduce
+
+reproduce-all: setup ## also the sweeps that some of its claims need
+	$(BIN)/python -m rnn_tasks.reproduce --all
+
+reproduce-quick: setup ## a quick look, outputs/quick/report/index.html (under 10 minutes)
+	$(BIN)/python -m rnn_tasks.reproduce --quick
 
 test: setup     ## the tests that take seconds
 	$(BIN)/python -m pytest -q -m "not slow"

@@ -44,9 +44,9 @@ def measure(trainer: Trainer, learner: Learner, task: Task, run: Path) -> dict[s
 def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any], cfg: DictConfig, run: Path) -> None:
     """Save the plots of a run and give every logger its outcome; TensorBoard gets plots and verification cases too."""
     by_length = metrics.get("test", {}).get("by_length", {})
-    figures = {"train/curves": plots.curves(read_history(run / "history.csv"))}
+    figures = {"train/curves": plots.curves({"": read_history(run / "history.csv")})}
     if len(by_length) > 1:
-        figures["test/by_length"] = plots.by_length({"": by_length}, task.chance_accuracy)
+        figures["test/by_length"] = plots.by_length({"": by_length}, task.chance_accuracy, task.lengths)
     for name, figure in figures.items():
         figure.savefig(run / f"{name.replace('/', '_')}.png")
     final = {

@@ -12,7 +12,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from rnn_tasks.metrics import spread, wilson
 
+MARKERS = "os^Dv*X"
 BANDS = "means of the replicates; bands from the least to the greatest"
+PANEL = (4.6, 3.4)  # inches
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito's
 SPLITS = {"train": ("training", COLORS[0], "-"), "val": ("validation", COLORS[1], "--")}
 
@@ -33,50 +35,63 @@ styled = rc_context(
 
 
 @styled
-def curves(history: list[dict[str, Any]]) -> Figure:
-    """Loss and accuracy over the epochs, for training and validation; of replicates mean, least and greatest."""
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    epochs = sorted({row["epoch"] for row in history})
-    if any(row["replicate"] for row in history):
-        figure.suptitle(BANDS, fontsize="medium")
-    for axes, kind in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for split, (label, color, line) in SPLITS.items():
-            column = f"{split}_{kind}"
-            values = {
-                epoch: [row[column] for row in history if row["epoch"] == epoch and column in row] for epoch in epochs
-            }
-            points = {epoch + 1: numbers for epoch, numbers in values.items() if numbers}
-            if points:
-                _line(axes, points, color=color, linestyle=line, label=label)
-        axes.set(xlabel="epoch", ylabel=kind, xlim=(0, len(epochs) + 1))
+def curves(runs: dict[str, list[dict[str, Any]]], kinds: tuple[str, ...] = ("loss", "accuracy")) -> Figure:
+    """Loss and accuracy over the epochs, for training and validation; of replicates mean, least and greatest.
+
+    Args:
+        runs: the histories of one or several runs, by their names.
+        kinds: what to show, a panel each.
+    """
+    figure = Figure(figsize=(PANEL[0] * len(kinds), PANEL[1]), layout="constrained")
+    if any(row["replicate"] for history in runs.values() for row in history):
+        figure.suptitle(BANDS, fontsize="small")
+    for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+        for i, (name, history) in enumerate(runs.items()):
+            for split, (label, color, line) in SPLITS.items():
+                column, points = f"{split}_{kind}", {}
+                for row in history:
+                    if column in row:
+                        points.setdefault(row["epoch"] + 1, []).append(row[column])
+                if points:
+                    color = color if len(runs) == 1 else COLORS[i]
+                    _line(axes, points, color=color, linestyle=line, label=f"{name} {label}".strip())
+        axes.set(xlabel="epoch", ylabel=kind)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if axes.lines:
-            axes.legend()
+            axes.legend(fontsize="small")
         if kind == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1))
+        else:
+            axes.set_ylim(bottom=0)
     return figure
 
 
 @styled
-def by_length(runs: dict[str, dict[str, Any]], chance: float) -> Figure:
-    """Test accuracy over the length of the sequences: of whole sequences, and dashed of single answers.
+def by_length(runs: dict[str, dict[str, Any]], chance: float, trained: tuple[int, int]) -> Figure:
+    """Test accuracy over the length of the sequences: of whole sequences, and dotted of single answers.
 
     Of replicates there are the mean and, for whole sequences, a band from the least to the greatest.
 
     Args:
         runs: the metrics at each length of one or several runs, by their names.
         chance: what guessing reaches, of single answers.
+        trained: shortest and longest sequence in training, shaded.
     """
     figure = Figure(figsize=(8, 3.5), layout="constrained")
     axes = figure.subplots()
+    parts = any(v["accuracy"] != v["sequence_accuracy"] for metrics in runs.values() for v in metrics.values())
+    lines = (("sequence_accuracy", "whole sequences", "-"), ("accuracy", "single answers", ":"))
     for i, (name, metrics) in enumerate(runs.items()):
-        for kind, label, line in (("sequence_accuracy", "whole sequences", "-"), ("accuracy", "single answers", "--")):
+        for kind, label, line in lines[: 1 + parts]:
             points = {int(length): [v for v in values[kind] if v is not None] for length, values in metrics.items()}
-            label = f"{name} {label}".strip()
-            _line(axes, points, band=line == "-", linestyle=line, color=f"C{i}", marker=".", label=label)
+            style = {"linestyle": line, "color": COLORS[i], "marker": MARKERS[i], "markersize": 4}
+            _line(axes, points, band=line == "-", label=f"{name} {label}".strip() if parts else name, **style)
     if any(len(values["accuracy"]) > 1 for metrics in runs.values() for values in metrics.values()):
         axes.set_title(BANDS, fontsize="medium")
-    axes.axhline(chance, color="grey", linestyle=":", label="single answers, chance")
+    axes.axvspan(trained[0] - 0.5, trained[1] + 0.5, color="grey", alpha=0.12, linewidth=0, label="lengths in training")
+    axes.axhline(
+        chance, color="black", linestyle="--", linewidth=1, label="chance, single answers" if parts else "chance"
+    )
     axes.set(xlabel="length", ylabel="test accuracy", ylim=(-0.03, 1.03))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1))

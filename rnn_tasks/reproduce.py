@@ -134,9 +134,10 @@ def main() -> int:
         else:
             jobs.append(job)
     failed = run(jobs, chosen.jobs)
-    from rnn_tasks.report import __main__ as report
+    from rnn_tasks.report.page import write
 
-    report.write(root, root / "report" / "index.html")
+    page = root / "report" / "index.html"
+    print(", ".join(f"{verdict}: {count}" for verdict, count in write(root, page).items()), page, sep="\n")
     if failed:
         raise UserError(f"{', '.join(job.experiment for job in failed)}: failed; the same command tries again")
     return 0

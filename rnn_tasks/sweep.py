@@ -82,15 +82,16 @@ def table(found: list[dict[str, Any]], style: str) -> str:
 
 def plot(sweep: Path) -> None:
     """Draw the test accuracy of all runs: over the length where there are several, over the number that was swept."""
-    tests = {name: result["metrics"].get("test") for name, result in results(sweep).items() if result}
-    tests = {name: test for name, test in tests.items() if test}
+    found = {name: result for name, result in results(sweep).items() if result and "test" in result["metrics"]}
+    tests = {name: result["metrics"]["test"] for name, result in found.items()}
     curves = {name: test["by_length"] for name, test in tests.items() if len(test["by_length"]) > 1}
     key, lines = by_number({name: test["sequence_accuracy"] for name, test in tests.items()})
     from rnn_tasks import plots
 
     if 1 <= len(curves) <= MOST_CURVES:
-        chance = next(iter(tests.values()))["chance"]
-        plots.by_length(curves, chance).savefig(sweep / "test_by_length.png")
+        first = found[next(iter(curves))]
+        chance, trained = first["metrics"]["test"]["chance"], first["config"]["task"]["lengths"]
+        plots.by_length(curves, chance, trained).savefig(sweep / "test_by_length.png")
     if key:
         plots.by_number(key, lines).savefig(sweep / f"test_by_{key}.png")
 

@@ -13,6 +13,7 @@ from rnn_tasks.metrics import spread, wilson
 HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "cannot be told", "not measured"
 LEVEL = 0.05
 FEWEST = 3  # replicates of which an interval can be told
+FEWEST_TO_PERMUTE = 6
 WIDEST = 0.05  # an interval of an accuracy that is wider says too little
 
 Numbers = Sequence[float | None]  # of replicates; None has failed
@@ -45,8 +46,9 @@ class Judgement:
         """The value with its interval, as people read it."""
         if self.value is None:
             return ""
-        scale, digits = (100, 2) if self.unit == "%" else (1, 2)
-        said = [f"{number * scale:.{digits}f}" for number in (self.value, self.low, self.high) if number is not None]
+        scale = 100 if self.unit.startswith("%") else 1
+        ends = [number for number in (self.value, self.low, self.high) if number is not None]
+        said = [f"{number * scale:.2f}".replace("-0.00", "0.00").removesuffix(".00") for number in ends]
         return f"{said[0]} {self.unit}" + (f" [{said[1]}, {said[2]}]" if len(said) == 3 else "")
 
 
@@ -66,23 +68,24 @@ def equals(numbers: Numbers, claimed: float, slack: float) -> Judgement:
     return Judgement(verdict, why, told.mean, told.low, told.high, "%", told.count, "bootstrap interval of the mean")
 
 
-def within(numbers: Numbers, limit: float, unit: str, says: str, below: bool = True) -> Judgement:
-    """Is the mean below (or above) a limit? By its bootstrap interval; ``says`` completes "The mean is ...".
+def within(numbers: Numbers, limit: float, unit: str, what: str, says: str, below: bool = True) -> Judgement:
+    """Is the mean below (or above) a limit? By its bootstrap interval.
 
     Args:
         numbers: of the replicates.
         limit: to be kept.
         unit: of the numbers, see Judgement.
+        what: the numbers' name.
         says: how the limit is said.
         below: it is an upper limit.
     """
     told = spread(numbers)
     side = "below" if below else "above"
     if told.count - told.failed < FEWEST or told.low <= limit <= told.high:
-        verdict, why = OPEN, f"it cannot be told whether the mean is {side} {says}"
+        verdict, why = OPEN, f"it cannot be told whether {what} is {side} {says}"
     else:
         kept = (told.high < limit) == below
-        verdict, why = (HOLDS if kept else FAILS), f"the mean is {'' if kept else 'not '}{side} {says}"
+        verdict, why = (HOLDS if kept else FAILS), f"{what} is {'' if kept else 'not '}{side} {says}"
     return Judgement(verdict, why, told.mean, told.low, told.high, unit, told.count, "bootstrap interval of the mean")
 
 
@@ -106,11 +109,16 @@ def exists(right: int, tried: int, limit: float, n: int, says: str) -> Judgement
 
 
 def difference(first: Numbers, second: Numbers) -> tuple[list[float], float]:
-    """Differences of the pairs in which none has failed, and the p value of a sign-flip permutation test."""
+    """Differences of the pairs in which none has failed, and the p value of a sign-flip permutation test.
+
+    Of fewer than six pairs, with which that cannot reach 5 %, the p value is that of a paired t test.
+    """
     pairs = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
     differences = [a - b for a, b in pairs]
     if len(pairs) < 2 or not any(differences):
         return differences, 1.0
+    if len(pairs) < FEWEST_TO_PERMUTE:
+        return differences, float(stats.ttest_1samp(differences, 0).pvalue)
     test = stats.permutation_test(
         (np.array(differences),), np.mean, permutation_type="samples", n_resamples=9_999, rng=np.random.default_rng(0)
     )
@@ -118,7 +126,7 @@ def difference(first: Numbers, second: Numbers) -> tuple[list[float], float]:
 
 
 def greater(first: Numbers, second: Numbers, unit: str, says: tuple[str, str], scale: float = 1.0) -> Judgement:
-    """Is the first greater than the second? By a paired permutation test over the replicates.
+    """Is the first greater than the second? By a paired test over the replicates.
 
     Args:
         first, second: of replicates of the same seeds.
@@ -133,7 +141,8 @@ def greater(first: Numbers, second: Numbers, unit: str, says: tuple[str, str], s
     verdict = OPEN if p >= LEVEL else HOLDS if told.mean > 0 else FAILS
     than = {HOLDS: "is more than", FAILS: "is less than", OPEN: "cannot be told from"}[verdict]
     why = f"{says[0]} {than} {says[1]} (p = {p:.2g})"
-    statistic = "paired permutation test, bootstrap interval of the mean difference"
+    test = "permutation test" if len(differences) >= FEWEST_TO_PERMUTE else "t test"
+    statistic = f"paired {test}; bootstrap interval of the mean difference"
     return Judgement(verdict, why, told.mean, told.low, told.high, unit, len(differences), statistic)
 
 
@@ -170,15 +179,13 @@ def best_of(candidates: dict[str, Numbers], claimed: str) -> Judgement:
     else:
         verdict, why = OPEN, f"it cannot be told from {', '.join(name for name in others if name not in beaten)}"
     why += f" (against {rival}: p = {p_values[rival]:.2g})"
-    interval = (
-        stats.ttest_ind(own, others[rival], equal_var=False).confidence_interval() if p_values[rival] < 1 else None
-    )
-    low, high = (float(interval.low) * 100, float(interval.high) * 100) if interval else (None, None)
+    test = stats.ttest_ind(own, others[rival], equal_var=False).confidence_interval(0.95)
+    low, high = (float(end) * 100 if np.isfinite(end) else None for end in (test.low, test.high))
     return Judgement(verdict, why, gaps[rival] * 100, low, high, "points", n, "Welch's t tests, Holm's correction")
 
 
 def best_setting(rates: dict[str, float], tried: int, claimed: str) -> Judgement:
-    """Is no other setting's share of right answers, of ``tried``, greater? By two-proportion z tests with Holm's correction."""
+    """Is no other setting's share of ``tried`` right answers greater? By z tests of two proportions."""
     best = max(rates, key=rates.get)
     gaps = {name: (rate - rates[claimed]) for name, rate in rates.items() if name != claimed}
     p_values = holm({name: two_proportions(rates[name], rates[claimed], tried) for name in gaps})

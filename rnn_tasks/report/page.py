@@ -1,0 +1,234 @@
+"""The report: one page, its text and its data."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from omegaconf import OmegaConf
+from tabulate import tabulate
+
+from rnn_tasks import runs
+from rnn_tasks.metrics import spread, wilson
+from rnn_tasks.report import verdicts
+from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, Missing
+from rnn_tasks.report.figures import drawings
+from rnn_tasks.report.rules import RULES
+from rnn_tasks.report.verdicts import Judgement, percent
+
+TITLE = "What small recurrent networks learn: a report, measured again"
+NOT_ARGUMENTS = ("id", "claim", "rule")
+SPLITS = {"test": "", "val": " in validation", "train": " in training"}
+MARKS = {verdicts.HOLDS: "✓", verdicts.FAILS: "✗", verdicts.OPEN: "?", verdicts.MISSING: "–"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A claim and what became of it.
+
+    Attributes:
+        id, claim, run, rule: as in claims.yaml.
+        claimed: the report's figures by split, in per cent.
+        judgement: the verdict.
+    """
+
+    id: str
+    claim: str
+    run: str
+    rule: str
+    claimed: dict[str, float]
+    judgement: Judgement
+
+    @property
+    def claimed_text(self) -> str:
+        return ", ".join(f"{figure:g} %{SPLITS[split]}" for split, figure in self.claimed.items())
+
+
+def claims() -> list[dict[str, Any]]:
+    """The parts of claims.yaml."""
+    return OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("claims.yaml")))
+
+
+def judge(evidence: Evidence) -> list[dict[str, Any]]:
+    """The parts of claims.yaml, with a Row for each claim."""
+    return [{**part, "claims": [_row(evidence, claim) for claim in part["claims"]]} for part in claims()]
+
+
+def _row(evidence: Evidence, claim: dict[str, Any]) -> Row:
+    arguments = {key: value for key, value in claim.items() if key not in NOT_ARGUMENTS}
+    try:
+        judgement = RULES[claim["rule"]](evidence, **arguments)
+    except Missing as reason:
+        judgement = Judgement(verdicts.MISSING, str(reason))
+    return Row(claim["id"], claim["claim"], claim["run"], claim["rule"], claim.get("claimed", {}), judgement)
+
+
+def experiments(evidence: Evidence) -> list[dict[str, str]]:
+    """A row for each run of which the report gives an accuracy: its figures, those measured, and how many got there."""
+    claimed: dict[str, dict[str, float]] = {}
+    for claim in (claim for part in claims() for claim in part["claims"] if claim["rule"] == "accuracy"):
+        claimed.setdefault(claim["run"], {}).update(claim["claimed"])
+    rows = []
+    for words, figures in claimed.items():
+        try:
+            found = evidence.run(words)
+        except Missing:
+            continue
+        test, val = (spread(found.metric(split)) for split in ("test", "val"))
+        reached = sum((one or 0) >= figures["test"] / 100 for one in found.metric("test"))
+        rows.append(
+            {
+                "experiment": f"`{words}`",
+                "claimed: test (validation)": f"{figures['test']:g}"
+                + (f" ({figures['val']:g})" if "val" in figures else ""),
+                "test: mean [95 %]": _interval(test),
+                "best": _hundredths(test.most),
+                "reached it": f"{reached} of {test.count}",
+                "validation: mean [95 %]": _interval(val),
+                "chance": f"{found.result['metrics']['test']['chance'] * 100:.0f}",
+                "minutes": f"{found.result['seconds'] / 60:.1f}",
+            }
+        )
+    return rows
+
+
+def _interval(told: Any) -> str:
+    return f"{_hundredths(told.mean)} [{_hundredths(told.low)}, {_hundredths(told.high)}]"
+
+
+def _hundredths(share: float) -> str:
+    said = percent(share).removesuffix(" %")
+    return said if "." in said or share == 1 else f"{said}.00"
+
+
+def write(root: Path, file: Path) -> dict[str, int]:
+    """Write the report on the runs below a directory.
+
+    Args:
+        root: the directory.
+        file: an .html file, beside which results.md, its PNG plots and claims.json are left; or an .md file, with its
+            plots alone.
+
+    Returns:
+        how many claims got each verdict.
+    """
+    evidence = Evidence(root)
+    parts, (drawn, missing) = judge(evidence), drawings(evidence)
+    counts = Counter(row.judgement.verdict for part in parts for row in part["claims"])
+    for part in parts:
+        part["drawings"] = [drawing for drawing in drawn if drawing.part == part["part"]]
+    values = {
+        "title": TITLE,
+        "quick": _quick(evidence),
+        "counts": {verdict: counts[verdict] for verdict in MARKS},
+        "parts": parts,
+        "missing": missing,
+        "rules": {
+            name: RULES[name].__doc__.strip() for name in {row.rule: 0 for part in parts for row in part["claims"]}
+        },
+        "experiments": experiments(evidence),
+        "runs": _runs(evidence),
+        "batch": _batch(evidence),
+        "images": f"{file.stem if file.suffix == '.md' else 'results'}",
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    markdown = file.with_suffix(".md") if file.suffix == ".md" else file.with_name("results.md")
+    (file.parent / values["images"]).mkdir(exist_ok=True)
+    for drawing in drawn:
+        drawing.png(file.parent / values["images"] / f"{drawing.name}.png")
+        if drawing.run:
+            drawing.png(drawing.run / f"{drawing.name}.png")
+    runs.write_atomically(markdown, _render("results.md.j2", values))
+    if file.suffix == ".html":
+        rows = [
+            verdicts.as_json(row.judgement) | _without(row, "judgement") for part in parts for row in part["claims"]
+        ]
+        claims_json = json.dumps(
+            {"schema": 1, "quick": bool(values["quick"]), "claims": rows}, indent=1, allow_nan=False
+        )
+        runs.write_atomically(file.with_name("claims.json"), claims_json)
+        runs.write_atomically(file, _render("page.html.j2", values))
+    return values["counts"]
+
+
+def _claims_table(rows: list[Row]) -> str:
+    cells = [
+        {
+            "claim": row.claim,
+            "run": f"`{row.run}`",
+            "reported": row.claimed_text,
+            "measured [95 %]": row.judgement.measured,
+            "n": row.judgement.n or "",
+            "verdict": f"**{row.judgement.verdict}**",
+            "why": row.judgement.why,
+        }
+        for row in rows
+    ]
+    return tabulate(cells, "keys", "github", disable_numparse=True)
+
+
+def _without(row: Row, key: str) -> dict[str, Any]:
+    return {name: value for name, value in row.__dict__.items() if name != key}
+
+
+def _render(template: str, values: dict[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=template.endswith(".html.j2"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "mark": MARKS.get,
+        "slug": lambda verdict: verdict.replace(" ", "-"),
+        "html_table": lambda rows: jinja2.utils.markupsafe.Markup(
+            tabulate([{k: v.strip("`") for k, v in row.items()} for row in rows], "keys", "html", disable_numparse=True)
+        ),
+        "claims_table": _claims_table,
+        "markdown_table": lambda rows: tabulate(rows, "keys", "github", disable_numparse=True),
+    }
+    return environment.get_template(template).render(values)
+
+
+def _quick(evidence: Evidence) -> str:
+    """What is to be said of runs that do not follow their experiments in full."""
+    tiers = Counter(run.tier for run in evidence.used.values())
+    said = []
+    if tiers[OTHER]:
+        said.append(
+            f"{tiers[OTHER]} of {tiers.total()} runs have fewer epochs or networks than their experiments, or other"
+            " values: what they say of the claims is preliminary. make reproduce runs them in full."
+        )
+    if tiers[OLDER]:
+        said.append(f"{tiers[OLDER]} of {tiers.total()} runs were made by another version of the code.")
+    return " ".join(said)
+
+
+def _runs(evidence: Evidence) -> list[dict[str, str]]:
+    """A row for each run that was drawn from."""
+    extent = {FULL: "in full", OLDER: "in full, other code", OTHER: "other values"}
+    return [
+        {
+            "experiment": f"`{run.result['experiment']}`",
+            "directory": f"`{run.path.relative_to(evidence.root)}`",
+            "networks": str(run.replicates),
+            "epochs": str(len({row["epoch"] for row in run.history})),
+            "minutes": f"{run.result['seconds'] / 60:.1f}",
+            "run": extent[run.tier],
+        }
+        for run in sorted(evidence.used.values(), key=lambda run: str(run.path))
+    ]
+
+
+def _batch(evidence: Evidence) -> dict[str, str]:
+    """What a batch of 16 tells."""
+    said = {"fifteen_low": wilson(15, 16)[0], "fifteen_high": wilson(15, 16)[1], "sixteen_low": wilson(16, 16)[0]}
+    try:
+        accuracy = spread(evidence.run("mnist_rnn_adam").metric("test")).mean
+    except Missing:
+        return {key: f"{share:.0%}" for key, share in said.items()} | {"accuracy": ""}
+    said |= {"all_right": accuracy**16, "one_wrong": 16 * accuracy**15 * (1 - accuracy)}
+    return {key: f"{share:.0%}" for key, share in said.items()} | {"accuracy": percent(accuracy)}

@@ -1,0 +1,254 @@
+"""The report on small runs, and the command that makes the runs."""
+
+import inspect
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import REPOSITORY, command, trained
+
+from rnn_tasks import config, reproduce, runs
+from rnn_tasks.report import page, verdicts
+from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, Missing
+from rnn_tasks.report.rules import RULES
+
+CLAIMS = [claim for part in page.claims() for claim in part["claims"]]
+FEW = ["model.replicates=3", "task.test_size=20"]
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """Small runs of some experiments."""
+    root = tmp_path_factory.mktemp("outputs")
+    for experiment, choice in [
+        ("memory_hidden2", ""),
+        ("memory_hidden5", ""),
+        ("adder_loss", "mse"),
+        ("adder_loss", "bce"),
+    ]:
+        overrides = [f"loss={choice}"] if choice else []
+        trained(root / f"{experiment}{choice}", f"experiment={experiment}", *overrides, *FEW)
+    trained(root / "own", "task=adder")
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(outputs):
+    page.write(outputs, outputs / "report" / "index.html")
+    return outputs / "report"
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["id"])
+def test_a_claim_names_a_rule_and_its_arguments_and_experiments(claim):
+    rule = RULES[claim["rule"]]
+    inspect.signature(rule).bind(None, **{key: value for key, value in claim.items() if key not in page.NOT_ARGUMENTS})
+    others = [claim.get("other", claim["run"]), *claim.get("others", [])]
+    for words in (claim["run"], *others):
+        experiment, *values = words.split()
+        assert (config.CONF / "experiment" / f"{experiment}.yaml").exists()
+        assert experiment in (*reproduce.EXPERIMENTS, *reproduce.SWEEPS)
+        if values:
+            config.compose([f"experiment={experiment}", *values])
+
+
+def test_claims_have_names_of_their_own_and_rules_say_what_they_do():
+    assert len({claim["id"] for claim in CLAIMS}) == len(CLAIMS) > 45
+    assert {claim["rule"] for claim in CLAIMS} == set(RULES)
+    assert all(rule.__doc__.strip().endswith(".") for rule in RULES.values())
+
+
+def test_every_experiment_that_the_report_has_is_run():
+    files = {path.stem for path in (config.CONF / "experiment").glob("*.yaml")}
+    assert files == {*reproduce.EXPERIMENTS, *reproduce.SWEEPS, "optimizer_sweep"}
+
+
+def test_the_page_stands_alone(report):
+    text = (report / "index.html").read_text()
+    assert not re.search(r"<script|<link|@import|src=[\"']?http|url\(http", text)
+    assert not {*re.findall(r"href=\"([^#\"][^\"]*)\"", text)} - {"claims.json", "results.md"}
+    assert text.count("<svg") == text.count('<svg role="img" aria-label="') >= 3
+    assert "<text" in text  # which can be selected
+    anchors = set(re.findall(r'id="([^"]+)"', text))
+    assert {link for link in re.findall(r'href="#([^"]+)"', text)} <= anchors
+
+
+def test_the_page_says_that_it_is_a_quick_look(report):
+    for name in ("index.html", "results.md"):
+        assert "runs have fewer epochs or networks than their experiments" in (report / name).read_text()
+    assert json.loads((report / "claims.json").read_text())["quick"] is True
+
+
+def test_every_claim_is_judged_and_kept_for_programs(report):
+    told = {claim["id"]: claim for claim in json.loads((report / "claims.json").read_text())["claims"]}
+    assert list(told) == [claim["id"] for claim in CLAIMS]
+    for claim in CLAIMS:
+        one = told[claim["id"]]
+        assert one["claim"] == claim["claim"] and one["why"] and one["verdict"] in page.MARKS
+        measured = claim["run"].split()[0] in ("memory_hidden2", "memory_hidden5", "adder_loss")
+        if claim["rule"] == "accuracy":
+            assert (one["verdict"] != verdicts.MISSING) == measured
+            assert not measured or (one["n"] == 3 and one["low"] <= one["value"] <= one["high"])
+    assert told["memory_hidden5.test"]["verdict"] == verdicts.FAILS
+    assert "experiment=mnist_rnn_sgd" in told["mnist_rnn_sgd.test"]["why"]
+
+
+def test_the_numbers_are_those_of_the_runs(report, outputs):
+    told = {claim["id"]: claim for claim in json.loads((report / "claims.json").read_text())["claims"]}
+    accuracies = runs.read_result(outputs / "memory_hidden5")["metrics"]["test"]["accuracy"]
+    assert told["memory_hidden5.test"]["value"] == pytest.approx(sum(accuracies) / 3)
+    (row,) = [row for row in page.experiments(Evidence(outputs)) if row["experiment"] == "`memory_hidden5`"]
+    assert row["test: mean [95 %]"].startswith(f"{sum(accuracies) / 3 * 100:.2f}") and row["reached it"] == "0 of 3"
+
+
+def test_plots_are_left_as_png_beside_the_text_and_in_the_run_directories(report, outputs):
+    linked = re.findall(r"!\[[^]]+\]\((.+?)\)", (report / "results.md").read_text())
+    assert linked and all((report / name).read_bytes()[:4] == b"\x89PNG" for name in linked)
+    assert {path.name for path in (report / "results").iterdir()} == {name.split("/")[1] for name in linked}
+    assert (outputs / "memory_hidden5" / "loss_memory_hidden5.png").exists()
+
+
+def test_runs_in_full_come_before_others_and_the_newest_of_equal_ones_first(tmp_path, monkeypatch):
+    small = ["experiment=memory_hidden5", *FEW]
+    results = {name: trained(tmp_path / name, *small, f"seed={seed}") for name, seed in [("a", 0), ("b", 1), ("c", 2)]}
+    assert Evidence(tmp_path).run("memory_hidden5").path.name == "c"
+    cfg = runs.read_config(tmp_path / "a")
+    monkeypatch.setattr("rnn_tasks.report.evidence.configurations", lambda experiment: [cfg])
+    first = Evidence(tmp_path).run("memory_hidden5")
+    assert (first.path.name, first.tier) == ("a", FULL)
+    runs.write_result(tmp_path / "a", results["a"] | {"fingerprint": "of other code"})
+    first = Evidence(tmp_path).run("memory_hidden5")
+    assert (first.path.name, first.tier) == ("a", OLDER)
+    monkeypatch.setattr("rnn_tasks.report.evidence.configurations", lambda experiment: [])
+    assert Evidence(tmp_path).run("memory_hidden5").tier == OTHER
+    with pytest.raises(Missing, match=r"no finished run of python -m rnn_tasks\.train experiment=adder_loss"):
+        Evidence(tmp_path).run("adder_loss loss=mse")
+
+
+def test_epochs_until_an_accuracy(outputs):
+    found = Evidence(outputs).run("adder_loss loss=mse")
+    found.__dict__["history"] = [
+        {"epoch": epoch, "replicate": replicate, "val_accuracy": accuracy}
+        for replicate, accuracies in enumerate([(0.5, 0.99, 1.0), (0.99, 0.5, 0.5), (0.5, 0.5, 0.98)])
+        for epoch, accuracy in enumerate(accuracies)
+    ]
+    assert found.epochs_until(0.99) == [2, 1, 4]
+
+
+def test_the_loss_of_guessing(outputs):
+    evidence = Evidence(outputs)
+    found = {
+        words: evidence.run(words).guess_loss()
+        for words in ("memory_hidden5", "adder_loss loss=mse", "adder_loss loss=bce")
+    }
+    assert list(found.values()) == pytest.approx([2.302585, 0.25, 0.693147])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere"], "error: nowhere: no such directory; give one with runs, like outputs"),
+        (["."], "error: .: holds no finished run of an experiment; make reproduce-quick makes some"),
+        ([".", "--to", "page.pdf"], "error: --to page.pdf: must end in .html or .md"),
+    ],
+)
+def test_bad_input_gets_one_line(workplace, words, said):
+    ended = command("report", *words)
+    assert ended.returncode == 2 and ended.stderr == f"{said}\n"
+
+
+def test_the_configurations_of_a_sweep_are_those_that_hydra_makes():
+    found = reproduce.configurations("adder_loss_batch_size")
+    assert len(found) == 12 and len({runs.fingerprint(cfg) for cfg in found}) == 12
+    assert [(cfg.loss._target_, cfg.task.batch_size) for cfg in found[:2]] == [
+        ("rnn_tasks.losses.mse", 1),
+        ("rnn_tasks.losses.mse", 2),
+    ]
+
+
+TINY = ["task.train_size=64", "task.val_size=32", "task.test_size=5", "trainer.max_epochs=1", "model.replicates=2"]
+
+
+@pytest.fixture
+def tiny(workplace, monkeypatch):
+    """Jobs so small that all is over in seconds."""
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", ("adder_loss", "memory_hidden5"))
+    monkeypatch.setattr(reproduce, "QUICK", {"adder": TINY, "memory": TINY})
+    monkeypatch.setattr(sys, "argv", ["reproduce", "--quick", "--jobs", "2"])
+    return workplace / "outputs" / "quick"
+
+
+def test_reproduce_runs_what_is_not_done_and_writes_the_report(tiny, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        reproduce.main()
+    said = capsys.readouterr().out
+    assert "adder_loss: runs, see" in said and "memory_hidden5: done, after" in said
+    assert (tiny / "report" / "index.html").exists() and "does not hold: " in said
+    results = sorted(tiny.rglob("result.json"))
+    assert len(results) == 3
+    times = [path.stat().st_mtime_ns for path in results]
+    results[0].unlink()  # as if a kill had come before it
+    with pytest.raises(SystemExit, match="0"):
+        reproduce.main()
+    said = capsys.readouterr().out
+    assert "memory_hidden5: has been done" in said and "adder_loss: done" in said
+    assert [path.stat().st_mtime_ns for path in results[1:]] == times[1:] and results[0].exists()
+
+
+def test_a_job_that_fails_is_named_and_the_others_run(tiny, capsys, monkeypatch):
+    monkeypatch.setattr(reproduce, "QUICK", {"adder": TINY, "memory": [*TINY, "optimizer.lr=1e30"]})
+    monkeypatch.setattr(page, "write", lambda root, file: {})
+    with pytest.raises(SystemExit, match="2"):
+        reproduce.main()
+    said = capsys.readouterr()
+    assert "memory_hidden5: failed: error: the loss" in said.out and "adder_loss: done" in said.out
+    assert said.err == "error: memory_hidden5: failed; the same command tries again\n"
+
+
+def test_other_code_gets_another_directory(tmp_path, monkeypatch):
+    before = reproduce.Job("memory_hidden5", tmp_path, TINY).run
+    assert reproduce.Job("memory_hidden5", tmp_path, TINY).run == before
+    monkeypatch.setattr(runs, "SOURCES", runs.SOURCES[1:])
+    assert reproduce.Job("memory_hidden5", tmp_path, TINY).run != before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="a parent's death is told by Linux alone")
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_kill_ends_the_jobs_too_and_the_same_command_goes_on(workplace, kill):
+    line = [sys.executable, "-m", "rnn_tasks.reproduce", "--quick", "--jobs", "1"]
+    process = subprocess.Popen(line, cwd=workplace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    first = process.stdout.readline()
+    assert first.startswith("mnist_birnn_adam: runs")
+    (log,) = workplace.rglob("log.txt")
+    until = time.monotonic() + 60
+    while "rnn_tasks.train" not in log.read_text() and time.monotonic() < until:
+        time.sleep(0.1)
+    time.sleep(5)
+    process.send_signal(kill)
+    process.communicate(timeout=60)
+    while _trains(workplace) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not _trains(workplace)
+    assert process.returncode == {signal.SIGKILL: -signal.SIGKILL}.get(kill, 130)
+
+
+def _trains(workplace):
+    return subprocess.run(["pgrep", "-f", f"rnn_tasks.train .*{workplace.name}"], capture_output=True).returncode == 0
+
+
+def test_the_table_of_the_readme_is_that_of_the_results():
+    tables = [
+        [line for line in (REPOSITORY / name).read_text().splitlines() if line.startswith(("| experiment", "| `"))]
+        for name in ("README.md", "docs/results.md")
+    ]
+    measured = [[line for line in table if re.match(r"\| `(mnist|memory|adder)_", line)] for table in tables]
+    assert measured[0] and measured[0] == measured[1][: len(measured[0])]
+
+
+def test_a_file_of_text_alone(outputs, tmp_path):
+    page.write(outputs, tmp_path / "docs" / "results.md")
+    assert {path.name for path in (tmp_path / "docs").iterdir()} == {"results.md", "results"}
