@@ -149,14 +149,16 @@ def _line(axes: Axes, points: dict[int, list[float]], color: str, band: bool = T
 
 @styled
 def pictures(cases: list[dict[str, Any]]) -> Figure:
-    """Verification cases that are pictures, each under its number, the network's answer and the right one."""
+    """Cases that are pictures, each under its name or number, the answer and, where that is wrong, the truth."""
     columns = 5
     rows = -(-len(cases) // columns)
     figure = Figure(figsize=(9, 2.2 * rows), layout="constrained")
-    for number, (axes, case) in enumerate(zip_longest(figure.subplots(rows, columns).flat, cases), 1):
+    for number, (axes, case) in enumerate(zip_longest(figure.subplots(rows, columns, squeeze=False).flat, cases), 1):
         axes.axis("off")
         if case is not None:
             axes.imshow(case["inputs"], cmap="gray_r")
-            said = f"{number}: {case['output']}" + ("" if case["right"] else f", not {case['target']}")
+            said = f"{case.get('name', number)}: {case['output']}" + (
+                "" if case["right"] else f", not {case['target']}"
+            )
             axes.set_title(said, color="black" if case["right"] else "tab:red", fontsize="medium")
     return figure

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 from importlib import import_module
+from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,10 +89,8 @@ WRONG = {
     ("predict", "memory", "[1, x, 3]"): "'[1, x, 3]' is no list of digits like [1, 3, 6]",
     ("predict", "memory", "[1, 2]"): "has 2 digits",
     ("predict", "memory", "[" * 50_000): "is no list of digits",
-    ("predict", "memory"): "no input given",
     ("predict", "nowhere", "1+1"): "'nowhere': is neither a run nor an input",
-    ("predict", "outputs"): "outputs: holds no run",
-    ("predict",): "required",
+    ("predict", "outputs"): "outputs: holds neither a run nor images",
     ("evaluate", "nowhere"): "nowhere: no such run",
     ("evaluate", "adder", "--lengths", "5-3"): "'5-3' is no range",
     ("evaluate", "adder", "--lengths", "x"): "'x' is no list of lengths like 1-40,100,1000",
@@ -163,6 +163,31 @@ def test_a_digit_in_an_image(mnist, call):
         (mnist / name).write_text(content)
         status, _, err = call("predict", "mnist", name)
         assert status == 2 and f"{name!r} is no image" in err and err.count("\n") == 1
+
+    (mnist / "photos").mkdir()
+    for number in (1, 2):
+        Image.fromarray(image).save(f"photos/{number}.png")
+    status, out, err = call("predict", "photos")
+    assert status == 0 and out == f"photos/1.png: {answer['output']}\nphotos/2.png: {answer['output']}\n"
+    grid = Path(err.splitlines()[-1])
+    assert grid.name == "answers.png" and min(Image.open(grid).size) > 100
+    assert call("predict", "mnist", "digit.png", "photos")[1].count("png: ") == 3
+    (mnist / "photos" / "damaged.png").write_text("nothing")
+    assert call("predict", "mnist", "photos")[2].startswith("error: 'photos/damaged.png' is no image")
+
+
+def test_without_inputs_they_are_asked_for(ask, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO("1011+110\n1+1\n\n0+0\n"))
+    assert ask("predict", "adder")[1:] == ("10001\n10\n", "problems of adder, like 1011+110; an empty line ends\n")
+    monkeypatch.setattr("sys.stdin", StringIO("[1, 3, 6]"))
+    assert ask("predict")[:2] == (0, "6\n")
+    monkeypatch.setattr("sys.stdin", StringIO("1011+11x\n1+1\n"))
+    status, out, err = ask("predict", "adder")
+    assert (status, out) == (2, "") and "error: '1011+11x' is no sum of two binary numbers" in err
+    monkeypatch.setattr("sys.stdin", terminal := StringIO("1011+11x\n1+1\n"))
+    terminal.isatty = lambda: True
+    status, out, err = ask("predict", "adder")
+    assert (status, out) == (0, "10\n") and "> error: '1011+11x' is no sum" in err
 
 
 def test_nothing_is_left_behind_by_what_is_refused(workplace):

@@ -83,7 +83,7 @@ def _losses(part: str, names: tuple[str, ...], evidence: Evidence) -> Iterator[D
         found = evidence.run(words)
         first, last = (_epoch(found, index) for index in (0, -1))
         ends = ", ".join(f"{split} from {first[split]:.3f} to {last[split]:.3f}" for split in first)
-        name = f"loss_{_name(words)}"
+        name = f"loss_{name_of(words)}"
         alt = f"Loss over {len(found.curve('train_loss')[0])} epochs: {ends}."
         yield Drawing(name, part, f"{words}: loss", alt, plots.curves({"": found.history}, ("loss",)), found.path)
 
@@ -178,14 +178,15 @@ def _by_length(part: str, names: tuple[str, ...], evidence: Evidence, caption: s
     alt = (
         f"Test accuracy over the length; of single answers at the greatest {_said(longest)}, chance {percent(chance)}."
     )
-    return Drawing(f"{_name(names[0])}_by_length", part, caption, alt, figure)
+    return Drawing(f"{name_of(names[0])}_by_length", part, caption, alt, figure)
 
 
 def _said(shares: dict[object, float]) -> str:
     return ", ".join(f"{name} {percent(share)}" for name, share in shares.items())
 
 
-def _name(words: str) -> str:
+def name_of(words: str) -> str:
+    """A run's words as a part of a file's name."""
     return words.replace("model.", "").replace(" ", "_").replace("=", "")
 
 

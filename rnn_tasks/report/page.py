@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from rnn_tasks import runs
 from rnn_tasks.metrics import spread, wilson
-from rnn_tasks.report import verdicts
+from rnn_tasks.report import inside_figures, verdicts
 from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, Missing
 from rnn_tasks.report.figures import drawings
 from rnn_tasks.report.rules import RULES
@@ -116,15 +116,17 @@ def write(root: Path, file: Path) -> dict[str, int]:
     """
     evidence = Evidence(root)
     parts, (drawn, missing) = judge(evidence), drawings(evidence)
+    examples, further = inside_figures.examples(evidence)
     counts = Counter(row.judgement.verdict for part in parts for row in part["claims"])
     for part in parts:
         part["drawings"] = [drawing for drawing in drawn if drawing.part == part["part"]]
+        part["examples"] = examples.get(part["part"])
     values = {
         "title": TITLE,
         "quick": _quick(evidence),
         "counts": {verdict: counts[verdict] for verdict in MARKS},
         "parts": parts,
-        "missing": missing,
+        "missing": missing + further,
         "rules": {
             name: RULES[name].__doc__.strip() for name in {row.rule: 0 for part in parts for row in part["claims"]}
         },
