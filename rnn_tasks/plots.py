@@ -114,11 +114,11 @@ def by_number(key: str, lines: dict[str, dict[float, list[float | None]]]) -> Fi
     panels = figure.subplots(1, 1 + several, squeeze=False)[0]
     for name, points in lines.items():
         told = [spread(numbers) for numbers in points.values()]
-        _errorbar(panels[0], points, [(one.mean, one.low, one.high) for one in told], name)
+        style = {"marker": MARKERS[i % 7], "linestyle": ("-", "--")[i % 2], "label": name}
+        _errorbar(panels[0], points, [(one.mean, one.low, one.high) for one in told], style)
         if several:
-            _errorbar(
-                panels[1], points, [(one.perfect / one.count, *wilson(one.perfect, one.count)) for one in told], name
-            )
+            shares = [(one.perfect / one.count, *wilson(one.perfect, one.count)) for one in told]
+            _errorbar(panels[1], points, shares, style)
     titles = ("test accuracy of whole sequences", "share of replicates at 100 %")
     for axes, title in zip(panels, titles, strict=False):
         values = sorted({value for points in lines.values() for value in points})
@@ -133,10 +133,10 @@ def by_number(key: str, lines: dict[str, dict[float, list[float | None]]]) -> Fi
     return figure
 
 
-def _errorbar(axes: Axes, points: dict[float, Any], found: list[tuple[float, float, float]], name: str) -> None:
+def _errorbar(axes: Axes, points: dict[float, Any], found: list[tuple[float, float, float]], style: Any) -> None:
     below = [max(0, value - low) for value, low, _ in found]
     above = [max(0, high - value) for value, _, high in found]
-    axes.errorbar(list(points), [value for value, *_ in found], (below, above), marker=".", capsize=3, label=name)
+    axes.errorbar(list(points), [value for value, *_ in found], (below, above), markersize=5, capsize=3, **style)
 
 
 def _line(axes: Axes, points: dict[int, list[float]], color: str, band: bool = True, **style: Any) -> None:

@@ -128,7 +128,8 @@ def write(root: Path, file: Path) -> dict[str, int]:
         "parts": parts,
         "missing": missing + further,
         "rules": {
-            name: RULES[name].__doc__.strip() for name in {row.rule: 0 for part in parts for row in part["claims"]}
+            name: RULES[name].__doc__.strip().replace("``", "")
+            for name in {row.rule: 0 for part in parts for row in part["claims"]}
         },
         "experiments": experiments(evidence),
         "runs": _runs(evidence),
