@@ -112,7 +112,7 @@ def by_number(key: str, lines: dict[str, dict[float, list[float | None]]]) -> Fi
     several = any(len(numbers) > 1 for points in lines.values() for numbers in points.values())
     figure = Figure(figsize=(9 if several else 5, 3.5), layout="constrained")
     panels = figure.subplots(1, 1 + several, squeeze=False)[0]
-    for name, points in lines.items():
+    for i, (name, points) in enumerate(lines.items()):
         told = [spread(numbers) for numbers in points.values()]
         style = {"marker": MARKERS[i % 7], "linestyle": ("-", "--")[i % 2], "label": name}
         _errorbar(panels[0], points, [(one.mean, one.low, one.high) for one in told], style)
