@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor
+from torchvision.datasets import USPS
 from torchvision.transforms.functional import to_tensor
 
 from rnn_tasks import runs
@@ -164,23 +165,27 @@ def _expected(experiment: str) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def usps(data_dir: Path) -> tuple[list[Any], Tensor]:
+@cache
+def usps(data_dir: Path, as_mnist: bool) -> tuple[Tensor, Tensor]:
     """The 2,007 test images of USPS, postal handwriting that no network here has been trained on, and their digits.
+
+    Args:
+        data_dir: torchvision's root; usps.t.bz2 lies there or is downloaded.
+        as_mnist: the images are brought into MNIST's form, else stretched to its size.
+
+    Returns:
+        [N, 28, 28] and [N].
 
     Raises:
         Missing: they are not there and cannot be downloaded.
     """
-    from torchvision.datasets import USPS
-
     try:
         data = USPS(data_dir, train=False, download=True)
     except (RuntimeError, OSError):
         raise Missing(f"USPS is not in {data_dir} (usps.t.bz2) and cannot be downloaded") from None
-    return [image for image, _ in data], torch.tensor(data.targets)
-
-
-def images(pictures: list[Any], as_mnist: bool) -> Tensor:
-    """Pictures as the networks see them, [N, 28, 28]: stretched to 28 x 28, or brought into MNIST's form."""
+    pictures = [image for image, _ in data]
     if as_mnist:
-        return torch.stack([like_mnist(picture) for picture in pictures])
-    return torch.stack([to_tensor(picture.resize((28, 28), Image.Resampling.BILINEAR))[0] for picture in pictures])
+        images = [like_mnist(picture) for picture in pictures]
+    else:
+        images = [to_tensor(picture.resize((28, 28), Image.Resampling.BILINEAR))[0] for picture in pictures]
+    return torch.stack(images), torch.tensor(data.targets)

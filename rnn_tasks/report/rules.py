@@ -14,7 +14,7 @@ from rnn_tasks.evaluate import lengths as lengths_of
 from rnn_tasks.losses import answers
 from rnn_tasks.metrics import best, ranks, spread
 from rnn_tasks.report import automaton, inside, verdicts
-from rnn_tasks.report.evidence import Evidence, Found, images, usps
+from rnn_tasks.report.evidence import Evidence, Found, usps
 from rnn_tasks.report.verdicts import FAILS, HOLDS, OPEN, Judgement, percent
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks.base import Examples
@@ -188,8 +188,7 @@ def basic_errors(evidence: Evidence, run: str) -> Judgement:
 def _usps_accuracy(found: Found, as_mnist: bool) -> list[float]:
     """Of each replicate, on the USPS test set."""
     network = found.load("all")
-    pictures, digits = usps(network.task.data_dir)
-    inputs = images(pictures, as_mnist)
+    inputs, digits = usps(network.task.data_dir, as_mnist)
     with torch.inference_mode():
         logits = torch.cat([network.logits(part, torch.full((len(part),), 28)) for part in inputs.split(500)], 1)
     return (answers(logits) == digits).double().mean(1).tolist()
