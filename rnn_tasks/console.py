@@ -84,15 +84,16 @@ def shown(numbers: list[float | None]) -> dict[str, str]:
         return {"": f"{numbers[0]:.2%}"}
     told = spread(numbers)
     failed = f" ({told.failed} failed)" if told.failed else ""
+    low, high = told.within
     return {
-        "": f"{told.mean:.2%} [{told.low * 100:.2f}, {told.high * 100:.2f}]",
+        "": f"{told.mean:.2%} [{low * 100:.2f}, {high * 100:.2f}]",
         " best": f"{told.most:.2%}",
         PERFECT: f"{told.perfect} of {told.count}{failed}",
     }
 
 
 def _table(rows: dict[str, dict[str, Any]]) -> str:
-    """A row for each split or length; of several replicates means with 95 % bootstrap intervals."""
+    """A row for each split or length; of several replicates means with their 95 % intervals."""
     parts = {"accuracy": "accuracy"}
     if any(values["accuracy"] != values["sequence_accuracy"] for values in rows.values()):
         parts["sequence_accuracy"] = "whole"

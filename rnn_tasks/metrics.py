@@ -3,13 +3,14 @@
 from typing import Any, NamedTuple
 
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 from torchmetrics import Metric
 
 from rnn_tasks.seeds import generator
 
 KINDS = ("loss", "accuracy", "sequence_accuracy")
-RESAMPLES = 10_000
+RESAMPLES, FEWEST_TO_RESAMPLE = 10_000, 10
 
 
 class Tally(Metric):
@@ -98,7 +99,7 @@ class Spread(NamedTuple):
 
     Attributes:
         mean: over the replicates that have not failed, as are the others.
-        low, high: 95 % bootstrap interval of the mean (percentiles of 10,000 resamples).
+        low, high: 95 % interval of the mean, by ``interval``.
         least, most: extremes.
         perfect: how many are 1, right in everything.
         count: of all replicates.
@@ -114,15 +115,30 @@ class Spread(NamedTuple):
     count: int
     failed: int
 
+    @property
+    def within(self) -> tuple[float, float]:
+        """The interval of a share, which lies from 0 to 1."""
+        return max(0.0, self.low), min(1.0, self.high)
+
 
 def spread(numbers: list[float | None]) -> Spread:
     """Mean, interval, extremes and count of a metric over the replicates, of which None has failed."""
     told = torch.tensor([number for number in numbers if number is not None], dtype=torch.float64)
-    picks = torch.randint(len(told), (RESAMPLES, len(told)), generator=generator("bootstrap"))
-    low, high = told[picks].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     failed = len(numbers) - len(told)
     mean, least, most, perfect = told.mean().item(), told.min().item(), told.max().item(), int((told == 1).sum())
-    return Spread(mean, low, high, least, most, perfect, len(numbers), failed)
+    return Spread(mean, *interval(told), least, most, perfect, len(numbers), failed)
+
+
+def interval(told: Tensor) -> tuple[float, float]:
+    """95 % interval of a mean: by bootstrap (percentiles of 10,000 resamples), of fewer than 10 numbers Student's t.
+
+    A bootstrap of three covers the mean in 76 % of cases, not in 95.
+    """
+    if 1 < len(told) < FEWEST_TO_RESAMPLE:
+        half = float(stdtrit(len(told) - 1, 0.975)) * told.std().item() / len(told) ** 0.5
+        return told.mean().item() - half, told.mean().item() + half
+    picks = torch.randint(len(told), (RESAMPLES, len(told)), generator=generator("bootstrap"))
+    return tuple(told[picks].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist())
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:

@@ -103,7 +103,7 @@ def by_length(runs: dict[str, dict[str, Any]], chance: float, trained: tuple[int
 def by_number(key: str, lines: dict[str, dict[float, list[float | None]]]) -> Figure:
     """Test accuracy of whole sequences over a number that was swept, and how many replicates got all of them right.
 
-    Means have 95 % bootstrap intervals, shares 95 % intervals of Wilson's.
+    Means have 95 % intervals by metrics.interval, shares by metrics.wilson.
 
     Args:
         key: what was swept.
@@ -115,7 +115,7 @@ def by_number(key: str, lines: dict[str, dict[float, list[float | None]]]) -> Fi
     for i, (name, points) in enumerate(lines.items()):
         told = [spread(numbers) for numbers in points.values()]
         style = {"marker": MARKERS[i % 7], "linestyle": ("-", "--")[i % 2], "label": name}
-        _errorbar(panels[0], points, [(one.mean, one.low, one.high) for one in told], style)
+        _errorbar(panels[0], points, [(one.mean, *one.within) for one in told], style)
         if several:
             shares = [(one.perfect / one.count, *wilson(one.perfect, one.count)) for one in told]
             _errorbar(panels[1], points, shares, style)

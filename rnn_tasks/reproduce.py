@@ -14,6 +14,8 @@ from contextlib import suppress
 from hashlib import blake2b
 from itertools import product
 from pathlib import Path
+from threading import Event, Lock
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -34,20 +36,32 @@ SWEEPS = (
     "adder_batch_size",
     "adder_loss_batch_size",
 )
-QUICK = {  # so little that all is over in some minutes
+QUICK = {  # so little that all is over in some minutes; the first name that an experiment's begins with
+    "mnist_birnn": ["trainer.max_epochs=1"],
     "mnist": ["trainer.max_epochs=2"],
+    "memory_two": ["model.replicates=32", "trainer.max_epochs=2"],
     "memory": ["model.replicates=16", "trainer.max_epochs=20"],
     "adder": ["model.replicates=16"],
 }
 OUTPUTS, QUICK_OUTPUTS = runs.OUTPUTS, runs.OUTPUTS / "quick"
 
 
-def configurations(experiment: str, overrides: list[str] | None = None) -> list[DictConfig]:
-    """The configuration of each run of an experiment: one, or all of its sweep."""
+def swept(experiment: str) -> dict[str, list[Any]]:
+    """The values of an experiment's sweep, by their keys; none if it is no sweep."""
     file = OmegaConf.load(config.CONF / "experiment" / f"{experiment}.yaml")
     params = OmegaConf.select(file, "hydra.sweeper.params") or {}
-    choices = [[f"{key}={value}" for value in str(values).split(",")] for key, values in params.items()]
+    return {key: OmegaConf.to_container(OmegaConf.create(f"[{values}]")) for key, values in params.items()}
+
+
+def configurations(experiment: str, overrides: list[str] | None = None) -> list[DictConfig]:
+    """The configuration of each run of an experiment: one, or all of its sweep."""
+    choices = [[f"{key}={value}" for value in values] for key, values in swept(experiment).items()]
     return [config.compose([f"experiment={experiment}", *(overrides or []), *chosen]) for chosen in product(*choices)]
+
+
+def quick(experiment: str) -> list[str]:
+    """What makes an experiment a quick look."""
+    return next((words for name, words in QUICK.items() if experiment.startswith(name)), [])
 
 
 class Job:
@@ -75,7 +89,8 @@ class Job:
         with self.log.open("a") as log:
             line = [sys.executable, "-m", "rnn_tasks.train", *words]
             print(shlex.join(line), file=log, flush=True)
-            return subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_end_with(os.getpid()))
+            how = {"stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}  # so Ctrl-C is this one's
+            return subprocess.Popen(line, **how, preexec_fn=_end_with(os.getpid()))
 
 
 def run(jobs: list[Job], at_once: int) -> list[Job]:
@@ -84,17 +99,19 @@ def run(jobs: list[Job], at_once: int) -> list[Job]:
     Returns:
         those that failed.
     """
-    processes: dict[str, subprocess.Popen] = {}
-    stopping = False
+    running: set[subprocess.Popen] = set()
+    lock, stopping = Lock(), Event()
 
     def work(job: Job) -> int:
-        if stopping:
-            return 1
-        started = time.monotonic()
-        print(f"{job.experiment}: runs, see {job.log}", flush=True)
-        process = processes[job.experiment] = job.start()
+        with lock:
+            if stopping.is_set():
+                return 1
+            print(f"{job.experiment}: runs, see {job.log}", flush=True)
+            started = time.monotonic()
+            running.add(process := job.start())
         status = process.wait()
-        if not stopping:
+        if not stopping.is_set():
+            running.discard(process)
             ended = "done" if status == 0 else f"failed: {job.log.read_text().strip().splitlines()[-1]}"
             print(f"{job.experiment}: {ended}, after {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
         return status
@@ -103,9 +120,11 @@ def run(jobs: list[Job], at_once: int) -> list[Job]:
         try:
             return [job for job, status in zip(jobs, pool.map(work, jobs), strict=True) if status]
         except KeyboardInterrupt:
-            stopping = True
-            for process in processes.values():
+            with lock:
+                stopping.set()
+            for process in running:
                 process.terminate()
+            print("stopped; the same command goes on", file=sys.stderr)
             raise
 
 
@@ -124,11 +143,11 @@ def main() -> int:
     """Leave out what has been done; tell what is being done; end with the report."""
     chosen = arguments()
     root = QUICK_OUTPUTS if chosen.quick else OUTPUTS
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    jobs = []
-    done = {result["fingerprint"] for path in runs.finished(root) if (result := runs.read_result(path))}
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _stop)
+    jobs, done = [], _done(root)
     for experiment in EXPERIMENTS + (SWEEPS if chosen.all else ()):
-        job = Job(experiment, root, QUICK[experiment.partition("_")[0]] if chosen.quick else [])
+        job = Job(experiment, root, quick(experiment) if chosen.quick else [])
         if job.fingerprints <= done:
             print(f"{experiment}: has been done")
         else:
@@ -141,6 +160,19 @@ def main() -> int:
     if failed:
         raise UserError(f"{', '.join(job.experiment for job in failed)}: failed; the same command tries again")
     return 0
+
+
+def _done(root: Path) -> set[str]:
+    """The fingerprints of the finished runs below a directory."""
+    found = set()
+    for path in runs.finished(root):
+        with suppress(UserError, KeyError):  # a damaged one is run again
+            found.add(runs.read_result(path)["fingerprint"])
+    return found
+
+
+def _stop(signum: int, frame: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _cores() -> int:

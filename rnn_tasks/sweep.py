@@ -50,7 +50,8 @@ def rows(sweep: Path) -> list[dict[str, Any]]:
                     told, title = spread(result["metrics"][split][kind]), f"{split} {word}"
                     row[title] = told.mean
                     if told.count > 1 and word != "loss":
-                        row |= {f"{title} low": told.low, f"{title} high": told.high, f"{title} best": told.most}
+                        low, high = told.within
+                        row |= {f"{title} low": low, f"{title} high": high, f"{title} best": told.most}
                     if told.count > 1 and word == "whole":
                         row[f"{split} at 100 %"] = f"{told.perfect} of {told.count}"
             row["seconds"] = result["seconds"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rnn_tasks.metrics import wilson
+from rnn_tasks.metrics import spread, wilson
 from rnn_tasks.report import verdicts
 from rnn_tasks.report.verdicts import FAILS, HOLDS, OPEN
 
@@ -24,11 +24,14 @@ def around(mean, n=32, spread=0.01):
         ([1.0] * 32, 1.0, HOLDS, "32 of 32 without a mistake"),
         ([0.999] * 32, 1.0, FAILS, "0.10 points below the claim; best 99.90 %, 0 of 32"),
         ([1.0] * 16 + [0.98] * 16, 1.0, FAILS, "best 100 %, 16 of 32"),
-        ([1.0] * 31 + [None], 1.0, HOLDS, "31 of 32"),
-        ([1.0, 0.9], 1.0, OPEN, "of 2 networks there is no interval"),
+        ([1.0] * 31 + [None], 1.0, HOLDS, "31 of 32 without a mistake; 1 of 32 networks failed (NaN)"),
+        ([1.0] * 3 + [None] * 29, 1.0, OPEN, "29 of 32 networks failed"),
+        ([1.0] + [0.999] * 2, 1.0, OPEN, "1 of 3 without a mistake"),
+        ([0.99998] * 4, 1.0, FAILS, "less than 0.01 points below the claim; best > 99.99 %"),
+        ([1.0, 0.9], 1.0, OPEN, "2 networks are too few"),
         (around(0.95), 0.95, HOLDS, "the interval includes the claim"),
         (around(0.95), 0.90, FAILS, "5.00 points above the claim"),
-        (around(0.5, spread=0.3), 0.5, OPEN, "wider than 5%"),
+        (around(0.5, spread=0.3), 0.5, OPEN, "is wide"),
     ],
 )
 def test_an_accuracy_is_the_claimed_one(numbers, claimed, verdict, why):
@@ -80,6 +83,21 @@ def test_few_pairs_are_left_to_a_t_test():
     assert p == pytest.approx(stats.ttest_rel([3.0, 3.1, 2.9], [1.0, 1.2, 1.0]).pvalue)
 
 
+def test_few_pairs_that_do_not_vary_tell_nothing():
+    assert verdicts.greater([5.0] * 3, [4.0] * 3, "epochs", ("a", "b")).verdict == OPEN
+    assert verdicts.greater([5.0] * 32, [4.0] * 32, "epochs", ("a", "b")).verdict == HOLDS
+
+
+def test_intervals_of_few_numbers_cover_the_mean():
+    """Of three normal numbers a bootstrap would cover it in 76 % of cases."""
+    source = np.random.default_rng(0)
+    intervals = [spread(source.normal(size=3).tolist()) for _ in range(300)]
+    assert 0.92 < np.mean([told.low < 0 < told.high for told in intervals]) < 0.98
+    assert (intervals[0].low, intervals[0].high) == pytest.approx(
+        stats.t.interval(0.95, 2, intervals[0].mean, stats.sem(np.random.default_rng(0).normal(size=3)))
+    )
+
+
 def test_failed_replicates_leave_their_pairs():
     assert len(verdicts.difference([None, 1.0, 2.0], [1.0, None, 1.0])[0]) == 1
 
@@ -107,7 +125,8 @@ def test_the_best_is_better_than_each_of_the_others():
     assert verdicts.best_of({name: models[name] for name in "abc"}, "a").verdict == OPEN
     judged = verdicts.best_of(models, "a")
     assert judged.verdict == FAILS and "d is better" in judged.why and judged.value < 0
-    assert verdicts.best_of({"a": [1.0] * 3, "b": [1.0] * 3}, "a").verdict == OPEN
+    for others in (1.0, 0.9):  # numbers that do not vary
+        assert verdicts.best_of({"a": [1.0] * 3, "b": [others] * 3}, "a").verdict == OPEN
     assert verdicts.best_of({"a": [1.0] * 2, "b": [0.9] * 3}, "a").verdict == OPEN
 
 
@@ -133,12 +152,15 @@ def test_two_proportions_and_holm_against_their_definitions():
     assert verdicts.holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
 
 
-@pytest.mark.parametrize(("slope", "verdict"), [(-1, HOLDS), (1, FAILS), (0, OPEN)])
-def test_a_trend(slope, verdict):
-    x = list(range(30))
-    y = [slope * number + random.Random(number).gauss(0, 3) for number in x]
-    judged = verdicts.trend(x, [*y[:-1], None], "y against x")
-    assert judged.verdict == verdict and judged.n == 29 and judged.low < judged.value < judged.high
+def test_rank_correlations_of_each_seed():
+    rows = [
+        [1.0, 2.0, 3.0, 4.0],
+        [4.0, 3.0, 2.0, 1.0],
+        [1.0, 3.0, 2.0, 4.0],
+        [2.0, 2.0, 2.0, 2.0],
+        [1.0, None, 3.0, 4.0],
+    ]
+    assert verdicts.rank_correlations([1, 2, 4, 8], rows) == [1, -1, pytest.approx(0.8), None, None]
 
 
 def test_one_network_shows_that_it_can_be_done():

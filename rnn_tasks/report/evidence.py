@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ from torchvision.transforms.functional import to_tensor
 from rnn_tasks import runs
 from rnn_tasks.checkpoints import read_history
 from rnn_tasks.errors import UserError
-from rnn_tasks.reproduce import configurations
+from rnn_tasks.metrics import best, ranks
+from rnn_tasks.reproduce import QUICK_OUTPUTS, configurations, swept
 from rnn_tasks.tasks.mnist import like_mnist
 
 FULL, OLDER, OTHER = 0, 1, 2  # as the experiment says; by other code; with other values
 
 
-class Missing(Exception):
-    """There is no run, or there are no data, that a claim needs. The message says what."""
+class Missing(UserError):
+    """There is no run, or there are no data, that a claim needs."""
 
 
 @dataclass
@@ -47,17 +49,18 @@ class Found:
     @cached_property
     def history(self) -> list[dict[str, Any]]:
         """Rows of an epoch and a replicate."""
-        return read_history(self.path / "history.csv")
+        rows = read_history(self.path / "history.csv")
+        if not rows:
+            raise Missing(f"{self.path} has no history.csv")
+        return rows
 
     @property
     def replicates(self) -> int:
         return self.result["replicates"]
 
-    def metric(self, split: str, kind: str = "accuracy") -> list[float | None]:
-        """A number for each replicate."""
-        if split not in self.result["metrics"]:
-            raise Missing(f"{self.path} has measured no {split} set")
-        return self.result["metrics"][split][kind]
+    @property
+    def epochs(self) -> int:
+        return max(row["epoch"] for row in self.history) + 1
 
     def value(self, key: str) -> Any:
         """What the configuration says; of a loss or a network its short name."""
@@ -66,28 +69,44 @@ class Found:
             return found.get("cell") or found._target_.rpartition(".")[2]
         return found
 
+    def metric(self, split: str, kind: str = "accuracy") -> list[float | None]:
+        """A number for each replicate; None for one that has failed."""
+        return self._split(split)[kind]
+
     def tried(self, split: str) -> int:
-        """How many answers were counted."""
-        return self.result["metrics"][split]["n"]
+        """How many sequences were counted."""
+        return self._split(split)["n"]
+
+    def _split(self, split: str) -> dict[str, Any]:
+        if split not in self.result["metrics"]:
+            raise Missing(f"{self.path} has measured no {split} set")
+        return self.result["metrics"][split]
+
+    @property
+    def best(self) -> int:
+        """The replicate that is best in validation."""
+        return best(ranks(self._split("val")))
 
     def curve(self, column: str) -> list[list[float]]:
         """A column of the history: for each replicate that has not failed its values, an epoch each."""
         failed = [loss is None for loss in self.metric("train", "loss")]
-        rows = [[] for _ in failed]
+        rows: list[list[float]] = [[] for _ in failed]
         for row in self.history:
             if column in row:
                 rows[row["replicate"]].append(row[column])
-        return [values for values, lost in zip(rows, failed, strict=True) if not lost]
+        found = [values for values, lost in zip(rows, failed, strict=True) if not lost]
+        if not all(found):
+            raise Missing(f"{self.path} has no {column} of every network")
+        return found
 
-    def epochs_until(self, accuracy: float) -> list[float | None]:
-        """Epochs until the validation accuracy reached this; one more than all where it never did; None if failed."""
-        epochs: list[float | None] = [None if loss is None else float("inf") for loss in self.metric("train", "loss")]
-        last = max(row["epoch"] for row in self.history) + 1
-        for row in self.history:
-            number = row["replicate"]
-            if epochs[number] is not None and row["val_accuracy"] >= accuracy:
-                epochs[number] = min(epochs[number], row["epoch"] + 1)
-        return [None if count is None else min(count, last + 1.0) for count in epochs]
+    def epochs_until(self, accuracy: float, last: int) -> list[float | None]:
+        """Epochs until a validation accuracy is reached, ``last`` + 1 where it is not by then; None if failed."""
+        values = iter(self.curve("val_accuracy"))
+        counts: list[float | None] = []
+        for loss in self.metric("train", "loss"):
+            reached = [] if loss is None else [i for i, one in enumerate(next(values)[:last], 1) if one >= accuracy]
+            counts.append(None if loss is None else float(min(reached, default=last + 1)))
+        return counts
 
     def guess_loss(self) -> float:
         """The loss of guessing: that of logits of zero, over the network's kinds of answers."""
@@ -116,51 +135,63 @@ class Evidence:
         root: the directory.
         found: the runs, those that follow their experiment in full first, of equal ones the newest first.
         used: those that were asked for.
+        damaged: what cannot be read.
     """
 
     root: Path
     found: list[Found] = field(default_factory=list)
     used: dict[Path, Found] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for path in runs.finished(self.root):
-            result = runs.read_result(path)
-            if result and result.get("experiment"):
-                self.found.append(Found(path, result))
-        expected = {
-            experiment: _expected(experiment) for experiment in {run.result["experiment"] for run in self.found}
-        }
+            if path.relative_to(self.root).parts[:1] == (QUICK_OUTPUTS.name,):  # a quick look is a root of its own
+                continue
+            try:
+                result = runs.read_result(path)
+                if result["schema"] == 1 and result["experiment"]:
+                    self.found.append(Found(path, result))
+            except (UserError, KeyError, TypeError):
+                self.damaged.append(str(path))
         for run in self.found:
-            configs = expected[run.result["experiment"]]
-            as_told = any(runs.influence(run.config) == influence for influence in configs.values())
-            run.tier = FULL if run.result["fingerprint"] in configs else OLDER if as_told else OTHER
+            expected = _expected(run.result["experiment"])
+            as_told = any(runs.influence(run.config) == runs.influence(cfg) for cfg in expected.values())
+            run.tier = FULL if run.result["fingerprint"] in expected else OLDER if as_told else OTHER
         self.found.sort(key=lambda run: run.tier)
-
-    def sweep(self, experiment: str) -> list[Found]:
-        """All runs of an experiment, of each configuration the first."""
-        runs_of = {}
-        for run in self.found:
-            if run.result["experiment"] == experiment:
-                runs_of.setdefault(str(runs.influence(run.config)), run)
-        best = min((run.tier for run in runs_of.values()), default=FULL)
-        chosen = [run for run in runs_of.values() if run.tier == best]
-        if not chosen:
-            raise Missing(f"no finished run of python -m rnn_tasks.train experiment={experiment}")
-        self.used |= {run.path: run for run in chosen}
-        return chosen
 
     def run(self, words: str) -> Found:
         """The run of an experiment; further words like model.hidden=3 pick one of a sweep."""
         experiment, *values = words.split()
-        for run in self.sweep(experiment):
-            if all(str(run.value(key)) == said for key, _, said in (value.partition("=") for value in values)):
+        pairs = [value.partition("=")[::2] for value in values]
+        for run in self.found:
+            if run.result["experiment"] == experiment and all(str(run.value(key)) == said for key, said in pairs):
+                self.used[run.path] = run
                 return run
-        raise Missing(f"no finished run of python -m rnn_tasks.train experiment={experiment} with {' '.join(values)}")
+        of = f" with {' '.join(values)}" if values else ""
+        raise Missing(f"no finished run{of} of python -m rnn_tasks.train experiment={experiment}")
+
+    def sweep(self, experiment: str) -> list[Found]:
+        """A run for each choice of an experiment's sweep, all of one extent."""
+        choices = swept(experiment)
+        wanted = list(product(*choices.values()))
+        own = [run for run in self.found if run.result["experiment"] == experiment]
+        of = {tuple(run.value(key) for key in choices): run for run in reversed(own)}
+        chosen = [of[values] for values in wanted if values in of]
+        if len(chosen) < len(wanted):
+            raise Missing(
+                f"{len(chosen)} of {len(wanted)} finished runs of python -m rnn_tasks.train experiment={experiment}"
+            )
+        if len({(run.replicates, run.config.trainer.max_epochs) for run in chosen}) > 1:
+            raise Missing(f"the runs of experiment={experiment} differ in their epochs or their numbers of networks")
+        self.used |= {run.path: run for run in chosen}
+        return chosen
 
 
-def _expected(experiment: str) -> dict[str, dict[str, Any]]:
+@cache
+def _expected(experiment: str) -> dict[str, DictConfig]:
+    """The configurations that an experiment has now, by their fingerprints."""
     try:
-        return {runs.fingerprint(cfg): runs.influence(cfg) for cfg in configurations(experiment)}
+        return {runs.fingerprint(cfg): cfg for cfg in configurations(experiment)}
     except (UserError, FileNotFoundError):  # one of the user's own, or one that is gone
         return {}
 

@@ -1,6 +1,9 @@
 """The figures of the report, each with what it shows in words."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from statistics import mean
@@ -9,14 +12,20 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from rnn_tasks import plots
+from rnn_tasks.errors import UserError
 from rnn_tasks.metrics import spread
-from rnn_tasks.report.evidence import Evidence, Found, Missing
-from rnn_tasks.report.verdicts import percent
+from rnn_tasks.report.evidence import Evidence, Missing
+from rnn_tasks.report.verdicts import mean_of, percent
 
 MNIST = ("mnist_rnn_sgd", "mnist_rnn_adam", "mnist_lstm_sgd", "mnist_lstm_sgd_slow", "mnist_birnn_adam")
 MEMORY = ("memory_hidden2", "memory_hidden5", "memory_hidden10")
 ADDER = tuple(f"adder_hidden model.hidden={hidden}" for hidden in (1, 3, 5))
-LOSSES = tuple(f"adder_loss loss={loss}" for loss in ("mse", "bce"))
+BOTH_LOSSES = tuple(f"adder_loss loss={loss}" for loss in ("mse", "bce"))
+LOSSES = {
+    "mnist": MNIST,
+    "memory": (*MEMORY, "memory_two_units"),
+    "adder": (*ADDER, *BOTH_LOSSES, "adder_length5"),
+}
 
 
 class Drawing(NamedTuple):
@@ -49,7 +58,7 @@ class Drawing(NamedTuple):
         file = StringIO()
         self.figure.savefig(file, format="svg", metadata={"Date": None})
         drawn = file.getvalue()
-        drawn = drawn[drawn.index("<svg") :]
+        drawn = re.sub(r'((?: id="|url\(#|href="#))', rf"\1{self.name}-", drawn[drawn.index("<svg") :])
         return drawn.replace("<svg ", f'<svg role="img" aria-label="{_quoted(self.alt)}" ', 1)
 
     @plots.styled
@@ -58,102 +67,86 @@ class Drawing(NamedTuple):
         self.figure.savefig(path, format="png")
 
 
+Draw = Callable[[Evidence], Iterable[Drawing]]
+FIGURES: list[Draw] = []
+
+
+def draws(function: Draw) -> Draw:
+    """Add a function's figures to the report."""
+    FIGURES.append(function)
+    return function
+
+
 def drawings(evidence: Evidence) -> tuple[list[Drawing], list[str]]:
     """All figures for which there are runs, and why the others are left out."""
     found, missing = [], []
     for draw in FIGURES:
         try:
             found += draw(evidence)
-        except Missing as reason:
+        except UserError as reason:
             missing.append(str(reason))
-    return found, missing
+    return found, list(dict.fromkeys(missing))
 
 
-FIGURES: list[Callable[[Evidence], Iterator[Drawing]]] = []
+def loss(part: str, words: str, evidence: Evidence) -> list[Drawing]:
+    """Training and validation loss of a run."""
+    found = evidence.run(words)
+    splits = [split for split in ("train", "val") if any(f"{split}_loss" in row for row in found.history)]
+    means = {split: [mean(epoch) for epoch in zip(*found.curve(f"{split}_loss"), strict=False)] for split in splits}
+    ends = ", ".join(f"{plots.SPLITS[split][0]} from {line[0]:.3f} to {line[-1]:.3f}" for split, line in means.items())
+    alt = f"Loss over {found.epochs} epochs: {ends}."
+    figure = plots.curves({"": found.history}, ("loss",))
+    return [Drawing(f"loss_{name_of(words)}", part, f"{words}: loss; {ends}", alt, figure, found.path)]
 
 
-def draws(function: Callable[[Evidence], Iterator[Drawing]]) -> Callable[[Evidence], Iterator[Drawing]]:
-    """Add a function's figures to the report."""
-    FIGURES.append(function)
-    return function
-
-
-def _losses(part: str, names: tuple[str, ...], evidence: Evidence) -> Iterator[Drawing]:
-    for words in names:
-        found = evidence.run(words)
-        first, last = (_epoch(found, index) for index in (0, -1))
-        ends = ", ".join(f"{split} from {first[split]:.3f} to {last[split]:.3f}" for split in first)
-        name = f"loss_{name_of(words)}"
-        alt = f"Loss over {len(found.curve('train_loss')[0])} epochs: {ends}."
-        yield Drawing(name, part, f"{words}: loss", alt, plots.curves({"": found.history}, ("loss",)), found.path)
-
-
-def _epoch(found: Found, index: int) -> dict[str, float]:
-    """Mean losses over the replicates, of an epoch."""
-    splits = [split for split in ("train", "val") if any(found.curve(f"{split}_loss"))]
-    return {split: mean(losses[index] for losses in found.curve(f"{split}_loss")) for split in splits}
+FIGURES += [partial(loss, part, words) for part, runs in LOSSES.items() for words in runs]
 
 
 @draws
-def mnist_losses(evidence: Evidence) -> Iterator[Drawing]:
-    return _losses("mnist", MNIST, evidence)
+def memory_by_length(evidence: Evidence) -> list[Drawing]:
+    return _by_length("memory", MEMORY, evidence, "Memory: accuracy against the length of the list")
 
 
 @draws
-def memory_losses(evidence: Evidence) -> Iterator[Drawing]:
-    return _losses("memory", MEMORY, evidence)
-
-
-@draws
-def memory_by_length(evidence: Evidence) -> Iterator[Drawing]:
-    yield _by_length("memory", MEMORY, evidence, "Memory: accuracy against the length of the list")
-
-
-@draws
-def memory_by_size(evidence: Evidence) -> Iterator[Drawing]:
+def memory_by_size(evidence: Evidence) -> list[Drawing]:
     sizes = evidence.sweep("memory_hidden_sizes")
     points = {one.value("model.hidden"): one.metric("test") for one in sizes}
     points = dict(sorted(points.items()))
     alt = f"Accuracy over hidden units: {_said({size: spread(numbers).mean for size, numbers in points.items()})}."
     caption = "Memory: test accuracy and share of perfect networks by hidden size, at a learning rate of 0.001"
-    yield Drawing("memory_by_size", "memory", caption, alt, plots.by_number("hidden units", {"LSTM": points}))
+    return [Drawing("memory_by_size", "memory", caption, alt, plots.by_number("hidden units", {"LSTM": points}))]
 
 
 @draws
-def adder_losses(evidence: Evidence) -> Iterator[Drawing]:
-    return _losses("adder", ADDER, evidence)
+def adder_by_length(evidence: Evidence) -> list[Drawing]:
+    return _by_length("adder", ADDER, evidence, "Adder: accuracy against the length of the numbers")
 
 
 @draws
-def adder_by_length(evidence: Evidence) -> Iterator[Drawing]:
-    yield _by_length("adder", ADDER, evidence, "Adder: accuracy against the length of the numbers")
+def adder_length5(evidence: Evidence) -> list[Drawing]:
+    return _by_length("adder", ("adder_length5",), evidence, "Adder trained on numbers of five bits alone")
 
 
 @draws
-def adder_length5(evidence: Evidence) -> Iterator[Drawing]:
-    yield _by_length("adder", ("adder_length5",), evidence, "Adder trained on numbers of five bits alone")
-
-
-@draws
-def adder_loss(evidence: Evidence) -> Iterator[Drawing]:
-    found = {words.rpartition("=")[2]: evidence.run(words) for words in LOSSES}
+def adder_loss(evidence: Evidence) -> list[Drawing]:
+    found = {words.rpartition("=")[2]: evidence.run(words) for words in BOTH_LOSSES}
     ends = {name: mean(values[-1] for values in one.curve("val_accuracy")) for name, one in found.items()}
     alt = f"Accuracy of bits over the epochs with two losses; in the end {_said(ends)}."
     figure = plots.curves({name: one.history for name, one in found.items()}, ("accuracy",))
-    yield Drawing("adder_loss", "adder", "Adder: squared error against cross entropy", alt, figure)
+    return [Drawing("adder_loss", "adder", "Adder: squared error against cross entropy", alt, figure)]
 
 
 @draws
-def adder_batch_size(evidence: Evidence) -> Iterator[Drawing]:
-    yield _by_batch_size("adder_batch_size", "model", evidence, "RNN and LSTM")
+def adder_batch_size(evidence: Evidence) -> list[Drawing]:
+    return _by_batch_size("adder_batch_size", "model", evidence, "RNN and LSTM")
 
 
 @draws
-def adder_loss_batch_size(evidence: Evidence) -> Iterator[Drawing]:
-    yield _by_batch_size("adder_loss_batch_size", "loss", evidence, "squared error and cross entropy")
+def adder_loss_batch_size(evidence: Evidence) -> list[Drawing]:
+    return _by_batch_size("adder_loss_batch_size", "loss", evidence, "squared error and cross entropy")
 
 
-def _by_batch_size(experiment: str, key: str, evidence: Evidence, what: str) -> Drawing:
+def _by_batch_size(experiment: str, key: str, evidence: Evidence, what: str) -> list[Drawing]:
     lines: dict[str, dict[float, list[float | None]]] = {}
     for one in evidence.sweep(experiment):
         points = lines.setdefault(one.value(key), {})
@@ -166,19 +159,23 @@ def _by_batch_size(experiment: str, key: str, evidence: Evidence, what: str) -> 
     }
     alt = f"Share of networks that get every sum right, over the batch size: {_said(shares)}."
     caption = f"Adder: what the batch size does, {what}"
-    return Drawing(experiment, "adder", caption, alt, plots.by_number("batch size", lines))
+    return [Drawing(experiment, "adder", caption, alt, plots.by_number("batch size", lines))]
 
 
-def _by_length(part: str, names: tuple[str, ...], evidence: Evidence, caption: str) -> Drawing:
-    found = {words: evidence.run(words) for words in names}
-    curves = {words: one.result["metrics"]["test"]["by_length"] for words, one in found.items()}
-    longest = {words: spread(list(curve.values())[-1]["accuracy"]).mean for words, curve in curves.items()}
-    chance = evidence.run(names[0]).result["metrics"]["test"]["chance"]
-    figure = plots.by_length(curves, chance, evidence.run(names[0]).config.task.lengths)
+def _by_length(part: str, names: tuple[str, ...], evidence: Evidence, caption: str) -> list[Drawing]:
+    found = {}
+    for words in names:
+        with suppress(Missing):
+            found[words] = evidence.run(words)
+    curves = {words: one.result["metrics"]["test"]["by_length"] for words, one in found.items() if one.tried("test")}
+    first = found[next(iter(curves))] if curves else evidence.run(names[0])
+    chance, trained = first.result["metrics"]["test"]["chance"], first.config.task.lengths
+    longest = {words: mean_of(list(curve.values())[-1]["accuracy"]) for words, curve in curves.items()}
     alt = (
         f"Test accuracy over the length; of single answers at the greatest {_said(longest)}, chance {percent(chance)}."
     )
-    return Drawing(f"{name_of(names[0])}_by_length", part, caption, alt, figure)
+    figure = plots.by_length(curves, chance, trained)
+    return [Drawing(f"{name_of(names[0])}_by_length", part, caption, alt, figure)]
 
 
 def _said(shares: dict[object, float]) -> str:

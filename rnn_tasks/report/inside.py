@@ -21,7 +21,7 @@ from rnn_tasks.models.network import WEIGHTS
 from rnn_tasks.models.recurrence import final, read
 from rnn_tasks.runs import Run
 from rnn_tasks.seeds import generator
-from rnn_tasks.tasks import Batch
+from rnn_tasks.tasks import Batch, Task
 from rnn_tasks.tasks.base import Examples
 
 FITTED, HELD_OUT = slice(0, None, 2), slice(1, None, 2)  # of the test sequences: to fit something, and to measure it
@@ -120,21 +120,21 @@ def answered(run: Run, batch: Batch) -> Answered:
     return Answered(batch, answers(logits), confidences(logits))
 
 
-def random_lists(run: Run, each: int = 2) -> Batch:
-    """Lists of a memory, ``each`` of every length."""
-    low, high = run.task.lengths
-    return together([run.task.examples(each, f"report {length}", (length, length)) for length in range(low, high + 1)])
+def random_cases(task: Task, count: int = 16) -> Batch:
+    """Random examples of a task's test set, as many of every length as of any other, the short ones first."""
+    batch, stream = together(task.test), generator("report")
+    lengths = batch.lengths.unique()
+    picks = []
+    for number in range(count):
+        of_length = (batch.lengths == lengths[number * len(lengths) // count]).nonzero().squeeze(1)
+        picks.append(of_length[torch.randint(len(of_length), (1,), generator=stream)])
+    return Batch(*(part[torch.cat(picks)] for part in batch))
 
 
 def mistakes(found: Answered, count: int = 16) -> Tensor:
     """Which examples are answered wrongly, the most confident first: at most [count]."""
     wrong = (found.answers != found.batch.targets).nonzero().squeeze(1)
     return wrong[found.confidences[wrong].argsort(descending=True, stable=True)][:count]
-
-
-def some(found: Answered, count: int = 16) -> Tensor:
-    """Which examples a draw of lots takes: [count]."""
-    return torch.randperm(len(found.answers), generator=generator("report"))[:count]
 
 
 def confusion(truth: Tensor, said: Tensor, classes: int = 10) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from omegaconf import OmegaConf
 from tabulate import tabulate
 
 from rnn_tasks import runs
-from rnn_tasks.metrics import spread, wilson
+from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.metrics import Spread, spread, wilson
 from rnn_tasks.report import inside_figures, verdicts
-from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, Missing
+from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, Found, Missing
 from rnn_tasks.report.figures import drawings
 from rnn_tasks.report.rules import RULES
 from rnn_tasks.report.verdicts import Judgement, percent
@@ -60,8 +62,8 @@ def _row(evidence: Evidence, claim: dict[str, Any]) -> Row:
     arguments = {key: value for key, value in claim.items() if key not in NOT_ARGUMENTS}
     try:
         judgement = RULES[claim["rule"]](evidence, **arguments)
-    except Missing as reason:
-        judgement = Judgement(verdicts.MISSING, str(reason))
+    except UserError as reason:
+        judgement = Judgement(verdicts.MISSING, one_line(reason))
     return Row(claim["id"], claim["claim"], claim["run"], claim["rule"], claim.get("claimed", {}), judgement)
 
 
@@ -72,30 +74,29 @@ def experiments(evidence: Evidence) -> list[dict[str, str]]:
         claimed.setdefault(claim["run"], {}).update(claim["claimed"])
     rows = []
     for words, figures in claimed.items():
-        try:
-            found = evidence.run(words)
-        except Missing:
-            continue
-        test, val = (spread(found.metric(split)) for split in ("test", "val"))
-        reached = sum((one or 0) >= figures["test"] / 100 for one in found.metric("test"))
-        rows.append(
-            {
-                "experiment": f"`{words}`",
-                "claimed: test (validation)": f"{figures['test']:g}"
-                + (f" ({figures['val']:g})" if "val" in figures else ""),
-                "test: mean [95 %]": _interval(test),
-                "best": _hundredths(test.most),
-                "reached it": f"{reached} of {test.count}",
-                "validation: mean [95 %]": _interval(val),
-                "chance": f"{found.result['metrics']['test']['chance'] * 100:.0f}",
-                "minutes": f"{found.result['seconds'] / 60:.1f}",
-            }
-        )
+        with suppress(Missing):
+            rows.append(_experiment(words, figures, evidence.run(words)))
     return rows
 
 
-def _interval(told: Any) -> str:
-    return f"{_hundredths(told.mean)} [{_hundredths(told.low)}, {_hundredths(told.high)}]"
+def _experiment(words: str, figures: dict[str, float], found: Found) -> dict[str, str]:
+    test, val = (spread(found.metric(split)) for split in ("test", "val"))
+    reached = sum((one or 0) >= figures["test"] / 100 for one in found.metric("test"))
+    return {
+        "experiment": f"`{words}`",
+        "claimed: test (validation)": f"{figures['test']:g}" + (f" ({figures['val']:g})" if "val" in figures else ""),
+        "test: mean [95 %]": _interval(test),
+        "best": _hundredths(test.most),
+        "reached it": f"{reached} of {test.count}",
+        "validation: mean [95 %]": _interval(val),
+        "chance": f"{found.result['metrics']['test']['chance'] * 100:.0f}",
+        "minutes": f"{found.result['seconds'] / 60:.1f}",
+    }
+
+
+def _interval(told: Spread) -> str:
+    low, high = told.within
+    return f"{_hundredths(told.mean)} [{_hundredths(low)}, {_hundredths(high)}]"
 
 
 def _hundredths(share: float) -> str:
@@ -124,9 +125,10 @@ def write(root: Path, file: Path) -> dict[str, int]:
     values = {
         "title": TITLE,
         "quick": _quick(evidence),
+        "older": _older(evidence),
         "counts": {verdict: counts[verdict] for verdict in MARKS},
         "parts": parts,
-        "missing": missing + further,
+        "missing": list(dict.fromkeys(missing + further)) + [f"{path} is damaged" for path in evidence.damaged],
         "rules": {
             name: RULES[name].__doc__.strip().replace("``", "")
             for name in {row.rule: 0 for part in parts for row in part["claims"]}
@@ -134,7 +136,7 @@ def write(root: Path, file: Path) -> dict[str, int]:
         "experiments": experiments(evidence),
         "runs": _runs(evidence),
         "batch": _batch(evidence),
-        "images": f"{file.stem if file.suffix == '.md' else 'results'}",
+        "images": file.stem if file.suffix == ".md" else "results",
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     markdown = file.with_suffix(".md") if file.suffix == ".md" else file.with_name("results.md")
@@ -142,7 +144,8 @@ def write(root: Path, file: Path) -> dict[str, int]:
     for drawing in drawn:
         drawing.png(file.parent / values["images"] / f"{drawing.name}.png")
         if drawing.run:
-            drawing.png(drawing.run / f"{drawing.name}.png")
+            with suppress(OSError):  # the runs may lie where one cannot write
+                drawing.png(drawing.run / f"{drawing.name}.png")
     runs.write_atomically(markdown, _render("results.md.j2", values))
     if file.suffix == ".html":
         rows = [
@@ -197,17 +200,22 @@ def _render(template: str, values: dict[str, Any]) -> str:
 
 
 def _quick(evidence: Evidence) -> str:
-    """What is to be said of runs that do not follow their experiments in full."""
-    tiers = Counter(run.tier for run in evidence.used.values())
-    said = []
-    if tiers[OTHER]:
-        said.append(
-            f"{tiers[OTHER]} of {tiers.total()} runs have fewer epochs or networks than their experiments, or other"
-            " values: what they say of the claims is preliminary. make reproduce runs them in full."
-        )
-    if tiers[OLDER]:
-        said.append(f"{tiers[OLDER]} of {tiers.total()} runs were made by another version of the code.")
-    return " ".join(said)
+    """What is to be said where runs do not follow their experiments in full."""
+    used = evidence.used.values()
+    if used and not (other := sum(run.tier == OTHER for run in used)):
+        return ""
+    of = (
+        f"{other} of {len(used)} runs have other values than their experiments, like fewer epochs"
+        if used
+        else "No runs"
+    )
+    return f"{of}: what is said of the claims is preliminary. make reproduce runs the experiments in full."
+
+
+def _older(evidence: Evidence) -> str:
+    """What is to be said where runs were made by other code."""
+    older = sum(run.tier == OLDER for run in evidence.used.values())
+    return f"{older} of {len(evidence.used)} runs were made by another version of the code." if older else ""
 
 
 def _runs(evidence: Evidence) -> list[dict[str, str]]:
@@ -218,7 +226,7 @@ def _runs(evidence: Evidence) -> list[dict[str, str]]:
             "experiment": f"`{run.result['experiment']}`",
             "directory": f"`{run.path.relative_to(evidence.root)}`",
             "networks": str(run.replicates),
-            "epochs": str(len({row["epoch"] for row in run.history})),
+            "epochs": str(run.epochs),
             "minutes": f"{run.result['seconds'] / 60:.1f}",
             "run": extent[run.tier],
         }
@@ -229,9 +237,9 @@ def _runs(evidence: Evidence) -> list[dict[str, str]]:
 def _batch(evidence: Evidence) -> dict[str, str]:
     """What a batch of 16 tells."""
     said = {"fifteen_low": wilson(15, 16)[0], "fifteen_high": wilson(15, 16)[1], "sixteen_low": wilson(16, 16)[0]}
-    try:
-        accuracy = spread(evidence.run("mnist_rnn_adam").metric("test")).mean
-    except Missing:
-        return {key: f"{share:.0%}" for key, share in said.items()} | {"accuracy": ""}
-    said |= {"all_right": accuracy**16, "one_wrong": 16 * accuracy**15 * (1 - accuracy)}
-    return {key: f"{share:.0%}" for key, share in said.items()} | {"accuracy": percent(accuracy)}
+    accuracy = ""
+    with suppress(Missing):
+        share = verdicts.mean_of(evidence.run("mnist_rnn_adam").metric("test"))
+        accuracy, none, one = percent(share), share**16, 16 * share**15 * (1 - share)
+        said |= {"all_right": none, "one_wrong": one, "more_wrong": 1 - none - one}
+    return {key: f"{share:.0%}" for key, share in said.items()} | {"accuracy": accuracy}

@@ -12,18 +12,16 @@ from torch import Tensor
 from rnn_tasks.evaluate import evaluate
 from rnn_tasks.evaluate import lengths as lengths_of
 from rnn_tasks.losses import answers
-from rnn_tasks.metrics import best, ranks, spread
 from rnn_tasks.report import automaton, inside, verdicts
-from rnn_tasks.report.evidence import Evidence, Found, usps
+from rnn_tasks.report.evidence import Evidence, Found, Missing, usps
 from rnn_tasks.report.verdicts import FAILS, HOLDS, OPEN, Judgement, percent
 from rnn_tasks.seeds import generator
-from rnn_tasks.tasks.base import Examples
 
 NEAR_ZERO = 0.05  # of the loss of guessing
 OF_GUESSING = "% of guessing"
 NAMES = {"train": "training", "val": "validation"}
 RESAMPLES = 1000
-A_RISE = 0.01  # of the loss of guessing: what is less is no rise
+A_RISE, SETTLED, LEARNT = 0.01, 0.02, 0.5  # of the loss of guessing
 PEOPLE = {"mnist": 0.998, "usps": 0.975}  # LeCun et al. 1995; Bromley and Säckinger 1991
 
 Rule = Callable[..., Judgement]
@@ -64,43 +62,74 @@ def _final_loss(found: Found, split: str, below: bool = True) -> Judgement:
 
 
 @rule
+def settles(evidence: Evidence, run: str, split: str) -> Judgement:
+    """In the last quarter of the epochs the loss varies by less than 2 % of the loss of guessing."""
+    found = evidence.run(run)
+    guess, last = found.guess_loss(), max(2, found.epochs // 4)
+    ranges = [(max(losses[-last:]) - min(losses[-last:])) / guess for losses in found.curve(f"{split}_loss")]
+    what = f"the range of the {NAMES[split]} loss in the last {last} epochs"
+    return _if_learnt(found, verdicts.within(ranges, SETTLED, OF_GUESSING, what, f"{SETTLED:.0%} of that of guessing"))
+
+
+@rule
 def falls_cleanly(evidence: Evidence, run: str, split: str) -> Judgement:
     """Nowhere the loss rises by more than 1 % of the loss of guessing above its lowest value before."""
-    rises, what = _largest_rises(evidence.run(run), split), f"the largest rise of the {NAMES[split]} loss"
-    return verdicts.within(rises, A_RISE, OF_GUESSING, what, f"{A_RISE:.0%} of the loss of guessing")
+    found = evidence.run(run)
+    what, says = f"the largest rise of the {NAMES[split]} loss", f"{A_RISE:.0%} of the loss of guessing"
+    return _if_learnt(found, verdicts.within(_largest_rises(found, split), A_RISE, OF_GUESSING, what, says))
 
 
 @rule
 def rises_early(evidence: Evidence, run: str) -> Judgement:
-    """In the first third of the epochs the validation loss rises by more than 1 % of the loss of guessing."""
-    rises, what = _largest_rises(evidence.run(run), "val", 1 / 3), "the largest rise in the first third of the epochs"
+    """In the first third of the epochs a loss (training or validation) rises by more than 1 % of that of guessing."""
+    found = evidence.run(run)
+    rises = [max(pair) for pair in zip(*(_largest_rises(found, split, 1 / 3) for split in NAMES), strict=True)]
+    what = "the largest rise in the first third of the epochs"
     return verdicts.within(rises, A_RISE, OF_GUESSING, what, f"{A_RISE:.0%} of the loss of guessing", below=False)
 
 
 def _largest_rises(found: Found, split: str, part: float = 1.0) -> list[float]:
     """Of each replicate the largest rise of a loss above its lowest value before, as a share of guessing's loss."""
+    if found.epochs < 2:
+        raise Missing(f"{found.path} has one epoch, in which nothing can rise")
     rises = []
     for losses in found.curve(f"{split}_loss"):
         losses = losses[: max(2, round(part * len(losses)))]
-        rises.append(max(loss - min(losses[:i]) for i, loss in enumerate(losses) if i) / found.guess_loss())
+        rises.append(max(0.0, *(loss - min(losses[:i]) for i, loss in enumerate(losses) if i)) / found.guess_loss())
     return rises
 
 
 @rule
 def no_overfitting(evidence: Evidence, run: str) -> Judgement:
     """At the end the validation loss is less than 10 % above its lowest value."""
-    rises = [losses[-1] / min(losses) - 1 for losses in evidence.run(run).curve("val_loss")]
-    return verdicts.within(rises, 0.1, "%", "what the last validation loss is above the lowest", "10 %")
+    found = evidence.run(run)
+    rises = [losses[-1] / min(losses) - 1 for losses in found.curve("val_loss")]
+    what = "what the last validation loss is above the lowest"
+    return _if_learnt(found, verdicts.within(rises, 0.1, "%", what, "10 %"))
+
+
+def _if_learnt(found: Found, judged: Judgement) -> Judgement:
+    """How a loss goes says nothing of networks that have hardly learnt."""
+    if verdicts.mean_of(found.metric("train", "loss")) < LEARNT * found.guess_loss():
+        return judged
+    return replace(judged, verdict=OPEN, why=f"the training loss is still above {LEARNT:.0%} of that of guessing")
 
 
 @rule
 def swap(evidence: Evidence, run: str, other: str, gap: float) -> Judgement:
-    """Validation is ``gap`` points above the test in one run and as many below it in the other, in the mean of both."""
+    """Validation is as many points above the test in one run as it is below it in the other, in the mean of both."""
     one, two = evidence.run(run), evidence.run(other)
-    both = zip(one.metric("val"), one.metric("test"), two.metric("test"), two.metric("val"), strict=True)
-    gaps = [None if None in four else (four[0] - four[1] + four[2] - four[3]) / 2 for four in both]
-    found = verdicts.equals(gaps, gap / 100, slack=0.00005)
-    return replace(found, why=f"{found.why.partition(';')[0]} that test and validation differ by", unit="%")
+    both = zip(one.metric("val"), one.metric("test"), two.metric("test"), two.metric("val"), strict=False)
+    gaps = [None if None in four else 50 * (four[0] - four[1] + four[2] - four[3]) for four in both]
+    judged = verdicts.within(
+        gaps, gap / 2, "points", "the gap", f"half of the {gap:g} points of the report", below=False
+    )
+    return replace(judged, why=f"{judged.why}: {run} has {_gap(one)}, {other} {_gap(two)}")
+
+
+def _gap(found: Found) -> str:
+    test, val = (percent(verdicts.mean_of(found.metric(split))) for split in ("test", "val"))
+    return f"{test} in test and {val} in validation"
 
 
 @rule
@@ -112,53 +141,39 @@ def best_model(evidence: Evidence, run: str, others: list[str]) -> Judgement:
 @rule
 def best_setting(evidence: Evidence, run: str, setting: dict[str, float]) -> Judgement:
     """No setting of the sweep around it has a better validation accuracy."""
-    found = {_values(one, setting): one for one in evidence.sweep(run)}
+    found = {_said(one, setting): one for one in evidence.sweep(run)}
     claimed = ", ".join(f"{key.rpartition('.')[2]} {value:g}" for key, value in setting.items())
-    rates = {name: spread(one.metric("val")).mean for name, one in found.items()}
-    return verdicts.best_setting(rates, next(iter(found.values())).tried("val"), claimed)
+    rates = {name: verdicts.mean_of(one.metric("val")) for name, one in found.items()}
+    return verdicts.best_setting(rates, found[claimed].tried("val"), claimed)
 
 
-def _values(found: Found, keys: dict[str, Any]) -> str:
+def _said(found: Found, keys: dict[str, Any]) -> str:
     """A run's values of some keys, as people read them."""
     return ", ".join(f"{key.rpartition('.')[2]} {found.value(key):g}" for key in keys)
 
 
 @rule
 def random_cases(evidence: Evidence, run: str, cases: int) -> Judgement:
-    """The best network (by validation) answers as many random test examples, of every length alike, all right."""
+    """So many random test examples are all right with a probability of 95 %, over the networks in the mean."""
     found = evidence.run(run)
-    network, stream = found.load("best"), generator("report", run, "cases")
-    sets = network.task.test if len(network.task.test) > 1 else _one_by_one(network.task)
-    right = 0
-    for number in range(cases):
-        examples = sets[number % len(sets)]
-        batch = examples[torch.randint(len(examples), (1,), generator=stream)]
-        right += int((answers(network.logits(batch.inputs, batch.lengths)) == batch.targets).all())
+    shares = [None if one is None else one**cases for one in found.metric("test", "sequence_accuracy")]
+    judged = verdicts.within(shares, 0.95, "%", f"the probability that {cases} are all right", "95 %", below=False)
+    network = found.load()
+    batch = inside.random_cases(network.task, cases)
+    right = int((answers(network.logits(batch.inputs, batch.lengths)) == batch.targets).sum())
     low, high = verdicts.wilson(right, cases)
-    share = found.metric("test", "sequence_accuracy")[network.replicate]
-    why = f"{right} of {cases} are right; at its test accuracy of {percent(share)} all are, {share**cases:.1%} of times"
-    return Judgement(
-        HOLDS if right == cases else FAILS, why, right / cases, low, high, "%", 1, "a count; Wilson's interval"
-    )
-
-
-def _one_by_one(task: Any) -> list[Any]:
-    """The test examples, those of each length a set of their own."""
-    examples = task.test[0]
-    lengths = examples.lengths.unique().tolist()
-    return [Examples(*(part[examples.lengths == length] for part in examples[:])) for length in lengths]
+    luck = judged.verdict == FAILS and right == cases
+    why = f"here the best network gets {right} of {cases} ({percent(low)} to {percent(high)} by Wilson); {judged.why}"
+    return replace(judged, verdict=OPEN if luck else judged.verdict, why=f"{why}, a matter of luck" if luck else why)
 
 
 @rule
-def other_handwriting(evidence: Evidence, run: str, times: float) -> Judgement:
-    """On USPS it makes more than so many times the mistakes that it makes on MNIST's test images."""
+def other_handwriting(evidence: Evidence, run: str, accuracy: float) -> Judgement:
+    """It reads less than so many of the test images of USPS, another collection of handwriting."""
     found = evidence.run(run)
     elsewhere = _usps_accuracy(found, as_mnist=False)
-    ratios = [(1 - other) / (1 - own) for other, own in zip(elsewhere, found.metric("test"), strict=True)]
-    what, says = "the number of mistakes", f"{times:g} times that on MNIST's test images"
-    judged = verdicts.within(ratios, times, "times the mistakes", what, says, below=False)
-    read = percent(spread(elsewhere).mean)
-    return replace(judged, why=f"{judged.why}; {read} of 2,007 images of USPS are read right")
+    judged = verdicts.within(elsewhere, accuracy, "%", "the accuracy on USPS", percent(accuracy))
+    return replace(judged, why=f"{judged.why}; on MNIST's test images it is {_mean(found.metric('test'))}")
 
 
 @rule
@@ -166,67 +181,87 @@ def nearer_distribution(evidence: Evidence, run: str) -> Judgement:
     """USPS brought into MNIST's form (20 x 20 box, centre of mass in the middle) is read better than as it is."""
     found = evidence.run(run)
     formed, plain = (_usps_accuracy(found, as_mnist) for as_mnist in (True, False))
-    judged = verdicts.greater(
-        formed, plain, "points", ("the accuracy on USPS in MNIST's form", "that on USPS as it is"), 100
-    )
-    return replace(judged, why=f"{judged.why}: {percent(spread(formed).mean)}, {percent(spread(plain).mean)}")
+    says = "the accuracy on USPS in MNIST's form", "that on USPS as it is"
+    judged = verdicts.greater(formed, plain, "points", says, 100)
+    return replace(judged, why=f"{judged.why}: {_mean(formed)}, {_mean(plain)}; people read {PEOPLE['usps']:.1%} of it")
 
 
 @rule
 def basic_errors(evidence: Evidence, run: str) -> Judgement:
     """It is better than people on MNIST and worse than people on USPS."""
     found = evidence.run(run)
-    here, there = spread(found.metric("test")), spread(_usps_accuracy(found, as_mnist=False))
-    said = f"people read {PEOPLE['mnist']:.1%} of MNIST and {PEOPLE['usps']:.1%} of USPS, it {percent(here.mean)} and"
-    said += f" {percent(there.mean)}"
-    if here.low <= PEOPLE["mnist"]:
-        return Judgement(OPEN, f"it does not beat people: {said}", there.mean, there.low, there.high, "%", there.count)
-    verdict = HOLDS if there.high < PEOPLE["usps"] else OPEN
-    return Judgement(verdict, said, there.mean, there.low, there.high, "%", there.count, "bootstrap intervals")
+    elsewhere = _usps_accuracy(found, as_mnist=False)
+    here = verdicts.within(found.metric("test"), PEOPLE["mnist"], "%", "its accuracy on MNIST", "that of people", False)
+    there = verdicts.within(elsewhere, PEOPLE["usps"], "%", "its accuracy on USPS", "that of people")
+    said = (
+        f"people read {PEOPLE['mnist']:.1%} of MNIST and {PEOPLE['usps']:.1%} of USPS, it {_mean(found.metric('test'))}"
+    )
+    verdict = HOLDS if here.verdict == there.verdict == HOLDS else OPEN
+    instance = "" if verdict == HOLDS else "it does not beat people, so it is no instance: "
+    return replace(there, verdict=verdict, why=f"{instance}{said} and {_mean(elsewhere)}")
 
 
-def _usps_accuracy(found: Found, as_mnist: bool) -> list[float]:
+def _mean(numbers: verdicts.Numbers) -> str:
+    return percent(verdicts.mean_of(numbers))
+
+
+def _usps_accuracy(found: Found, as_mnist: bool) -> list[float | None]:
     """Of each replicate, on the USPS test set."""
     network = found.load("all")
     inputs, digits = usps(network.task.data_dir, as_mnist)
     with torch.inference_mode():
         logits = torch.cat([network.logits(part, torch.full((len(part),), 28)) for part in inputs.split(500)], 1)
-    return (answers(logits) == digits).double().mean(1).tolist()
+    shares = (answers(logits) == digits).double().mean(1).tolist()
+    return [None if failed else share for failed, share in zip(network.failed, shares, strict=True)]
 
 
 @rule
 def can_be_done(evidence: Evidence, run: str, accuracy: float) -> Judgement:
     """The claim that it cannot be done fails if one network, the best in validation, gets so far on the test set."""
     found = evidence.run(run)
-    number = best(ranks(found.result["metrics"]["val"]))
-    tried, share = found.tried("test"), found.metric("test")[number]
+    tried, share = found.tried("test"), found.metric("test")[found.best]
     judged = verdicts.exists(round(share * tried), tried, accuracy, found.replicates, "the best network in validation")
     most = sum((one or 0) >= accuracy for one in found.metric("test"))
-    why = f"{judged.why}; {most} of {found.replicates} networks reach {percent(accuracy)}"
+    low, high = verdicts.wilson(most, found.replicates)
+    why = f"{judged.why}; {most} of {found.replicates} networks ({low:.0%} to {high:.0%}) reach {percent(accuracy)}"
     return replace(judged, verdict=FAILS if judged.verdict == HOLDS else OPEN, why=why)
 
 
 @rule
 def bits_passed(evidence: Evidence, run: str, bits: float) -> Judgement:
-    """The claim fails if the answers of the best network in validation tell more bits about the digit."""
+    """The claim fails if the answers of the best network in validation tell more bits about the right ones."""
     found = evidence.run(run)
     truth, said = _answers(found)
-    said = said[best(ranks(found.result["metrics"]["val"]))]
+    said = said[found.best]
     picks = torch.randint(len(truth), (RESAMPLES, len(truth)), generator=generator("bootstrap"))
     resampled = torch.tensor([inside.information(truth[pick], said[pick]) for pick in picks])
     low, high = resampled.quantile(torch.tensor([0.025, 0.975])).tolist()
     middle = inside.information(truth, said)
-    verdict = FAILS if low > bits else OPEN
-    most = math.log2(10)
-    why = f"the answers tell {middle:.2f} of {most:.2f} bits about the digit: a state is a real number, not a bit"
-    return Judgement(verdict, why, middle, low, high, "bits", 1, "mutual information, bootstrap over the test lists")
+    why = f"the answers tell {middle:.2f} of {math.log2(10):.2f} bits: a state is made of real numbers, not of bits"
+    statistic = f"mutual information, bootstrap over {len(truth):,} new lists; the best of {found.replicates} networks"
+    return Judgement(FAILS if low > bits else OPEN, why, middle, low, high, "bits", 1, statistic)
 
 
 @rule
-def more_information(evidence: Evidence, run: str, others: list[str]) -> Judgement:
-    """In this order, the answers of each tell more bits about the digit than those of the one before."""
-    bits = [_information(evidence.run(words)) for words in (run, *others)]
-    return _chain(bits, (run, *others), "bits")
+def more_information(evidence: Evidence, run: str, key: str) -> Judgement:
+    """Of networks trained alike, the more units, the more bits do the answers tell about the right ones."""
+    found = evidence.sweep(run)
+    rows = zip(*(_information(one) for one in found), strict=True)
+    judged = _correlated(key, found, rows, "the bits that the answers tell", rising=True)
+    means = {one.value(key): f"{verdicts.mean_of(_information(one)):.2f}" for one in found}
+    return replace(
+        judged, why=f"{judged.why}; bits: {', '.join(f'{bits} with {units}' for units, bits in means.items())}"
+    )
+
+
+def _correlated(key: str, found: list[Found], rows: Any, what: str, rising: bool) -> Judgement:
+    """Do the numbers of each seed rise (or fall) with what was swept? By the mean rank correlation over the seeds."""
+    correlations = verdicts.rank_correlations([one.value(key) for one in found], list(rows))
+    if sum(one is not None for one in correlations) < verdicts.FEWEST:
+        return Judgement(OPEN, f"{what} hardly differ over {key}")
+    subject = f"the rank correlation of {what} with {key}, seed by seed,"
+    judged = verdicts.within(correlations, 0, "(rank correlation)", subject, "0", below=not rising)
+    return replace(judged, statistic=f"Spearman's rank correlation of each seed; {judged.statistic}")
 
 
 @rule
@@ -242,8 +277,7 @@ def _chain(numbers: list[list[float | None]], names: tuple[str, ...], unit: str,
         for i, (before, after) in enumerate(pairwise(numbers))
     ]
     least = next((step for verdict in (FAILS, OPEN) for step in steps if step.verdict == verdict), steps[-1])
-    means = ", ".join(f"{spread(some).mean * scale:.2f}" for some in numbers)
-    return replace(least, why=f"means of {means} {unit if scale == 1 else '%'}; {least.why}")
+    return replace(least, why=f"means of {', '.join(map(_mean, numbers))}; {least.why}")
 
 
 def _information(found: Found) -> list[float | None]:
@@ -263,27 +297,36 @@ def _answers(found: Found) -> tuple[Tensor, Tensor]:
 
 @rule
 def quicker(evidence: Evidence, run: str, other: str, accuracy: float) -> Judgement:
-    """It needs fewer epochs to this validation accuracy (one more than all if it never gets there) than the other."""
-    counts = [evidence.run(words).epochs_until(accuracy) for words in (other, run)]
+    """It needs fewer epochs to this validation accuracy than the other; one more than all where it never gets there."""
+    counts = _epochs_until([evidence.run(other), evidence.run(run)], accuracy)
     says = (f"the number of epochs to {percent(accuracy)} in validation with {other}", f"that with {run}")
     return verdicts.greater(*counts, "epochs", says)
 
 
 @rule
 def quicker_with(evidence: Evidence, run: str, key: str, accuracy: float) -> Judgement:
-    """The epochs to this validation accuracy fall with a number that was swept: consistent with it as a reason."""
-    points = [(one.value(key), count) for one in evidence.sweep(run) for count in one.epochs_until(accuracy)]
-    said = f"epochs to {percent(accuracy)} in validation against {key}; a correlation, which shows no reason"
-    return verdicts.trend(*zip(*points, strict=True), said)
+    """If the epochs to this validation accuracy fall with a number that was swept, that may be the reason."""
+    found = evidence.sweep(run)
+    rows = zip(*_epochs_until(found, accuracy), strict=True)
+    judged = _correlated(key, found, rows, f"the epochs to {percent(accuracy)} in validation", rising=False)
+    if judged.verdict != HOLDS:
+        return judged
+    return replace(judged, verdict=OPEN, why=f"{judged.why}: it fits, but a correlation shows no reason")
 
 
 @rule
 def same_speed(evidence: Evidence, run: str, other: str, accuracy: float, margin: float) -> Judgement:
-    """The epochs to this validation accuracy differ by less than ``margin`` in the mean."""
-    counts = [evidence.run(words).epochs_until(accuracy) for words in (run, other)]
+    """The epochs to this validation accuracy differ by less than a margin in the mean."""
+    counts = _epochs_until([evidence.run(run), evidence.run(other)], accuracy)
     judged = verdicts.similar(*counts, margin, "epochs")
-    means = " and ".join(f"{spread(some).mean:.2f}" for some in counts)
+    means = " and ".join(f"{verdicts.mean_of(some):.2f}" for some in counts)
     return replace(judged, why=f"{means} epochs to {percent(accuracy)} in validation; {judged.why}")
+
+
+def _epochs_until(found: list[Found], accuracy: float) -> list[list[float | None]]:
+    """Of each run and replicate, within the epochs that all runs have."""
+    last = min(one.epochs for one in found)
+    return [one.epochs_until(accuracy, last) for one in found]
 
 
 @rule
@@ -295,18 +338,16 @@ def more_accurate(evidence: Evidence, run: str, other: str) -> Judgement:
 
 @rule
 def more_often_perfect(evidence: Evidence, run: str, key: str, better: str, than: str) -> Judgement:
-    """Over a sweep, more networks get the whole test set right with one choice than with the other, all else equal."""
-    flags: dict[str, dict[str, float]] = {better: {}, than: {}}
+    """Over a sweep a seed gets the whole test set right more often with one choice than with the other."""
+    perfect: dict[str, list[list[bool]]] = {better: [], than: []}
     for one in evidence.sweep(run):
-        for number, share in enumerate(one.metric("test", "sequence_accuracy")):
-            flags[one.value(key)][f"{one.value('task.batch_size')} {number}"] = float(share == 1)
-    cases = sorted(flags[better])
-    first, second = ([flags[choice][case] for case in cases] for choice in (better, than))
+        perfect[one.value(key)].append([share == 1 for share in one.metric("test", "sequence_accuracy")])
+    shares = [[sum(seed) / len(seed) for seed in zip(*rows, strict=True)] for rows in perfect.values()]
     says = (f"the share of perfect networks with {better}", f"that with {than}")
-    judged = verdicts.greater(first, second, "points", says, 100)
-    return replace(
-        judged, why=f"{judged.why}: {int(sum(first))} against {int(sum(second))} of {len(cases)} over all batch sizes"
-    )
+    judged = verdicts.greater(*shares, "points", says, 100)
+    counts = " against ".join(str(sum(map(sum, rows))) for rows in perfect.values())
+    of = sum(map(len, perfect[better]))
+    return replace(judged, why=f"{judged.why}: {counts} of {of} over all {len(perfect[better])} batch sizes")
 
 
 @rule
@@ -315,8 +356,7 @@ def any_length(evidence: Evidence, run: str, lengths: str) -> Judgement:
     found = evidence.run(run)
     measured = evaluate(found.load("all"), lengths_of(lengths), 100)
     perfect = [share == 1 for share in measured["sequence_accuracy"] if share is not None]
-    judged = verdicts.majority(sum(perfect), len(perfect), f"get all of {measured['n']:,} sums of {lengths} bits right")
-    return judged
+    return verdicts.majority(sum(perfect), len(perfect), f"get all of {measured['n']:,} sums of {lengths} bits right")
 
 
 @rule
@@ -330,4 +370,4 @@ def carries(evidence: Evidence, run: str, accuracy: float) -> Judgement:
         len(shares),
         f"hold the carry so that a line tells it in {percent(accuracy)}",
     )
-    return replace(judged, why=f"{judged.why}; the mean is {percent(spread(shares).mean)}")
+    return replace(judged, why=f"{judged.why}; the mean is {_mean(shares)}")

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from rnn_tasks.metrics import spread, wilson
+from rnn_tasks.metrics import FEWEST_TO_RESAMPLE, Spread, spread, wilson
 
 HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "cannot be told", "not measured"
 LEVEL = 0.05
 FEWEST = 3  # replicates of which an interval can be told
 FEWEST_TO_PERMUTE = 6
+FAILED = 0.1  # share of the replicates that may have failed where something holds
 WIDEST = 0.05  # an interval of an accuracy that is wider says too little
 
 Numbers = Sequence[float | None]  # of replicates; None has failed
@@ -46,30 +47,33 @@ class Judgement:
         """The value with its interval, as people read it."""
         if self.value is None:
             return ""
-        scale = 100 if self.unit.startswith("%") else 1
         ends = [number for number in (self.value, self.low, self.high) if number is not None]
-        said = [f"{number * scale:.2f}".replace("-0.00", "0.00").removesuffix(".00") for number in ends]
+        said = [percent(end).removesuffix(" %") if self.unit.startswith("%") else f"{end:.2f}" for end in ends]
         return f"{said[0]} {self.unit}" + (f" [{said[1]}, {said[2]}]" if len(said) == 3 else "")
 
 
 def equals(numbers: Numbers, claimed: float, slack: float) -> Judgement:
-    """Is the mean accuracy what is claimed, up to ``slack``? By the bootstrap interval of the mean."""
+    """Is the mean accuracy what is claimed, up to ``slack``? By the interval of the mean.
+
+    A claim of 100 % says that nothing is wrong: most replicates must be so.
+    """
     told = spread(numbers)
+    low, high = told.within
     off = claimed - told.mean
-    best = f"best {percent(told.most)}, {told.perfect} of {told.count} without a mistake"
+    best = f"best {percent(told.most)}, {told.perfect} of {told.count} without a mistake{_failed(told)}"
     if told.count - told.failed < FEWEST:
-        verdict, why = OPEN, f"of {told.count} networks there is no interval"
-    elif not told.low - slack <= claimed <= told.high + slack:
-        verdict, why = FAILS, f"{abs(off) * 100:.2f} points {'below' if off > 0 else 'above'} the claim; {best}"
-    elif told.high - told.low > WIDEST:
-        verdict, why = OPEN, f"the interval is wider than {WIDEST:.0%}; {best}"
+        verdict, why = OPEN, f"{told.count - told.failed} networks are too few for an interval"
+    elif not low - slack <= claimed <= high + slack:
+        verdict, why = FAILS, f"{_points(abs(off))} {'below' if off > 0 else 'above'} the claim; {best}"
+    elif high - low > WIDEST or told.failed > FAILED * told.count or (claimed == 1 and 2 * told.perfect < told.count):
+        verdict, why = OPEN, f"the interval includes the claim, but is wide or few reach it; {best}"
     else:
         verdict, why = HOLDS, f"the interval includes the claim; {best}"
-    return Judgement(verdict, why, told.mean, told.low, told.high, "%", told.count, "bootstrap interval of the mean")
+    return Judgement(verdict, why, told.mean, low, high, "%", told.count, named(told))
 
 
 def within(numbers: Numbers, limit: float, unit: str, what: str, says: str, below: bool = True) -> Judgement:
-    """Is the mean below (or above) a limit? By its bootstrap interval.
+    """Is the mean below (or above) a limit? By the interval of the mean.
 
     Args:
         numbers: of the replicates.
@@ -86,13 +90,11 @@ def within(numbers: Numbers, limit: float, unit: str, what: str, says: str, belo
     else:
         kept = (told.high < limit) == below
         verdict, why = (HOLDS if kept else FAILS), f"{what} is {'' if kept else 'not '}{side} {says}"
-    return Judgement(verdict, why, told.mean, told.low, told.high, unit, told.count, "bootstrap interval of the mean")
+    return Judgement(verdict, why + _failed(told), told.mean, told.low, told.high, unit, told.count, named(told))
 
 
 def majority(successes: int, trials: int, says: str) -> Judgement:
     """Do most do it? By Wilson's interval of the share; ``says`` completes "5 of 32 networks ..."."""
-    if not trials:
-        return Judgement(OPEN, "no network is left that could be asked")
     low, high = wilson(successes, trials)
     verdict = HOLDS if low > 0.5 else FAILS if high < 0.5 else OPEN
     doubt = "" if verdict != OPEN else "; too few to tell if most do"
@@ -101,11 +103,12 @@ def majority(successes: int, trials: int, says: str) -> Judgement:
 
 
 def exists(right: int, tried: int, limit: float, n: int, says: str) -> Judgement:
-    """Is there one whose share of right answers reaches ``limit``? By the best in validation, on the test set."""
+    """Is there one whose share of right answers reaches ``limit``? By the one that is best in validation."""
     low, high = wilson(right, tried)
     share = right / tried
     why = f"{says} answers {percent(share)} of {tried:,} right"
-    return Judgement(HOLDS if share >= limit else OPEN, why, share, low, high, "%", n, "Wilson's interval of the share")
+    statistic = "share of the test set, with Wilson's interval"
+    return Judgement(HOLDS if share >= limit else OPEN, why, share, low, high, "%", n, statistic)
 
 
 def difference(first: Numbers, second: Numbers) -> tuple[list[float], float]:
@@ -113,12 +116,12 @@ def difference(first: Numbers, second: Numbers) -> tuple[list[float], float]:
 
     Of fewer than six pairs, with which that cannot reach 5 %, the p value is that of a paired t test.
     """
-    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
+    pairs = [(a, b) for a, b in zip(first, second, strict=False) if a is not None and b is not None]
     differences = [a - b for a, b in pairs]
-    if len(pairs) < 2 or not any(differences):
+    if len(pairs) < FEWEST or not any(differences):
         return differences, 1.0
-    if len(pairs) < FEWEST_TO_PERMUTE:
-        return differences, float(stats.ttest_1samp(differences, 0).pvalue)
+    if len(pairs) < FEWEST_TO_PERMUTE:  # a t test of equal numbers would be sure of anything
+        return differences, float(stats.ttest_1samp(differences, 0).pvalue) if np.ptp(differences) > 1e-12 else 1.0
     test = stats.permutation_test(
         (np.array(differences),), np.mean, permutation_type="samples", n_resamples=9_999, rng=np.random.default_rng(0)
     )
@@ -141,13 +144,11 @@ def greater(first: Numbers, second: Numbers, unit: str, says: tuple[str, str], s
     verdict = OPEN if p >= LEVEL else HOLDS if told.mean > 0 else FAILS
     than = {HOLDS: "is more than", FAILS: "is less than", OPEN: "cannot be told from"}[verdict]
     why = f"{says[0]} {than} {says[1]} (p = {p:.2g})"
-    test = "permutation test" if len(differences) >= FEWEST_TO_PERMUTE else "t test"
-    statistic = f"paired {test}; bootstrap interval of the mean difference"
-    return Judgement(verdict, why, told.mean, told.low, told.high, unit, len(differences), statistic)
+    return Judgement(verdict, why, told.mean, told.low, told.high, unit, told.count, f"{_test(told)}; {named(told)}")
 
 
 def similar(first: Numbers, second: Numbers, margin: float, unit: str) -> Judgement:
-    """Do the pairs differ by less than ``margin`` in the mean? By the bootstrap interval of the mean difference."""
+    """Do the pairs differ by less than ``margin`` in the mean? By the interval of the mean difference."""
     differences, p = difference(first, second)
     if len(differences) < FEWEST:
         return Judgement(OPEN, f"{len(differences)} pairs are too few", n=len(differences))
@@ -155,9 +156,9 @@ def similar(first: Numbers, second: Numbers, margin: float, unit: str) -> Judgem
     inside, outside = -margin < told.low <= told.high < margin, told.low > margin or told.high < -margin
     verdict = HOLDS if inside else FAILS if outside else OPEN
     where = {HOLDS: "within", FAILS: "beyond", OPEN: "partly within"}[verdict]
-    why = f"the difference is {where} ±{margin:g} {unit} (paired permutation test: p = {p:.2g})"
-    statistic = "equivalence: bootstrap interval of the mean paired difference against a margin"
-    return Judgement(verdict, why, told.mean, told.low, told.high, unit, len(differences), statistic)
+    why = f"the difference is {where} ±{margin:g} {unit} ({_test(told)}: p = {p:.2g})"
+    statistic = f"equivalence within a margin; {named(told)}"
+    return Judgement(verdict, why, told.mean, told.low, told.high, unit, told.count, statistic)
 
 
 def best_of(candidates: dict[str, Numbers], claimed: str) -> Judgement:
@@ -179,9 +180,12 @@ def best_of(candidates: dict[str, Numbers], claimed: str) -> Judgement:
     else:
         verdict, why = OPEN, f"it cannot be told from {', '.join(name for name in others if name not in beaten)}"
     why += f" (against {rival}: p = {p_values[rival]:.2g})"
-    test = stats.ttest_ind(own, others[rival], equal_var=False).confidence_interval(0.95)
-    low, high = (float(end) * 100 if np.isfinite(end) else None for end in (test.low, test.high))
-    return Judgement(verdict, why, gaps[rival] * 100, low, high, "points", n, "Welch's t tests, Holm's correction")
+    low = high = None
+    if p_values[rival] < 1:
+        test = stats.ttest_ind(own, others[rival], equal_var=False).confidence_interval(0.95)
+        low, high = float(test.low) * 100, float(test.high) * 100
+    statistic = "Welch's t tests, Holm's correction; interval of the difference from the best other"
+    return Judgement(verdict, why, gaps[rival] * 100, low, high, "points", n, statistic)
 
 
 def best_setting(rates: dict[str, float], tried: int, claimed: str) -> Judgement:
@@ -195,6 +199,8 @@ def best_setting(rates: dict[str, float], tried: int, claimed: str) -> Judgement
         verdict, why = FAILS, f"{best} reaches {percent(rates[best])} instead of {percent(rates[claimed])}"
     elif rank == 1 and all(p < LEVEL for p in p_values.values()):
         verdict, why = HOLDS, "it is better than each of the others"
+    elif rank == 1:
+        verdict, why = OPEN, f"it is the best of {len(rates)}, but not clearly"
     else:
         verdict, why = OPEN, f"number {rank} of {len(rates)}; the best, {best}, is not clearly better"
     p = f" (p = {p_values[best]:.2g})" if best != claimed else ""
@@ -203,29 +209,20 @@ def best_setting(rates: dict[str, float], tried: int, claimed: str) -> Judgement
     return Judgement(verdict, why + p, rates[claimed], low, high, "%", len(rates), statistic)
 
 
-def trend(x: Sequence[float], y: Numbers, says: str) -> Judgement:
-    """Does y fall with x? By Spearman's rank correlation; ``says`` names both."""
-    pairs = [(a, b) for a, b in zip(x, y, strict=True) if b is not None]
-    found = stats.spearmanr(*zip(*pairs, strict=True))
-    rho, p = float(found.statistic), float(found.pvalue)
-    half = stats.norm.ppf(0.975) / max(1, len(pairs) - 3) ** 0.5
-    low, high = (float(np.tanh(np.arctanh(np.clip(rho, -0.9999, 0.9999)) + side * half)) for side in (-1, 1))
-    verdict = OPEN if not p < LEVEL else HOLDS if rho < 0 else FAILS
-    return Judgement(
-        verdict,
-        f"{says} (p = {p:.2g})",
-        rho,
-        low,
-        high,
-        "(rank correlation)",
-        len(pairs),
-        "Spearman's rank correlation",
-    )
+def rank_correlations(x: Sequence[float], rows: Sequence[Numbers]) -> list[float | None]:
+    """Spearman's correlation of x with each row: None where a number is missing or all are the same."""
+    whole = [None not in row and len(set(row)) > 1 for row in rows]
+    return [float(stats.spearmanr(x, row).statistic) if ok else None for ok, row in zip(whole, rows, strict=True)]
+
+
+def mean_of(numbers: Numbers) -> float:
+    """The mean of those that have not failed."""
+    return mean(number for number in numbers if number is not None)
 
 
 def welch(first: Sequence[float], second: Sequence[float]) -> float:
-    """p value of Welch's t test; 1 if all numbers are the same."""
-    if len({*first, *second}) == 1:
+    """p value of Welch's t test; 1 if neither varies, of which a t test would be sure of anything."""
+    if len({*first}) == len({*second}) == 1:
         return 1.0
     return float(stats.ttest_ind(first, second, equal_var=False).pvalue)
 
@@ -248,8 +245,26 @@ def holm(p_values: dict[str, float]) -> dict[str, float]:
 
 def percent(share: float) -> str:
     """A share in per cent; what is not all is never rounded to all."""
-    said = f"{share * 100:.2f}"
+    said = f"{share * 100:.2f}".replace("-0.00", "0.00")
     return f"{'> 99.99' if said == '100.00' and share < 1 else said.removesuffix('.00')} %"
+
+
+def named(told: Spread) -> str:
+    """How the interval of a mean was found."""
+    few = told.count - told.failed < FEWEST_TO_RESAMPLE
+    return f"{'Student' if few else 'bootstrap'} interval of the mean"
+
+
+def _test(told: Spread) -> str:
+    return f"paired {'permutation' if told.count >= FEWEST_TO_PERMUTE else 't'} test"
+
+
+def _failed(told: Spread) -> str:
+    return f"; {told.failed} of {told.count} networks failed (NaN)" if told.failed else ""
+
+
+def _points(share: float) -> str:
+    return f"{share * 100:.2f} points" if share >= 0.00005 else "less than 0.01 points"
 
 
 def as_json(judgement: Judgement) -> dict[str, Any]:
