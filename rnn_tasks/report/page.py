@@ -15,6 +15,7 @@ from rnn_tasks import runs
 from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.metrics import Spread, spread, wilson
 from rnn_tasks.report import inside_figures, verdicts
+from rnn_tasks.report import network_rules as _  # which adds its rules
 from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, Found, Missing
 from rnn_tasks.report.figures import drawings
 from rnn_tasks.report.rules import RULES
@@ -90,7 +91,6 @@ def _experiment(words: str, figures: dict[str, float], found: Found) -> dict[str
         "reached it": f"{reached} of {test.count}",
         "validation: mean [95 %]": _interval(val),
         "chance": f"{found.result['metrics']['test']['chance'] * 100:.0f}",
-        "minutes": f"{found.result['seconds'] / 60:.1f}",
     }
 
 
