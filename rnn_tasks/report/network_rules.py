@@ -59,13 +59,13 @@ def nearer_distribution(evidence: Evidence, run: str) -> Judgement:
 def basic_errors(evidence: Evidence, run: str) -> Judgement:
     """It is better than people on MNIST and worse than people on USPS."""
     found = evidence.run(run)
-    elsewhere = _usps_accuracy(found, as_mnist=False)
+    own, elsewhere = said_mean(found.metric("test")), _usps_accuracy(found, as_mnist=False)
     here = verdicts.within(found.metric("test"), PEOPLE["mnist"], "%", "its accuracy on MNIST", "that of people", False)
     there = verdicts.within(elsewhere, PEOPLE["usps"], "%", "its accuracy on USPS", "that of people")
-    said = f"people read {PEOPLE['mnist']:.1%} of MNIST and {PEOPLE['usps']:.1%} of USPS, it {said_mean(found.metric('test'))}"
+    said = f"people read {PEOPLE['mnist']:.1%} of MNIST and {PEOPLE['usps']:.1%} of USPS"
     verdict = HOLDS if here.verdict == there.verdict == HOLDS else OPEN
     instance = "" if verdict == HOLDS else "it does not beat people, so it is no instance: "
-    return replace(there, verdict=verdict, why=f"{instance}{said} and {said_mean(elsewhere)}")
+    return replace(there, verdict=verdict, why=f"{instance}{said}, it {own} and {said_mean(elsewhere)}")
 
 
 def _usps_accuracy(found: Found, as_mnist: bool) -> list[float | None]:

@@ -14,8 +14,11 @@ from tabulate import tabulate
 from rnn_tasks import runs
 from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.metrics import Spread, spread, wilson
-from rnn_tasks.report import inside_figures, verdicts
-from rnn_tasks.report import network_rules as _  # which adds its rules
+from rnn_tasks.report import (
+    inside_figures,
+    network_rules,  # noqa: F401, adds its rules
+    verdicts,
+)
 from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, Found, Missing
 from rnn_tasks.report.figures import drawings
 from rnn_tasks.report.rules import RULES
