@@ -26,6 +26,7 @@ def around(mean, n=32, spread=0.01):
         ([1.0] * 16 + [0.98] * 16, 1.0, FAILS, "best 100 %, 16 of 32"),
         ([1.0] * 31 + [None], 1.0, HOLDS, "31 of 32 without a mistake; 1 of 32 networks failed (NaN)"),
         ([1.0] * 3 + [None] * 29, 1.0, OPEN, "29 of 32 networks failed"),
+        ([0.98, 0.95, 0.98], 1.0, FAILS, "0 of 3 without a mistake"),
         ([1.0] + [0.999] * 2, 1.0, OPEN, "1 of 3 without a mistake"),
         ([0.99998] * 4, 1.0, FAILS, "less than 0.01 points below the claim; best > 99.99 %"),
         ([1.0, 0.9], 1.0, OPEN, "2 networks are too few"),

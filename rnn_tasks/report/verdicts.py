@@ -55,15 +55,16 @@ class Judgement:
 def equals(numbers: Numbers, claimed: float, slack: float) -> Judgement:
     """Is the mean accuracy what is claimed, up to ``slack``? By the interval of the mean.
 
-    A claim of 100 % says that nothing is wrong: most replicates must be so.
+    A claim of 100 % says that nothing is wrong: it fails if no replicate is so, and holds only if most are.
     """
     told = spread(numbers)
     low, high = told.within
     off = claimed - told.mean
     best = f"best {percent(told.most)}, {told.perfect} of {told.count} without a mistake{_failed(told)}"
+    missed = claimed == 1 and not told.perfect
     if told.count - told.failed < FEWEST:
         verdict, why = OPEN, f"{told.count - told.failed} networks are too few for an interval"
-    elif not low - slack <= claimed <= high + slack:
+    elif missed or not low - slack <= claimed <= high + slack:
         verdict, why = FAILS, f"{_points(abs(off))} {'below' if off > 0 else 'above'} the claim; {best}"
     elif high - low > WIDEST or told.failed > FAILED * told.count or (claimed == 1 and 2 * told.perfect < told.count):
         verdict, why = OPEN, f"the interval includes the claim, but is wide or few reach it; {best}"
