@@ -30,10 +30,10 @@ reproduce-quick: setup ## a quick look, outputs/quick/report/index.html (under 1
 	$(BIN)/python -m rnn_tasks.reproduce --quick
 
 test: setup     ## the tests that take seconds
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
 
 test-all: setup ## all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: setup     ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -183,7 +183,7 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("odd", [odd if odd == "no test" else pytest.param(odd, marks=pytest.mark.slow) for odd in ODD])
 def test_a_report_is_drawn_from_whatever_there_is(outputs, tmp_path, unseen, odd):
     shutil.copytree(outputs / "memory_hidden5", tmp_path / "runs" / "whole")
     for number, (experiment, overrides) in enumerate(ODD[odd]):

@@ -10,6 +10,7 @@ from rnn_tasks.plots import COLORS, styled
 from rnn_tasks.report.automaton import Automaton, Sums
 from rnn_tasks.report.inside import plane
 from rnn_tasks.report.inside_plots import WIDTH
+from rnn_tasks.report.verdicts import percent
 
 SUMS = ("0+0", "0+1", "1+1")  # the two bits of a position, by how many are 1
 RADIUS = 0.6  # of a state in a graph
@@ -44,7 +45,7 @@ def automaton(found: Automaton) -> Figure:
     figure = Figure(figsize=(WIDTH, 2.7 if k <= 2 else 1 + 0.3 * k), layout="constrained")
     axes = figure.subplots()
     axes.axis("off")
-    title = f"{k} state{'s' * (k > 1)}: {found.explained:.2%} of steps explained"
+    title = f"{k} state{'s' * (k > 1)}: {percent(found.explained)} of steps explained"
     names = [f"carry {carry}\n{share:.0%}" for carry, share in zip(found.carries, found.visits, strict=True)]
     names[start] = f"start\n{names[start]}"
     if k > 2:
