@@ -39,6 +39,12 @@ def test_the_source_of_the_kernel_is_in_the_wheel(installed):
     assert (installed[0] / "packages" / "rnn_tasks" / "models" / "kernel.cpp").is_file()
 
 
+def test_the_report_is_in_the_wheel(installed):
+    code = "from rnn_tasks.report import page; print(len(page.claims()), page._render('results.md.j2', {}))"
+    ended = run(installed, sys.executable, "-c", code)
+    assert "'quick' is undefined" in ended.stderr  # so the template is there
+
+
 def test_experiments_are_in_the_wheel(installed):
     ended = run(installed, sys.executable, "-m", "rnn_tasks.train", "experiment=mnist_rnn_sgd", "--cfg", "job")
     assert ended.returncode == 0 and "lr: 0.001" in ended.stdout
