@@ -31,6 +31,13 @@ def network(**values):
     return Network(**{"input_size": 2, "output_size": 3, "readout": "every_step", "hidden": 4, **values})
 
 
+@pytest.mark.parametrize(("init", "limit"), [(None, 0.5), (2.0, 2.0)])
+def test_the_scale_of_initial_weights(init, limit):
+    weights = torch.cat([weight.flatten() for weight in network(cell="lstm", init=init, replicates=3).parameters()])
+    assert 0.98 * limit < weights.abs().max() <= limit
+    assert weights.std().item() == pytest.approx(limit / 3**0.5, rel=0.1)
+
+
 @cell(gates=1)
 def add(pre, state):
     return pre, state

@@ -114,6 +114,17 @@ def test_the_same_run_gives_the_same_numbers(run, tmp_path):
     assert trained(tmp_path / "other", *LIKE_RUN, "seed=1")["fingerprint"] != again["fingerprint"]
 
 
+def test_a_fingerprint_covers_the_sources_that_a_run_uses(workplace, monkeypatch):
+    monkeypatch.syspath_prepend(workplace)
+    cells, source = workplace / "cells.py", "from rnn_tasks.models import cell\n\n\n@cell(gates=1)\ndef own(pre, h):\n"
+    cells.write_text(f"{source}    return pre, h\n")
+    configs = [config.compose(words) for words in (["model.cell=cells.own"], ["task=memory"])]
+    before = [runs.fingerprint(cfg) for cfg in configs]
+    cells.write_text(f"{source}    return h, h\n")
+    after = [runs.fingerprint(cfg) for cfg in configs]
+    assert before[0] != after[0] and before[1] == after[1]
+
+
 LIKE_RUN = ["task.lengths=[1,4]", "task.test_lengths=[1,3]", "task.test_size=20", "trainer.log_every_n_steps=1"]
 
 
