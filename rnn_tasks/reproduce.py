@@ -164,11 +164,7 @@ def main() -> int:
 
 def _done(root: Path) -> set[str]:
     """The fingerprints of the finished runs below a directory."""
-    found = set()
-    for path in runs.finished(root):
-        with suppress(UserError, KeyError):  # a damaged one is run again
-            found.add(runs.read_result(path)["fingerprint"])
-    return found
+    return {result.get("fingerprint") for _, result in runs.results(root) if result}
 
 
 def _stop(signum: int, frame: Any) -> None:

@@ -221,6 +221,15 @@ def finished(root: Path = OUTPUTS) -> list[Path]:
     return [path.parent for path in results]
 
 
+def results(root: Path = OUTPUTS) -> Iterator[tuple[Path, dict[str, Any] | None]]:
+    """The finished runs below a directory and what their result.json hold, None if it is damaged; the newest first."""
+    for path in finished(root):
+        try:
+            yield path, read_result(path)
+        except UserError:
+            yield path, None
+
+
 def find(run: str) -> Path | None:
     """The directory that RUN means: a run's own, "latest", or a task's name for its newest finished run.
 

@@ -17,6 +17,7 @@ from conftest import REPOSITORY, command, trained
 
 from rnn_tasks import config, reproduce, runs
 from rnn_tasks.report import page, verdicts
+from rnn_tasks.report.__main__ import check
 from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, Missing
 from rnn_tasks.report.figures import Drawing
 from rnn_tasks.report.rules import RULES
@@ -201,6 +202,7 @@ def test_a_report_leaves_out_what_is_damaged(outputs, tmp_path, unseen):
     (root / "c" / "history.csv").unlink()
     page.write(root, tmp_path / "index.html")
     assert f"{root / 'a'} is damaged" in (tmp_path / "index.html").read_text()
+    check(root, tmp_path / "index.html")
 
 
 def test_the_loss_of_guessing(outputs):

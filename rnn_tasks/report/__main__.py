@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rnn_tasks.errors import UserError, command, parser
-from rnn_tasks.runs import OUTPUTS, finished, read_result
+from rnn_tasks.runs import OUTPUTS, results
 
 
 def check(root: Path, file: Path) -> None:
@@ -16,7 +16,7 @@ def check(root: Path, file: Path) -> None:
         raise UserError(f"--to {file}: must end in .html or .md")
     if not root.is_dir():
         raise UserError(f"{root}: no such directory; give one with runs, like {OUTPUTS}")
-    if not any(read_result(run)["experiment"] for run in finished(root)):
+    if not any(result and result.get("experiment") for _, result in results(root)):
         raise UserError(f"{root}: holds no finished run of an experiment; make reproduce-quick makes some")
 
 

@@ -144,15 +144,13 @@ class Evidence:
     damaged: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for path in runs.finished(self.root):
+        for path, result in runs.results(self.root):
             if path.relative_to(self.root).parts[:1] == (QUICK_OUTPUTS.name,):  # a quick look is a root of its own
                 continue
-            try:
-                result = runs.read_result(path)
-                if result["schema"] == 1 and result["experiment"]:
-                    self.found.append(Found(path, result))
-            except (UserError, KeyError, TypeError):
+            if result is None or result.get("schema") != 1:
                 self.damaged.append(str(path))
+            elif result["experiment"]:
+                self.found.append(Found(path, result))
         for run in self.found:
             expected = _expected(run.result["experiment"])
             as_told = any(runs.influence(run.config) == runs.influence(cfg) for cfg in expected.values())

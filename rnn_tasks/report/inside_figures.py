@@ -6,7 +6,6 @@ from functools import partial
 import torch
 
 from rnn_tasks.errors import UserError
-from rnn_tasks.losses import answers
 from rnn_tasks.models import Network
 from rnn_tasks.report import automaton, automaton_plots, inside, inside_plots
 from rnn_tasks.report.evidence import Evidence, Found, Missing
@@ -147,11 +146,8 @@ def _sum(a: str, b: str, carries: str, answer: str, truth: str, right: bool) -> 
 
 
 def _lists(run: Run) -> list[str]:
-    batch = inside.random_cases(run.task)
-    with torch.inference_mode():
-        said = answers(run.logits(batch.inputs, batch.lengths)).tolist()
-    found = []
-    for inputs, length, answer, truth in zip(batch.inputs, batch.lengths, said, batch.targets.tolist(), strict=True):
+    said, found = inside.answered(run, inside.random_cases(run.task)), []
+    for inputs, length, truth, answer in zip(*said.batch, said.answers, strict=True):
         wrong = "" if answer == truth else f", not {truth}"
         found.append(f"{run.task.write_input(inputs[:length])} -> {answer}{wrong}")
     return found

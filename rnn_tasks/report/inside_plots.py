@@ -10,10 +10,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
-from rnn_tasks.plots import COLORS, styled
+from rnn_tasks.plots import COLORS, PANEL, styled
 from rnn_tasks.report.inside import Answered, Gates, Kept
 
-WIDTH = 4.6  # inches
+WIDTH = PANEL[0]
 DIGITS = colormaps["tab10"].colors
 DISC = {"boxstyle": "circle,pad=0.1", "facecolor": "white", "linewidth": 0.5}
 

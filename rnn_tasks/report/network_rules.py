@@ -26,8 +26,8 @@ def random_cases(evidence: Evidence, run: str, cases: int) -> Judgement:
     shares = [None if one is None else one**cases for one in found.metric("test", "sequence_accuracy")]
     judged = verdicts.within(shares, 0.95, "%", f"the probability that {cases} are all right", "95 %", below=False)
     network = found.load()
-    batch = inside.random_cases(network.task, cases)
-    right = int((answers(network.logits(batch.inputs, batch.lengths)) == batch.targets).sum())
+    said = inside.answered(network, inside.random_cases(network.task, cases))
+    right = int((said.answers == said.batch.targets).sum())
     low, high = verdicts.wilson(right, cases)
     luck = judged.verdict == FAILS and right == cases
     why = f"here the best network gets {right} of {cases} ({percent(low)} to {percent(high)} by Wilson); {judged.why}"
@@ -97,12 +97,10 @@ def bits_passed(evidence: Evidence, run: str, bits: float) -> Judgement:
 def more_information(evidence: Evidence, run: str, key: str) -> Judgement:
     """Of networks trained alike, the more units, the more bits do the answers tell about the right ones."""
     found = evidence.sweep(run)
-    rows = zip(*(_information(one) for one in found), strict=True)
-    judged = correlated(key, found, rows, "the bits that the answers tell", rising=True)
-    means = {one.value(key): f"{verdicts.mean_of(_information(one)):.2f}" for one in found}
-    return replace(
-        judged, why=f"{judged.why}; bits: {', '.join(f'{bits} with {units}' for units, bits in means.items())}"
-    )
+    bits = [_information(one) for one in found]
+    judged = correlated(key, found, zip(*bits, strict=True), "the bits that the answers tell", rising=True)
+    means = [f"{verdicts.mean_of(some):.2f} with {one.value(key)}" for one, some in zip(found, bits, strict=True)]
+    return replace(judged, why=f"{judged.why}; bits: {', '.join(means)}")
 
 
 def _information(found: Found) -> list[float | None]:

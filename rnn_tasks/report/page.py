@@ -1,6 +1,7 @@
 """The report: one page, its text and its data."""
 
 import json
+import shutil
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -142,13 +143,14 @@ def write(root: Path, file: Path) -> dict[str, int]:
         "images": file.stem if file.suffix == ".md" else "results",
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    markdown = file.with_suffix(".md") if file.suffix == ".md" else file.with_name("results.md")
+    markdown = file if file.suffix == ".md" else file.with_name("results.md")
     (file.parent / values["images"]).mkdir(exist_ok=True)
     for drawing in drawn:
-        drawing.png(file.parent / values["images"] / f"{drawing.name}.png")
+        image = file.parent / values["images"] / f"{drawing.name}.png"
+        drawing.png(image)
         if drawing.run:
             with suppress(OSError):  # the runs may lie where one cannot write
-                drawing.png(drawing.run / f"{drawing.name}.png")
+                shutil.copyfile(image, drawing.run / image.name)
     runs.write_atomically(markdown, _render("results.md.j2", values))
     if file.suffix == ".html":
         rows = [

@@ -5,13 +5,14 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+from rnn_tasks.plots import SPLITS
 from rnn_tasks.report import verdicts
 from rnn_tasks.report.evidence import Evidence, Found, Missing
 from rnn_tasks.report.verdicts import FAILS, HOLDS, OPEN, Judgement, percent
 
 OF_GUESSING = "% of guessing"
 NEAR_ZERO, A_RISE, SETTLED, LEARNT = 0.05, 0.01, 0.02, 0.5  # of the loss of guessing
-NAMES = {"train": "training", "val": "validation"}
+NAMES = {split: name for split, (name, *_) in SPLITS.items()}
 
 Rule = Callable[..., Judgement]
 RULES: dict[str, Rule] = {}
@@ -81,10 +82,10 @@ def _largest_rises(found: Found, split: str, part: float = 1.0) -> list[float]:
     """Of each replicate the largest rise of a loss above its lowest value before, as a share of guessing's loss."""
     if found.epochs < 2:
         raise Missing(f"{found.path} has one epoch, in which nothing can rise")
-    rises = []
+    rises, guess = [], found.guess_loss()
     for losses in found.curve(f"{split}_loss"):
         losses = losses[: max(2, round(part * len(losses)))]
-        rises.append(max(0.0, *(loss - min(losses[:i]) for i, loss in enumerate(losses) if i)) / found.guess_loss())
+        rises.append(max(0.0, *(loss - min(losses[:i]) for i, loss in enumerate(losses) if i)) / guess)
     return rises
 
 
@@ -117,7 +118,7 @@ def swap(evidence: Evidence, run: str, other: str, gap: float) -> Judgement:
 
 
 def _gap(found: Found) -> str:
-    test, val = (percent(verdicts.mean_of(found.metric(split))) for split in ("test", "val"))
+    test, val = (said_mean(found.metric(split)) for split in ("test", "val"))
     return f"{test} in test and {val} in validation"
 
 
@@ -130,18 +131,19 @@ def best_model(evidence: Evidence, run: str, others: list[str]) -> Judgement:
 @rule
 def best_setting(evidence: Evidence, run: str, setting: dict[str, float]) -> Judgement:
     """No setting of the sweep around it has a better validation accuracy."""
-    found = {_said(one, setting): one for one in evidence.sweep(run)}
-    claimed = ", ".join(f"{key.rpartition('.')[2]} {value:g}" for key, value in setting.items())
+    found = {_said({key: one.value(key) for key in setting}): one for one in evidence.sweep(run)}
+    claimed = _said(setting)
     rates = {name: verdicts.mean_of(one.metric("val")) for name, one in found.items()}
     return verdicts.best_setting(rates, found[claimed].tried("val"), claimed)
 
 
-def _said(found: Found, keys: dict[str, Any]) -> str:
-    """A run's values of some keys, as people read them."""
-    return ", ".join(f"{key.rpartition('.')[2]} {found.value(key):g}" for key in keys)
+def _said(setting: dict[str, float]) -> str:
+    """Values of some keys, as people read them."""
+    return ", ".join(f"{key.rpartition('.')[2]} {value:g}" for key, value in setting.items())
 
 
 def said_mean(numbers: verdicts.Numbers) -> str:
+    """The mean of accuracies, in per cent."""
     return percent(verdicts.mean_of(numbers))
 
 
