@@ -35,6 +35,7 @@ RANGES = {
     "model.replicates": (1, 1024, "from 1 to 1,024"),
     "model.dropout": A_SHARE,
     "model.init": MORE_THAN_0,
+    "loss.label_smoothing": A_SHARE,
     "optimizer.lr": MORE_THAN_0,
     "optimizer.weight_decay": AT_LEAST_0,
     "optimizer.momentum": A_SHARE,
@@ -63,6 +64,7 @@ RANGES = {
 CHOSEN = ("model", "optimizer", "loss", "logger", "task")  # groups that cannot be left out
 WORDS = {
     "task.order": ("lsb", "msb"),
+    "model.pooling": ("last", "mean"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.gradient_clip_algorithm": ("norm", "value"),
     "trainer.profiler": (None, "simple", "advanced"),
@@ -142,8 +144,8 @@ def check(cfg: DictConfig, usual: DictConfig) -> None:
         _check_kind(key, value, OmegaConf.select(usual, key))
         if key in WORDS and value not in WORDS[key] and str(value) not in WORDS[key]:
             raise UserError(f"{key}={_said(value)}: must be one of {', '.join(map(_said, WORDS[key]))}")
-        if key in RANGES and value is not None:
-            low, high, said = RANGES[key]
+        if (key in RANGES or key.startswith("task.augmentation.")) and value is not None and not key.endswith("_"):
+            low, high, said = RANGES.get(key, AT_LEAST_0)
             if not low <= value <= high or (value == 0 and low == -1):
                 raise UserError(f"{key}={value}: must be {said}")
     if not re.fullmatch(r"[^/\\\s]+", str(cfg.name)) or str(cfg.name) in (".", ".."):

@@ -78,6 +78,11 @@ def metrics_table(metrics: dict[str, Any]) -> str:
     )
 
 
+def sets_table(sets: dict[str, dict[str, Any]]) -> str:
+    """Accuracy and expected calibration error, a set a row."""
+    return _table(sets)
+
+
 def shown(numbers: list[float | None]) -> dict[str, str]:
     """What a table shows of an accuracy: of several replicates the mean with its interval, the best and the share."""
     if len(numbers) == 1:
@@ -102,5 +107,7 @@ def _table(rows: dict[str, dict[str, Any]]) -> str:
         row = {"": name, "sequences": values.get("n", ""), "loss": f"{spread(values['loss']).mean:.3g}"}
         for kind, title in parts.items():
             row |= {f"{title}{part}": text for part, text in shown(values[kind]).items() if part != PERFECT}
+        if "calibration_error" in values:
+            row["calibration error"] = f"{spread(values['calibration_error']).mean:.2%}"
         table.append(row | {PERFECT.strip(): text for part, text in shown(values[kind]).items() if part == PERFECT})
     return tabulate(table, headers="keys", disable_numparse=True, colalign=("left", *("right",) * (len(table[0]) - 1)))

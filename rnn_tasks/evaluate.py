@@ -43,6 +43,12 @@ def arguments() -> Namespace:
     command_line.add_argument("run", metavar="RUN", help="a run directory, latest, or a task's name")
     command_line.add_argument("--lengths", type=lengths, help="like 1-40,100,1000; without, the run's own test set")
     command_line.add_argument("--samples", type=positive, default=1000, help="sequences of each length (1000)")
+    command_line.add_argument(
+        "--ood", action="store_true", help="on other handwriting and on spoilt images too (runs of MNIST)"
+    )
+    command_line.add_argument(
+        "--split", choices=("test", "val"), default="test", help="of MNIST, with --ood; val to choose by"
+    )
     command_line.add_argument("--weights", choices=("best", "last"), default="last", help="last epoch's, or the best")
     command_line.add_argument(
         "--replicate", type=replicate, default="best", help="a number, best by validation (usual) or all"
@@ -59,26 +65,59 @@ def evaluate(run: Any, lengths: list[int] | None = None, samples: int = 1000) ->
         lengths: of new test sequences; without, the run's own test set is measured.
         samples: sequences of each length.
     """
+    if lengths is None:
+        run.task.setup()
+    return measure(run, run.task.test if lengths is None else run.task.test_examples(lengths, samples))
+
+
+def out_of_distribution(run: Any, split: str = "test") -> dict[str, dict[str, Any]]:
+    """Metrics of a loaded run of MNIST on each of the sets of mnist_ood, with its calibration.
+
+    Args:
+        run: from runs.load.
+        split: "test", or "val" to choose by.
+
+    Raises:
+        UserError: it is a run of another task.
+    """
+    from rnn_tasks.tasks import mnist, mnist_ood
+
+    if not isinstance(run.task, mnist.Mnist):
+        raise UserError(f"--ood: {run.path} is a run of {run.task.name}; give one of mnist")
+    found = mnist_ood.sets(run.task, split)
+    return {name: measure(run, [examples], calibration=True) for name, examples in found.items()}
+
+
+def measure(run: Any, sets: list[Any], calibration: bool = False) -> dict[str, Any]:
+    """Metrics of a loaded run on examples.
+
+    Args:
+        run: from runs.load.
+        sets: Examples.
+        calibration: also how well its confidences are those of being right.
+    """
     import torch
     from hydra.utils import instantiate
 
     from rnn_tasks.learner import judge
-    from rnn_tasks.metrics import Tally
+    from rnn_tasks.losses import confidences
+    from rnn_tasks.metrics import Reliability, Tally
     from rnn_tasks.tasks.base import evaluation_loader
 
     task, loss = run.task, instantiate(run.config.loss)
-    if lengths is None:
-        task.setup()
-        sets = task.test
-    else:
-        sets = task.test_examples(lengths, samples)
     replicates = getattr(run.model, "replicates", 1)
     tally = Tally(replicates, max(int(examples.lengths.max()) for examples in sets), task.extra_steps)
+    reliability = Reliability(replicates)
     with torch.inference_mode():
         for batch in evaluation_loader(sets, replicates):
             logits = run.logits(batch.inputs, batch.lengths)
-            tally.update(*judge(logits if run.replicate is None else logits[None], batch, loss))
-    return tally.compute(run.failed) | {"chance": task.chance_accuracy}
+            logits = logits if run.replicate is None else logits[None]
+            losses, right, steps = judge(logits, batch, loss)
+            tally.update(losses, right, steps)
+            if calibration:
+                reliability.update(confidences(logits), right)
+    found = tally.compute(run.failed) | {"chance": task.chance_accuracy}
+    return found | reliability.compute(run.failed) if calibration else found
 
 
 @command
@@ -91,9 +130,13 @@ def main() -> None:
     if run.result is None:
         raise UserError(f"{run.path}: has not finished; python -m rnn_tasks.train resume={run.path} goes on with it")
     runs.tell_replicate(run, chosen.replicate)
-    metrics = evaluate(run, chosen.lengths, chosen.samples)
     from rnn_tasks import console
 
+    if chosen.ood:
+        found = out_of_distribution(run, chosen.split)
+        print(json.dumps(found, indent=1) if chosen.json else console.sets_table(found))
+        return
+    metrics = evaluate(run, chosen.lengths, chosen.samples)
     print(json.dumps({"test": metrics}, indent=1) if chosen.json else console.metrics_table(metrics))
 
 

@@ -11,7 +11,9 @@ NAMES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 
 def plain(run: Any) -> Any:
-    """A replicate as torch.nn modules: ``recurrent`` (RNN, LSTM or GRU) and ``head`` (Linear), with its weights.
+    """A replicate as torch.nn modules with its weights: ``recurrent`` (RNN, LSTM or GRU) and ``head`` (Linear).
+
+    A Crnn has ``convolutions`` as well, a list of Conv2d.
 
     Args:
         run: from runs.load, with one replicate.
@@ -21,40 +23,64 @@ def plain(run: Any) -> Any:
     """
     from torch import nn
 
+    from rnn_tasks.models import Crnn
+
     network, model = run.model, run.config.model
     name = getattr(getattr(network, "cell", None), "name", "")
     if name not in NAMES:
         raise UserError(f"{run.path}: torch.nn has no module like its model {model.get('cell', model._target_)}")
     words = {"num_layers": model.layers, "dropout": model.dropout if model.layers > 1 else 0.0}
     words |= {"bidirectional": model.bidirectional, "batch_first": True}
-    recurrent = getattr(nn, NAMES[name])(run.task.input_size, model.hidden, **words)
-    head = nn.Linear(*reversed(network.head["weight"].shape[1:]))
-    modules = nn.ModuleDict({"recurrent": recurrent, "head": head})
-    modules.load_state_dict({key: value[0] for key, value in network.state_dict().items()})
+    state = {key: value[0] for key, value in network.state_dict().items()}
+    modules = nn.ModuleDict(
+        {
+            "recurrent": getattr(nn, NAMES[name])(state["recurrent.weight_ih_l0"].shape[1], model.hidden, **words),
+            "head": nn.Linear(*reversed(state["head.weight"].shape)),
+        }
+    )
+    if isinstance(network, Crnn):
+        modules["convolutions"] = network.plain_convolutions()
+        state = {key: value for key, value in state.items() if not key.startswith("convolutions.")}
+    modules.load_state_dict(state, strict=False)
     return modules.eval()
 
 
-def as_onnx(modules: Any, run: Any, path: Path) -> None:
-    """Write the modules as an ONNX graph: inputs [B, T, D] -> logits [B, T, C], or [B, C] at the last step."""
-    import torch
+def whole(modules: Any, run: Any) -> Any:
+    """The modules as one: inputs [B, T, D] -> logits [B, T, C], or [B, C] of one answer."""
+    from torch import Tensor, cat, nn
+    from torch.nn.functional import max_pool2d
 
-    hidden, last = modules["recurrent"].hidden_size, run.task.readout == "last"
+    hidden, last, pooling = modules["recurrent"].hidden_size, run.task.readout == "last", run.model.pooling
 
-    class Whole(torch.nn.Module):
+    class Whole(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.recurrent, self.head = modules["recurrent"], modules["head"]
+            self.parts = modules
 
-        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-            states, _ = self.recurrent(inputs)
+        def forward(self, inputs: Tensor) -> Tensor:
+            if "convolutions" in self.parts:
+                maps = inputs[:, None]
+                for convolution in self.parts["convolutions"]:
+                    maps = max_pool2d(convolution(maps).relu(), (1, 2))
+                inputs = maps.transpose(1, 2).flatten(2)
+            states, _ = self.parts["recurrent"](inputs)
             if last:
-                states = torch.cat((states[:, -1, :hidden], states[:, 0, hidden:]), -1)
-            return self.head(states)
+                ends = cat((states[:, -1, :hidden], states[:, 0, hidden:]), -1)
+                states = states.mean(1) if pooling == "mean" else ends
+            return self.parts["head"](states)
 
+    return Whole().eval()
+
+
+def as_onnx(modules: Any, run: Any, path: Path) -> None:
+    """Write the modules as an ONNX graph."""
+    import torch
+
+    last = run.task.readout == "last"
     example = torch.zeros(2, run.task.longest, run.task.input_size)
     axes = {"inputs": {0: "batch", 1: "steps"}, "logits": {0: "batch"} if last else {0: "batch", 1: "steps"}}
     torch.onnx.export(
-        Whole().eval(),
+        whole(modules, run),
         (example,),
         path,
         input_names=["inputs"],
@@ -95,8 +121,10 @@ def main() -> None:
         as_onnx(modules, run, chosen.to) if chosen.onnx else save(modules.state_dict(), chosen.to)
     except OSError as error:
         raise UserError(f"--to {chosen.to}: cannot be written ({error.strerror})") from None
-    recurrent, head = modules["recurrent"], modules["head"]
-    print(json.dumps({"recurrent": str(recurrent), "head": str(head), "readout": run.task.readout}, indent=1))
+    said = {name: str(module) for name, module in modules.items()} | {"readout": run.task.readout}
+    if run.task.readout == "last":
+        said["pooling"] = run.model.pooling
+    print(json.dumps(said, indent=1))
 
 
 if __name__ == "__main__":

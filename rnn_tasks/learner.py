@@ -60,6 +60,7 @@ class Learner(LightningModule):
         answers_at_every_step: single answers and whole sequences are then two things to show.
         clip: the largest gradient, 0 for no limit.
         clip_by: "norm" limits each replicate's norm, "value" each of its numbers.
+        augment: gives a training batch's inputs [R, B, T, D] anew, by the number of its epoch and its own in it.
     """
 
     def __init__(
@@ -73,11 +74,12 @@ class Learner(LightningModule):
         answers_at_every_step: bool = False,
         clip: float = 0.0,
         clip_by: str = "norm",
+        augment: Callable[[Tensor, int, int], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
-        self.clip, self.clip_by = clip, clip_by
+        self.clip, self.clip_by, self.augment = clip, clip_by, augment
         self.stacked = hasattr(model, "replicates")
         self.replicates = model.replicates if self.stacked else 1
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -120,6 +122,8 @@ class Learner(LightningModule):
         for batch, share, done in zip(
             map(Batch, *chunk), shares / order.accumulate, range(first + 1, last + 1), strict=True
         ):
+            if self.augment:
+                batch = batch._replace(inputs=self.augment(batch.inputs, epoch, done - 1))
             logits = ask(self.model, batch, (epoch, done - 1))
             losses = self.loss(logits, batch.targets)
             seen.append((logits.detach(), losses.detach()))

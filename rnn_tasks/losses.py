@@ -10,9 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def ce(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of the right class."""
-    return F.cross_entropy(logits.flatten(0, -2), targets.flatten(), reduction="none").view_as(targets)
+def ce(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy of the right class, of whose probability all classes get the share ``label_smoothing``."""
+    losses = F.cross_entropy(
+        logits.flatten(0, -2), targets.flatten(), reduction="none", label_smoothing=label_smoothing
+    )
+    return losses.view_as(targets)
 
 
 def bce(logits: Tensor, targets: Tensor) -> Tensor:

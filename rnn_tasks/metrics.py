@@ -83,6 +83,38 @@ def _shares(sums: list[list[float]], failed: list[bool]) -> dict[str, Any]:
     }
 
 
+class Reliability:
+    """How often answers given with a confidence are right, in 15 bins of confidence of equal width.
+
+    Args:
+        replicates: R.
+    """
+
+    BINS = 15
+
+    def __init__(self, replicates: int) -> None:
+        self.sums = torch.zeros(replicates, self.BINS, 3, dtype=torch.float64)  # answers, confidences, right ones
+
+    def update(self, confidences: Tensor, right: Tensor) -> None:
+        """Count answers: [R, B] each."""
+        bins = (confidences * self.BINS).ceil().long().clamp(1, self.BINS) - 1
+        counted = torch.stack((torch.ones_like(confidences), confidences, right), -1).double()
+        self.sums.scatter_add_(1, bins[..., None].expand(counted.shape), counted)
+
+    def compute(self, failed: list[bool]) -> dict[str, Any]:
+        """The expected calibration error (Naeini et al. 2015) of each replicate, None of those that failed, and bins.
+
+        The error is the mean distance of confidence and share of right answers over the bins, weighted by their
+        answers. A bin is [answers, sum of their confidences, right ones].
+        """
+        answers, confidences, right = self.sums.unbind(-1)
+        errors = ((confidences - right).abs().sum(1) / answers.sum(1)).tolist()
+        return {
+            "calibration_error": [None if bad else error for bad, error in zip(failed, errors, strict=True)],
+            "bins": self.sums.tolist(),
+        }
+
+
 def ranks(metrics: dict[str, Any]) -> list[list[float] | None]:
     """How good each replicate is: the higher sequence accuracy, of equal ones the lower loss; None if it has failed."""
     pairs = zip(metrics["sequence_accuracy"], metrics["loss"], strict=True)

@@ -191,7 +191,8 @@ def fingerprint(cfg: DictConfig) -> str:
             if file.suffix in (".py", ".cpp"):
                 digest.update(file.read_bytes())
     targets = [cfg.task._target_, cfg.model._target_, *([cfg.model.cell] if "." in cfg.model.get("cell", "") else [])]
-    for found in map(get_object, targets):  # where the task, the model and a cell of one's own are written
+    targets += [augmentation._target_] if (augmentation := cfg.task.get("augmentation")) else []
+    for found in map(get_object, targets):  # where these are written
         digest.update(Path(inspect.getfile(getattr(found, "function", found))).read_bytes())
     return digest.hexdigest()
 

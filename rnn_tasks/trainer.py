@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,9 +27,10 @@ from rnn_tasks.tasks.order import Pace
 
 def build_learner(cfg: DictConfig, task: Task, model: torch.nn.Module) -> Learner:
     """The learning problem of a configuration."""
+    loss = instantiated("loss", cfg.loss)
     return Learner(
         model,
-        loss=instantiated("loss", cfg.loss).func,  # not in Hydra's wrapper, which checks it again at every call
+        loss=partial(loss.func, **loss.keywords),  # not Hydra's wrapper, which checks it again at every call
         optimizer=instantiated("optimizer", cfg.optimizer),
         scheduler=instantiated("scheduler", cfg.scheduler),
         longest=task.longest,
@@ -36,6 +38,7 @@ def build_learner(cfg: DictConfig, task: Task, model: torch.nn.Module) -> Learne
         answers_at_every_step=task.readout == "every_step",
         clip=cfg.trainer.gradient_clip_val,
         clip_by=cfg.trainer.gradient_clip_algorithm,
+        augment=task.augment,
     )
 
 

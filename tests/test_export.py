@@ -10,7 +10,7 @@ from conftest import command, trained
 
 from rnn_tasks import runs
 from rnn_tasks.errors import UserError
-from rnn_tasks.export import plain
+from rnn_tasks.export import plain, whole
 
 STRANGER = """
 import sys, torch
@@ -36,6 +36,17 @@ def test_a_stranger_gets_the_same_outputs(workplace):
         subprocess.run([sys.executable, "-c", STRANGER], check=True)
         ours = runs.load("adder", replicate=replicate).logits(inputs, torch.full((3,), 7))
         torch.testing.assert_close(torch.load("logits.pt", weights_only=True), ours.detach())
+
+
+@pytest.mark.parametrize("words", [["model=crnn"], ["model=bilstm", "model.pooling=mean"], ["model=birnn"]])
+def test_an_image_reader_of_plain_modules_gives_the_same_answers(mnist, words):
+    trained("run", "task=mnist", *words, "model.hidden=8", "model.replicates=2", "task.test_size=20")
+    run = runs.load("run")
+    run.task.setup()
+    (images,) = run.task.test
+    with torch.inference_mode():
+        ours = run.logits(images.inputs, images.lengths)
+        torch.testing.assert_close(whole(plain(run), run)(images.inputs), ours)
 
 
 @pytest.mark.skipif(not find_spec("onnxruntime") or not find_spec("onnx"), reason="onnx or onnxruntime is not there")

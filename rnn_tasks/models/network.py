@@ -22,12 +22,14 @@ class Network(nn.Module):
     Args:
         input_size: D, features of a step.
         output_size: C, logits of an answer.
-        readout: "every_step" answers at each step, "last" once, from the final state of each direction.
+        readout: "every_step" answers at each step, "last" once, after the whole sequence.
         cell: rnn, lstm, gru, or where a Cell of one's own lies, as module.name.
         hidden: H, units of a layer in each direction.
         layers: how many layers.
         dropout: share of a layer's outputs that the next layer does not see in training.
         bidirectional: let a second half read the sequence from its own end.
+        pooling: where the task asks for one answer, what it is read from: the "last" state of each direction, or the
+            "mean" of the outputs at all steps.
         init: initial weights are uniform in ±init; without, in torch's ±1/sqrt(H).
         replicates: R.
         seed: of replicate 0, that of replicate r is ``seed + r``. It decides the initial weights and dropout.
@@ -43,6 +45,7 @@ class Network(nn.Module):
         layers: int = 1,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        pooling: Literal["last", "mean"] = "last",
         init: float | None = None,
         replicates: int = 1,
         seed: int = 0,
@@ -50,7 +53,7 @@ class Network(nn.Module):
         super().__init__()
         self.cell = CELLS[cell] if cell in CELLS else _own_cell(cell)
         self.hidden, self.layers, self.dropout = hidden, layers, dropout
-        self.replicates, self.readout = replicates, readout
+        self.replicates, self.readout, self.pooling = replicates, readout, pooling
         self.seeds = range(seed, seed + replicates)
         self.directions = ("", "_reverse") if bidirectional else ("",)
         width, rows = hidden * len(self.directions), self.cell.gates * hidden
@@ -61,11 +64,11 @@ class Network(nn.Module):
                 shapes |= {f"{name}_l{i}{suffix}": size for name, size in zip(WEIGHTS, sizes, strict=True)}
         streams = [generator(seed, "weights") for seed in self.seeds]
         self.recurrent = nn.ParameterDict(
-            [(name, _drawn(size, init or hidden**-0.5, streams)) for name, size in shapes.items()]
+            [(name, drawn(size, init or hidden**-0.5, streams)) for name, size in shapes.items()]
         )
         sizes = {"weight": (output_size, width), "bias": (output_size,)}
         self.head = nn.ParameterDict(
-            [(name, _drawn(size, init or width**-0.5, streams)) for name, size in sizes.items()]
+            [(name, drawn(size, init or width**-0.5, streams)) for name, size in sizes.items()]
         )
 
     def forward(
@@ -84,22 +87,24 @@ class Network(nn.Module):
             return_states: give the last layer's outputs [R, B, T, H] (twice H if bidirectional) as well.
 
         Returns:
-            [R, B, T, C] logits, or [R, B, C] if the answer is read at the last step.
+            [R, B, T, C] logits, or [R, B, C] if there is one answer.
         """
         if inputs.dim() == 3:
             inputs, lengths = (tensor.expand(self.replicates, *tensor.shape) for tensor in (inputs, lengths))
         both = len(self.directions) == 2
         reverse = _reversal(lengths, inputs.shape[2]) if both and not (lengths == inputs.shape[2]).all() else None
         states = inputs
-        for i in range(self.layers - (not return_states)):
+        fused = not return_states and (self.readout == "every_step" or self.pooling == "last")
+        for i in range(self.layers - fused):
             halves = self._halves(i, self._dropped(states, i, dropout_key), reverse)
             states = torch.cat(halves, -1) if both else halves[0]
-        if not return_states:
+        if fused:
             last = self.layers - 1
             first, *second = self._halves(last, self._dropped(states, last, dropout_key), reverse, lengths)
             return first + second[0] if second else first
         final = self._final(states, lengths) if self.readout == "last" else states
-        return read(final, self.head["weight"], self.head["bias"]), states
+        logits = read(final, self.head["weight"], self.head["bias"])
+        return (logits, states) if return_states else logits
 
     def _halves(self, i: int, inputs: Tensor, reverse: Tensor | None, lengths: Tensor | None = None) -> list[Tensor]:
         """What layer i makes of its inputs in each direction: its outputs or, with lengths, its share of the logits."""
@@ -118,11 +123,15 @@ class Network(nn.Module):
         return found
 
     def _final(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """The state of each direction after its last step: [R, B, T, H] -> [R, B, H]."""
+        """What the one answer is read from: [R, B, T, H] -> [R, B, H]."""
+        if self.pooling == "mean":
+            real = torch.arange(states.shape[2], device=states.device) < lengths[..., None]  # [R, B, T]
+            return (states * real[..., None]).sum(2) / lengths[..., None]
         last = recurrence.final(states, lengths)
         return torch.cat((last[..., : self.hidden], states[:, :, 0, self.hidden :]), -1)
 
-    def _dropped(self, states: Tensor, i: int, key: tuple[int, ...] | None) -> Tensor:
+    def _dropped(self, states: Tensor, i: int | str, key: tuple[int, ...] | None) -> Tensor:
+        """What layer i sees of the states before it in training."""
         if not (i and self.dropout and key is not None):
             return states
         streams = [generator("dropout", i, seed, *key) for seed in self.seeds]
@@ -149,7 +158,7 @@ def _own_cell(path: str) -> Cell:
     return found
 
 
-def _drawn(size: tuple[int, ...], limit: float, streams: list[torch.Generator]) -> nn.Parameter:
+def drawn(size: tuple[int, ...], limit: float, streams: list[torch.Generator]) -> nn.Parameter:
     """Initial values of a parameter, uniform in ±limit, each replicate's from its own stream: [R, *size]."""
     values = [torch.empty(size).uniform_(-limit, limit, generator=stream) for stream in streams]
     return nn.Parameter(torch.stack(values))

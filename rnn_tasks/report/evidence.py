@@ -17,9 +17,9 @@ from torchvision.transforms.functional import to_tensor
 from rnn_tasks import runs
 from rnn_tasks.checkpoints import read_history
 from rnn_tasks.errors import UserError
+from rnn_tasks.handwriting import like_mnist
 from rnn_tasks.metrics import best, ranks
 from rnn_tasks.reproduce import QUICK_OUTPUTS, configurations, swept
-from rnn_tasks.tasks.mnist import like_mnist
 
 FULL, OLDER, OTHER = 0, 1, 2  # as the experiment says; by other code; with other values
 

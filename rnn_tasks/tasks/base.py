@@ -1,5 +1,6 @@
 """What a task is: examples drawn from a rule, dealt out as whole batches, read and written as people write them."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -73,6 +74,7 @@ class Task(LightningDataModule):
 
     Attributes:
         pace: how training deals the batches of an epoch.
+        augment: what happens to a training batch's inputs [R, B, T, D], by the number of its epoch and its own in it.
     """
 
     input_size: int
@@ -80,6 +82,7 @@ class Task(LightningDataModule):
     readout: Literal["every_step", "last"]
     chance_accuracy: float
     extra_steps: ClassVar[int] = 0  # steps of a sequence beyond its length
+    augment: Callable[[Tensor, int, int], Tensor] | None = None
 
     def __init__(
         self,

@@ -1,0 +1,138 @@
+"""Digits that are not drawn from MNIST: other people's handwriting, and MNIST's own images spoilt in eight ways."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from torch import Tensor
+from torchvision.datasets import USPS
+
+from rnn_tasks.errors import UserError
+from rnn_tasks.handwriting import like_mnist
+from rnn_tasks.seeds import generator
+from rnn_tasks.tasks.augmentation import blurred, square, thinner, warped, wider
+from rnn_tasks.tasks.base import Examples
+from rnn_tasks.tasks.mnist import Mnist
+
+Spoil = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def _either(images: Tensor, stream: torch.Generator) -> Tensor:
+    """-1 or 1 for each image, [B, 1, 1]."""
+    return torch.randint(2, (len(images), 1, 1), generator=stream).to(images) * 2 - 1
+
+
+def _noise(images: Tensor, stream: torch.Generator) -> Tensor:
+    return images + 0.3 * torch.randn(images.shape, generator=stream)
+
+
+def _blur(images: Tensor, stream: torch.Generator) -> Tensor:
+    return blurred(images, torch.full((len(images), 1, 1), 1.5))
+
+
+def _shift(images: Tensor, stream: torch.Generator) -> Tensor:
+    return warped(images, shift=(3 * _either(images, stream), 3 * _either(images, stream)))
+
+
+def _scale(images: Tensor, stream: torch.Generator) -> Tensor:
+    factor = 1.3 ** _either(images, stream)
+    return warped(images, scale=(factor, factor))
+
+
+def _rotation(images: Tensor, stream: torch.Generator) -> Tensor:
+    return warped(images, angle=math.radians(25) * _either(images, stream))
+
+
+def _stroke(images: Tensor, stream: torch.Generator) -> Tensor:
+    return torch.where(_either(images, stream) > 0, wider(images), images.lerp(thinner(images), 0.8))
+
+
+def _contrast(images: Tensor, stream: torch.Generator) -> Tensor:
+    return images * 0.3
+
+
+def _occlusion(images: Tensor, stream: torch.Generator) -> Tensor:
+    x, y = (8 + 12 * torch.rand(len(images), 1, 1, generator=stream) for _ in "xy")
+    return images * ~square(images, x, y, 8)
+
+
+CORRUPTIONS: dict[str, tuple[str, Spoil]] = {
+    "noise": ("of standard deviation 0.3", _noise),
+    "blur": ("by a Gaussian of 1.5 pixels", _blur),
+    "shift": ("by 3 pixels in both directions", _shift),
+    "scale": ("by 1.3 or 1 / 1.3", _scale),
+    "rotation": ("by 25 degrees to either side", _rotation),
+    "stroke": ("a pixel wider on each side, or 0.8 thinner", _stroke),
+    "contrast": ("of 0.3", _contrast),
+    "occlusion": ("by a square of 8 pixels over the digit", _occlusion),
+}
+
+
+def sets(task: Mnist, split: str = "test") -> dict[str, Examples]:
+    """What a network that reads MNIST is measured on, by name.
+
+    Args:
+        task: its data.
+        split: "test", or "val" to choose by: MNIST's validation images and their corruptions, no other handwriting.
+
+    Raises:
+        UserError: USPS is not there and cannot be downloaded.
+    """
+    task.setup()
+    own = task.test[0] if split == "test" else task.val
+    found = {"MNIST": own} | {name: corrupted(own, name) for name in CORRUPTIONS}
+    if split == "test":
+        found |= {"USPS": usps(task.data_dir), "USPS as it is": usps(task.data_dir, as_mnist=False)}
+        found |= {"UCI": uci(), "UCI as it is": uci(as_mnist=False)}
+    return found
+
+
+def corrupted(examples: Examples, corruption: str) -> Examples:
+    """MNIST's images [N, 28, 28] spoilt in one of the ways of CORRUPTIONS, always the same."""
+    _, spoil = CORRUPTIONS[corruption]
+    images = spoil(examples.inputs, generator("corruption", corruption)).clamp(0, 1)
+    return Examples(images, examples.lengths, examples.targets)
+
+
+def usps(data_dir: Path, as_mnist: bool = True) -> Examples:
+    """The 2,007 test images of USPS: envelopes' digits that were scanned at 16 x 16.
+
+    Args:
+        data_dir: where usps.t.bz2 lies or is downloaded to.
+        as_mnist: in MNIST's form (20 x 20 box, centre of mass in the middle), else enlarged to 28 x 28 as they are.
+
+    Raises:
+        UserError: they are not there and cannot be downloaded.
+    """
+    try:
+        images = USPS(data_dir, train=False, download=True)
+    except (OSError, RuntimeError, ValueError):
+        raise UserError(
+            f"USPS is not in {data_dir} and cannot be downloaded: put usps.t.bz2 there, or name another place by the"
+            " variable RNN_TASKS_DATA"
+        ) from None
+    return _examples(images.data, images.targets, as_mnist)
+
+
+def uci(as_mnist: bool = True) -> Examples:
+    """The 1,797 digits of 8 x 8 that scikit-learn holds, the test set of UCI's Optical Recognition of Digits.
+
+    Args:
+        as_mnist: as in ``usps``.
+    """
+    found = load_digits()
+    return _examples((found.images * (255 / 16)).round().astype(np.uint8), found.target, as_mnist)
+
+
+def _examples(images: np.ndarray, digits: np.ndarray | list[int], as_mnist: bool) -> Examples:
+    """Images [N, h, w] from 0 (paper) to 255 (ink)."""
+    if as_mnist:
+        inputs = [like_mnist(Image.fromarray(np.pad(image, 1))) for image in images]
+    else:
+        resized = [Image.fromarray(image).resize((28, 28), Image.Resampling.BILINEAR) for image in images]
+        inputs = [torch.tensor(np.asarray(image, np.float32) / 255) for image in resized]
+    return Examples(torch.stack(inputs), torch.full((len(inputs),), 28), torch.as_tensor(digits))

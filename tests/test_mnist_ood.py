@@ -1,0 +1,170 @@
+"""What makes a network read other handwriting, and how that is measured."""
+
+import json
+from collections import Counter
+
+import pytest
+import torch
+from conftest import DATA, command, trained
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from rnn_tasks import runs
+from rnn_tasks.evaluate import out_of_distribution
+from rnn_tasks.metrics import Reliability
+from rnn_tasks.models import Network
+from rnn_tasks.seeds import generator
+from rnn_tasks.tasks import mnist_ood
+from rnn_tasks.tasks.augmentation import Augmentation, blurred, square, thinner, warped, wider
+from rnn_tasks.tasks.base import Examples
+
+FULL = {"rotation": 20, "shear": 0.3, "scale": 0.25, "shift": 2.5, "elastic": 1.0}
+FULL |= {"stroke": 0.8, "blur": 1.5, "contrast": 0.6, "noise": 0.3, "erase": 8}
+
+
+def blot(size=5, top=10, left=8):
+    """A filled square on an image of 28 x 28."""
+    image = torch.zeros(1, 28, 28)
+    image[:, top : top + size, left : left + size] = 1
+    return image
+
+
+def middle(image):
+    """Row and column of the centre of mass."""
+    rows, columns = (image.sum(axis) @ torch.arange(28.0) / image.sum() for axis in (1, 0))
+    return float(rows), float(columns)
+
+
+def test_without_values_nothing_changes():
+    images = torch.rand(3, 28, 28)
+    assert torch.allclose(Augmentation()(images, generator(0)), images, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", FULL)
+def test_each_value_changes_images_within_bounds(value):
+    images = blot().expand(32, 28, 28)
+    changed = Augmentation(**{value: FULL[value]})(images, generator(1))
+    assert not torch.allclose(changed, images, atol=0.05)
+    assert changed.shape == images.shape and changed.min() >= 0 and changed.max() <= 1
+
+
+def test_a_stream_decides_the_changes():
+    images = torch.rand(4, 28, 28)
+    first, again, other = (Augmentation(**FULL)(images, generator(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_warping_goes_where_it_says():
+    assert middle(warped(blot(), shift=(4, 3))[0]) == pytest.approx((15, 14), abs=0.01)
+    assert warped(blot(), scale=(2.0, 1.0)).sum() == pytest.approx(50, rel=0.02)
+    quarter = warped(blot(), angle=torch.pi / 2)[0]  # (row, column) of 12, 10 is 1.5, 3.5 from the middle
+    assert middle(quarter) == pytest.approx((13.5 - 3.5, 13.5 + 1.5), abs=0.01)
+    bends = torch.zeros(1, 2, 28, 28)
+    bends[:, 0] = 2
+    assert middle(warped(blot(), bends=bends)[0]) == pytest.approx((12, 8), abs=0.01)
+
+
+def test_strokes_and_blur():
+    assert wider(blot()).sum() == 49 and thinner(blot()).sum() == 9
+    spread = blurred(blot(1, 14, 14), torch.full((1, 1, 1), 1.5))[0]
+    assert spread.sum() == pytest.approx(1, abs=1e-5)
+    variance = (spread.sum(1) * (torch.arange(28.0) - 14) ** 2).sum()
+    assert variance == pytest.approx(1.5**2, rel=0.03)
+    assert torch.allclose(blurred(blot(), torch.zeros(1, 1, 1)), blot(), atol=1e-6)
+    assert square(blot(), torch.full((1, 1, 1), 14.0), torch.full((1, 1, 1), 14.0), 8).sum() == 64
+
+
+def test_corruptions_spoil_the_same_way_each_time_and_leave_the_digits():
+    images = blot(16, 6, 6).repeat(12, 1, 1)
+    examples = Examples(images, torch.full((12,), 28), torch.arange(12))
+    assert len(mnist_ood.CORRUPTIONS) == 8
+    for name in mnist_ood.CORRUPTIONS:
+        one, again = mnist_ood.corrupted(examples, name), mnist_ood.corrupted(examples, name)
+        assert torch.equal(one.inputs, again.inputs) and torch.equal(one.targets, examples.targets), name
+        assert one.inputs.min() >= 0 and one.inputs.max() <= 1
+        changed = (one.inputs - images).abs().flatten(1).max(1).values > 0.1
+        assert changed.all(), name
+
+
+def test_uci_digits_in_both_forms():
+    formed, plain = mnist_ood.uci(), mnist_ood.uci(as_mnist=False)
+    assert formed.inputs.shape == plain.inputs.shape == (1797, 28, 28)
+    counts = Counter(formed.targets.tolist())
+    assert sorted(counts) == list(range(10)) and min(counts.values()) > 170
+    rows = formed.inputs.sum((1, 2))
+    centres = [(formed.inputs.sum(axis) @ torch.arange(28.0) / rows) for axis in (1, 2)]
+    assert all(((centre - 13.5).abs() < 1.01).float().mean() > 0.99 for centre in centres)
+    inked = formed.inputs > 0.05
+    sides = torch.stack([inked.any(axis).sum(1) for axis in (1, 2)]).max(0).values
+    assert sides.min() >= 18 and sides.max() <= 20
+
+
+def test_validation_shows_no_other_handwriting(mnist):
+    run = runs.load(trained_on_mnist(mnist), "last")
+    found = out_of_distribution(run, "val")
+    assert list(found) == ["MNIST", *mnist_ood.CORRUPTIONS] and {one["n"] for one in found.values()} == {32}
+
+
+def trained_on_mnist(place):
+    trained(place / "run", "task=mnist", "model.hidden=8", "task.test_size=50", "model.replicates=2")
+    return place / "run"
+
+
+def test_evaluate_measures_all_sets(mnist):
+    usps = DATA / "usps.t.bz2"
+    if not usps.exists():
+        pytest.skip("USPS is not there")
+    run = trained_on_mnist(mnist)
+    ended = command("evaluate", str(run), "--ood", "--json", "--replicate", "all")
+    found = json.loads(ended.stdout)
+    assert {name: one["n"] for name, one in found.items()} == {
+        **dict.fromkeys(["MNIST", *mnist_ood.CORRUPTIONS], 50),
+        **{"USPS": 2007, "USPS as it is": 2007, "UCI": 1797, "UCI as it is": 1797},
+    }
+    assert all(len(one["calibration_error"]) == len(one["accuracy"]) == 2 for one in found.values())
+    table = command("evaluate", str(run), "--ood")
+    assert "USPS as it is" in table.stdout and "calibration error" in table.stdout
+
+
+def test_other_tasks_have_no_such_sets(workplace):
+    trained(workplace / "run")
+    ended = command("evaluate", "run", "--ood")
+    assert ended.returncode == 2 and ended.stderr == "error: --ood: run is a run of adder; give one of mnist\n"
+
+
+def test_calibration_is_that_of_torchmetrics():
+    logits = torch.randn(2, 500, 10, generator=generator(0)) * 2
+    targets = torch.randint(10, (500,), generator=generator(1))
+    reliability = Reliability(2)
+    confidences, said = logits.softmax(-1).max(-1)
+    for part in torch.arange(500).split(200):
+        reliability.update(confidences[:, part], said[:, part] == targets[part])
+    expected = [float(multiclass_calibration_error(one, targets, 10, 15)) for one in logits.softmax(-1)]
+    assert reliability.compute([False, False])["calibration_error"] == pytest.approx(expected, abs=1e-6)
+    assert reliability.compute([True, False])["calibration_error"][0] is None
+
+
+def test_the_mean_of_all_steps_is_that_of_torch():
+    torch.manual_seed(0)
+    network = Network(3, 4, "last", "lstm", hidden=6, layers=2, bidirectional=True, pooling="mean", replicates=2)
+    inputs, lengths = torch.rand(5, 7, 3), torch.tensor([7, 4, 1, 6, 7])
+    found, _ = network(inputs, lengths, return_states=True)
+    assert torch.allclose(network(inputs, lengths), found, atol=1e-6)
+    peer = torch.nn.LSTM(3, 6, 2, batch_first=True, bidirectional=True)
+    for r in range(2):
+        peer.load_state_dict({name: value[r] for name, value in network.recurrent.items()})
+        packed = torch.nn.utils.rnn.pack_padded_sequence(inputs, lengths, True, enforce_sorted=False)
+        outputs, _ = torch.nn.utils.rnn.pad_packed_sequence(peer(packed)[0], True)
+        pooled = outputs.sum(1) / lengths[:, None]
+        expected = pooled @ network.head["weight"][r].T + network.head["bias"][r]
+        assert torch.allclose(found[r], expected, atol=1e-5)
+
+
+def test_augmented_replicates_equal_their_solo_runs(mnist):
+    words = ["task=mnist", "model.hidden=8", "task/augmentation=handwriting", "task.test_size=50"]
+    together = trained("together", *words, "model.replicates=2")
+    alone = trained("alone", *words, "seed=1")
+    for split in ("train", "val", "test"):
+        pair = together["metrics"][split]["loss"][1], alone["metrics"][split]["loss"][0]
+        assert pair[0] == pytest.approx(pair[1], abs=1e-5), split
+    plain = trained("plain", *words[:2], "task.test_size=50", "seed=1")
+    assert plain["metrics"]["train"]["loss"] != pytest.approx(alone["metrics"]["train"]["loss"], abs=1e-4)
