@@ -90,9 +90,48 @@ def as_onnx(modules: Any, run: Any, path: Path) -> None:
     )
 
 
+def as_run(run: Any, directory: Path) -> None:
+    """Write the network as a run directory of its own, which names the commands that made it.
+
+    Args:
+        run: from runs.load, with one replicate.
+        directory: where config.yaml, result.json, checkpoints/best.ckpt and README.md are written.
+    """
+    from omegaconf import OmegaConf
+
+    from rnn_tasks import runs
+    from rnn_tasks.checkpoints import save
+    from rnn_tasks.evaluate import measure
+    from rnn_tasks.metrics import ranks
+
+    run.task.setup()
+    cfg = OmegaConf.merge(run.config, {"name": directory.name, "data_dir": "data"})
+    if "data_dir" in cfg.task:
+        cfg.task.data_dir = "data"
+    train = {kind: [numbers[run.replicate]] for kind, numbers in run.result["metrics"]["train"].items()}
+    metrics = {"train": train, "val": measure(run, [run.task.val]), "test": measure(run, run.task.test)}
+    (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
+    runs.write_atomically(directory / "config.yaml", OmegaConf.to_yaml(cfg))
+    kept = {"state_dict": run.model.state_dict(), "epoch": [0], "score": ranks(metrics["val"]), "failed": [False]}
+    save(kept, directory / "checkpoints" / "best.ckpt")
+    accuracy, of = metrics["test"]["sequence_accuracy"][0], metrics["test"]["n"]
+    made = (
+        f"python -m rnn_tasks.train experiment={run.result['experiment']}" if run.result["experiment"] else "training"
+    )
+    how = f"python -m rnn_tasks.export RUN --run --to {directory}"
+    said = (
+        f"# {directory.name}\n\nReplicate {run.replicate} of {run.result['replicates']} of the run that `{made}` made,"
+        f" written here by `{how}`.\nIt gets {accuracy:.2%} of {of:,} test examples right"
+        f" (`python -m rnn_tasks.evaluate {directory} --weights best`).\n"
+    )
+    runs.write_atomically(directory / "README.md", said)
+    facts = {"config": OmegaConf.to_container(cfg), "metrics": metrics, "replicates": 1, "seed": cfg.seed}
+    runs.write_result(directory, run.result | facts)
+
+
 @command
 def main() -> None:
-    """Write a state_dict of torch.nn modules, with what is needed to build them, or an ONNX graph."""
+    """Write a state_dict of torch.nn modules, with what is needed to build them; an ONNX graph; or a run directory."""
     command_line = parser(__doc__)
     command_line.add_argument("run", metavar="RUN", help="a run directory, latest, or a task's name")
     command_line.add_argument(
@@ -100,7 +139,9 @@ def main() -> None:
     )
     command_line.add_argument("--weights", choices=("best", "last"), default="best", help="best by validation (usual)")
     command_line.add_argument("--to", type=Path, required=True, metavar="FILE", help="like model.pt")
-    command_line.add_argument("--onnx", action="store_true", help="write an ONNX graph instead")
+    kind = command_line.add_mutually_exclusive_group()
+    kind.add_argument("--onnx", action="store_true", help="write an ONNX graph instead")
+    kind.add_argument("--run", action="store_true", dest="as_run", help="write a run directory of this network alone")
     chosen = command_line.parse_args()
     from importlib.util import find_spec
 
@@ -110,13 +151,19 @@ def main() -> None:
         raise UserError("--replicate all: a file holds one network; give its number, or best")
     if chosen.onnx and not find_spec("onnx"):
         raise UserError("--onnx: that package is not installed; pip install onnx")
+    if chosen.as_run and chosen.to.exists():
+        raise UserError(f"--to {chosen.to}: is there already; name a directory to be made, or delete it")
     if not chosen.to.parent.is_dir() or chosen.to.is_dir():
         raise UserError(f"--to {chosen.to}: must be a file in a directory that exists, like model.pt")
     run = runs.load(chosen.run, chosen.weights, chosen.replicate)
     runs.tell_replicate(run, chosen.replicate)
-    modules = plain(run)
     from rnn_tasks.checkpoints import save
 
+    if chosen.as_run:
+        if run.result is None:
+            raise UserError(f"{run.path}: has not finished; go on with python -m rnn_tasks.train resume={run.path}")
+        return as_run(run, chosen.to)
+    modules = plain(run)
     try:
         as_onnx(modules, run, chosen.to) if chosen.onnx else save(modules.state_dict(), chosen.to)
     except OSError as error:

@@ -30,6 +30,9 @@ EXPERIMENTS = (
     "adder_loss",
 )
 SWEEPS = (
+    "mnist_handwriting",
+    "mnist_ablation",
+    "mnist_ablation_plain",
     "mnist_rnn_sgd_grid",
     "mnist_rnn_adam_grid",
     "memory_hidden_sizes",
@@ -38,6 +41,8 @@ SWEEPS = (
 )
 QUICK = {  # so little that all is over in some minutes; the first name that an experiment's begins with
     "mnist_birnn": ["trainer.max_epochs=1"],
+    "mnist_handwriting": ["trainer.max_epochs=1"],
+    "mnist_ablation": ["trainer.max_epochs=1"],
     "mnist": ["trainer.max_epochs=2"],
     "memory_two": ["model.replicates=32", "trainer.max_epochs=2"],
     "memory": ["model.replicates=16", "trainer.max_epochs=20"],
@@ -132,7 +137,9 @@ def arguments() -> Namespace:
     """The command line."""
     command_line = parser(__doc__)
     extent = command_line.add_mutually_exclusive_group()
-    extent.add_argument("--all", action="store_true", help="also the sweeps that some claims need")
+    extent.add_argument(
+        "--all", action="store_true", help="also the sweeps that some claims need, and the handwriting reader"
+    )
     extent.add_argument("--quick", action="store_true", help=f"a quick look, in {QUICK_OUTPUTS}")
     command_line.add_argument("--jobs", type=positive, default=_cores(), help=f"at once (the cores: {_cores()})")
     return command_line.parse_args()

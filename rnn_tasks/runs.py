@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # torch is imported when a model is built or loaded: a missin
     from rnn_tasks.tasks import Task
 
 OUTPUTS = Path("outputs")
+PRETRAINED = Path(__file__).parent / "pretrained"  # runs that come with the package
 SOURCES = ("models", "tasks/base.py", "tasks/order.py", "losses.py", "learner.py", "seeds.py")  # shape every run
 NO_INFLUENCE = ("name", "threads", "data_dir", "logger")  # values that leave the numbers of a run as they are
 NOT_ARGUMENTS = ("lr", "losses")  # values of a task that are no arguments of its class
@@ -232,7 +234,8 @@ def results(root: Path = OUTPUTS) -> Iterator[tuple[Path, dict[str, Any] | None]
 
 
 def find(run: str) -> Path | None:
-    """The directory that RUN means: a run's own, "latest", or a task's name for its newest finished run.
+    """The directory that RUN means: a run's own, "latest", a task's name for its newest finished run, or the name of
+    one that comes with the package: "handwriting", or "report", the best of the report's that read MNIST.
 
     Returns:
         None where the word is none of these.
@@ -252,7 +255,7 @@ def find(run: str) -> Path | None:
     if is_directory:
         read_config(Path(run))
         return Path(run)
-    return None
+    return PRETRAINED / run if re.fullmatch(r"\w+", run) and (PRETRAINED / run).is_dir() else None
 
 
 def load(
@@ -270,7 +273,7 @@ def load(
     """
     path = find(str(run))
     if path is None:
-        raise UserError(f"{run}: no such run; give its directory, latest, or the name of a task")
+        raise UserError(f"{run}: no such run; give its directory, latest, the name of a task, handwriting or report")
     cfg, result = read_config(path), read_result(path)
     state, found, failed = _weights(path, weights, result)
     replicates = cfg.model.get("replicates", 1)

@@ -3,10 +3,11 @@
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import command, trained
+from conftest import DATA, command, trained
 
 from rnn_tasks import runs
 from rnn_tasks.errors import UserError
@@ -63,6 +64,24 @@ def test_an_onnx_graph_gives_the_same_outputs(workplace, words):
     (logits,) = session.run(None, {"inputs": inputs.numpy()})
     ours = run.logits(inputs, torch.full((5,), 8)).detach()
     torch.testing.assert_close(torch.from_numpy(logits), ours, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_becomes_a_run_of_its_own(mnist):
+    trained("run", "task=mnist", "model.hidden=8", "model.replicates=3", "task.test_size=20")
+    ended = command("export", "run", "--run", "--to", "alone")
+    assert ended.returncode == 0, ended.stderr
+    best, alone = runs.load("run"), runs.load("alone")
+    best.task.setup()
+    (images,) = best.task.test
+    with torch.inference_mode():
+        assert torch.equal(best.logits(images.inputs, images.lengths), alone.logits(images.inputs, images.lengths))
+        said = best.logits(images.inputs, images.lengths).argmax(-1)
+    assert alone.result["metrics"]["test"]["accuracy"] == [(said == images.targets).double().mean().item()]
+    assert alone.result["replicates"] == 1 and alone.config.seed == best.replicate
+    written = "".join(path.read_text() for path in Path("alone").glob("*.*"))
+    assert str(DATA.resolve()) not in written and "rnn_tasks.export RUN --run --to alone" in written
+    again = command("export", "run", "--run", "--to", "alone")
+    assert again.returncode == 2 and again.stderr.endswith("name a directory to be made, or delete it\n")
 
 
 def test_bad_input(workplace):

@@ -9,15 +9,10 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from PIL import Image
-from torch import Tensor
-from torchvision.datasets import USPS
-from torchvision.transforms.functional import to_tensor
 
 from rnn_tasks import runs
 from rnn_tasks.checkpoints import read_history
 from rnn_tasks.errors import UserError
-from rnn_tasks.handwriting import like_mnist
 from rnn_tasks.metrics import best, ranks
 from rnn_tasks.reproduce import QUICK_OUTPUTS, configurations, swept
 
@@ -66,7 +61,8 @@ class Found:
         """What the configuration says; of a loss or a network its short name."""
         found = OmegaConf.select(self.config, key)
         if isinstance(found, DictConfig):
-            return found.get("cell") or found._target_.rpartition(".")[2]
+            name = found._target_.rpartition(".")[2].lower()
+            return found.cell if name == "network" else name
         return found
 
     def metric(self, split: str, kind: str = "accuracy") -> list[float | None]:
@@ -192,29 +188,3 @@ def _expected(experiment: str) -> dict[str, DictConfig]:
         return {runs.fingerprint(cfg): cfg for cfg in configurations(experiment)}
     except (UserError, FileNotFoundError):  # one of the user's own, or one that is gone
         return {}
-
-
-@cache
-def usps(data_dir: Path, as_mnist: bool) -> tuple[Tensor, Tensor]:
-    """The 2,007 test images of USPS, postal handwriting that no network here has been trained on, and their digits.
-
-    Args:
-        data_dir: torchvision's root; usps.t.bz2 lies there or is downloaded.
-        as_mnist: the images are brought into MNIST's form, else stretched to its size.
-
-    Returns:
-        [N, 28, 28] and [N].
-
-    Raises:
-        Missing: they are not there and cannot be downloaded.
-    """
-    try:
-        data = USPS(data_dir, train=False, download=True)
-    except (RuntimeError, OSError):
-        raise Missing(f"USPS is not in {data_dir} (usps.t.bz2) and cannot be downloaded") from None
-    pictures = [image for image, _ in data]
-    if as_mnist:
-        images = [like_mnist(picture) for picture in pictures]
-    else:
-        images = [to_tensor(picture.resize((28, 28), Image.Resampling.BILINEAR))[0] for picture in pictures]
-    return torch.stack(images), torch.tensor(data.targets)

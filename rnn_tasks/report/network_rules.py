@@ -10,7 +10,8 @@ from rnn_tasks.evaluate import evaluate
 from rnn_tasks.evaluate import lengths as lengths_of
 from rnn_tasks.losses import answers
 from rnn_tasks.report import automaton, inside, verdicts
-from rnn_tasks.report.evidence import Evidence, Found, usps
+from rnn_tasks.report.evidence import Evidence, Found
+from rnn_tasks.report.handwriting import measured
 from rnn_tasks.report.rules import correlated, rule, said_mean
 from rnn_tasks.report.verdicts import FAILS, HOLDS, OPEN, Judgement, percent
 from rnn_tasks.seeds import generator
@@ -70,12 +71,7 @@ def basic_errors(evidence: Evidence, run: str) -> Judgement:
 
 def _usps_accuracy(found: Found, as_mnist: bool) -> list[float | None]:
     """Of each replicate, on the USPS test set."""
-    network = found.load("all")
-    inputs, digits = usps(network.task.data_dir, as_mnist)
-    with torch.inference_mode():
-        logits = torch.cat([network.logits(part, torch.full((len(part),), 28)) for part in inputs.split(500)], 1)
-    shares = (answers(logits) == digits).double().mean(1).tolist()
-    return [None if failed else share for failed, share in zip(network.failed, shares, strict=True)]
+    return measured(found)["USPS" if as_mnist else "USPS as it is"]["accuracy"]
 
 
 @rule

@@ -16,6 +16,7 @@ from rnn_tasks import runs
 from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.metrics import Spread, spread, wilson
 from rnn_tasks.report import (
+    handwriting,
     inside_figures,
     network_rules,  # noqa: F401, adds its rules
     verdicts,
@@ -122,17 +123,20 @@ def write(root: Path, file: Path) -> dict[str, int]:
     evidence = Evidence(root)
     parts, (drawn, missing) = judge(evidence), drawings(evidence)
     examples, further = inside_figures.examples(evidence)
+    tables, without = handwriting.tables(evidence)
     counts = Counter(row.judgement.verdict for part in parts for row in part["claims"])
     for part in parts:
         part["drawings"] = [drawing for drawing in drawn if drawing.part == part["part"]]
         part["examples"] = examples.get(part["part"])
+        part["tables"] = tables if part["part"] == handwriting.PART else []
     values = {
         "title": TITLE,
         "quick": _quick(evidence),
         "older": _older(evidence),
         "counts": {verdict: counts[verdict] for verdict in MARKS},
         "parts": parts,
-        "missing": list(dict.fromkeys(missing + further)) + [f"{path} is damaged" for path in evidence.damaged],
+        "missing": list(dict.fromkeys(missing + further + without))
+        + [f"{path} is damaged" for path in evidence.damaged],
         "rules": {
             name: RULES[name].__doc__.strip().replace("``", "")
             for name in {row.rule: 0 for part in parts for row in part["claims"]}
