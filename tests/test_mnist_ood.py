@@ -2,16 +2,19 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import DATA, command, trained
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from rnn_tasks import runs
+from rnn_tasks import evaluate, runs
 from rnn_tasks.evaluate import out_of_distribution
 from rnn_tasks.metrics import Reliability
 from rnn_tasks.models import Network
+from rnn_tasks.report import handwriting
+from rnn_tasks.report.evidence import Evidence
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import mnist_ood
 from rnn_tasks.tasks.augmentation import Augmentation, blurred, square, thinner, warped, wider
@@ -123,6 +126,33 @@ def test_evaluate_measures_all_sets(mnist):
     assert all(len(one["calibration_error"]) == len(one["accuracy"]) == 2 for one in found.values())
     table = command("evaluate", str(run), "--ood")
     assert "USPS as it is" in table.stdout and "calibration error" in table.stdout
+
+
+def test_the_report_shows_the_reader_beside_the_others(mnist, monkeypatch):
+    few = ["model.hidden=4", "model.replicates=2", "task.test_size=40", "trainer.precision=32-true"]
+    trained("outputs/one", "experiment=mnist_rnn_adam", *few)
+    trained("outputs/reader", "experiment=mnist_handwriting", "model.channels=[2,2]", *few)
+    for experiment in ("mnist_ablation", "mnist_ablation_plain"):
+        for model in ("lstm", "crnn"):
+            trained(f"outputs/{experiment}_{model}", f"experiment={experiment}", f"model={model}", *few)
+    scans = Examples(*mnist_ood.uci()[torch.arange(30)])
+    monkeypatch.setattr(mnist_ood, "usps", lambda data_dir, as_mnist=True: scans)
+    monkeypatch.setattr(mnist_ood, "uci", lambda as_mnist=True: scans)
+    evidence = Evidence(Path("outputs"))
+    ((_, models), (_, corners)), missing = handwriting.tables(evidence)
+    assert not missing and list(models[0]) == ["read", "rnn_adam", "handwriting"]
+    assert list(corners[0]) == ["read", *handwriting.CORNERS]
+    assert [row["read"] for row in models] == [*mnist_ood.sets(evidence.found[0].load().task), handwriting.LAST]
+    accuracy = evidence.run("mnist_handwriting").metric("test")
+    assert models[0]["handwriting"].startswith(f"{sum(accuracy) / 2 * 100:.2f} ± ")
+    drawn = {drawing.name: drawing for drawing in handwriting.robustness(evidence)}
+    assert set(drawn) == {"ood", "reliability"} and "of handwriting" in drawn["ood"].alt
+    monkeypatch.setattr(evaluate, "out_of_distribution", None)  # what has been measured is kept
+    found = evidence.run("mnist_handwriting")
+    assert handwriting.measured(found)["USPS"]["n"] == 30
+    found.result["fingerprint"] = "another"
+    with pytest.raises(TypeError):
+        handwriting.measured(found)
 
 
 def test_other_tasks_have_no_such_sets(workplace):

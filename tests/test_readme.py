@@ -1,4 +1,4 @@
-"""The README: its examples run as they stand, its commands exist, its links lead somewhere."""
+"""The README and what it leads to: examples run as they stand, its commands exist, its links lead somewhere."""
 
 import re
 
@@ -9,15 +9,16 @@ from rnn_tasks import config
 from rnn_tasks.train import train
 
 README = (REPOSITORY / "README.md").read_text()
+EXAMPLES = README + (REPOSITORY / "docs" / "extending.md").read_text()
 
 
 def block(language, containing):
     """The code block that holds a text."""
-    (found,) = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.S) if containing in text]
+    (found,) = [text for text in re.findall(rf"```{language}\n(.*?)```", EXAMPLES, re.S) if containing in text]
     return found
 
 
-WINDOW = re.search(r"`({_target_: window\.Window.*?})`", README)[1]
+WINDOW = re.search(r"`({_target_: window\.Window.*?})`", EXAMPLES)[1]
 
 
 def test_an_example_of_a_cell(workplace):
@@ -63,7 +64,7 @@ def test_the_example_in_python(workplace, capsys):
 
 def test_every_training_command_composes():
     commands = re.findall(
-        r"python -m rnn_tasks\.train ([^`#\n|]*)", README.replace("experiment=NAME", "experiment=adder_loss")
+        r"python -m rnn_tasks\.train ([^`#\n|]*)", EXAMPLES.replace("experiment=NAME", "experiment=adder_loss")
     )
     assert len(commands) >= 5
     for words in commands:

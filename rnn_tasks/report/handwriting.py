@@ -19,14 +19,15 @@ from rnn_tasks.report.figures import MNIST, Drawing, draws
 from rnn_tasks.report.verdicts import percent
 from rnn_tasks.tasks import augmentation, mnist_ood
 
-READER = "mnist_handwriting"
 PART = "handwriting"
+READERS = {words.removeprefix("mnist_"): words for words in (*MNIST, "mnist_handwriting")}
 CORNERS = {  # of the ablation
     "the report's LSTM": "mnist_ablation_plain model=lstm",
     "with augmentation": "mnist_ablation model=lstm",
     "with the reader's architecture": "mnist_ablation_plain model=crnn",
     "with both": "mnist_ablation model=crnn",
 }
+LAST = "calibration error on USPS"
 CALIBRATED = ("MNIST", "USPS", "occlusion")
 
 Sets = dict[str, dict[str, Any]]
@@ -60,17 +61,24 @@ def accuracies(evidence: Evidence, names: dict[str, str]) -> list[dict[str, str]
         evidence: the runs.
         names: words of the runs by the names of their columns.
     """
-    found = {}
-    for name, words in names.items():
-        with suppress(Missing):
-            found[name] = measured(evidence.run(words))
-    if not found:
-        raise Missing(f"no finished run of python -m rnn_tasks.train experiment={next(iter(names.values()))}")
-    rows = []
+    found, rows = _found(evidence, names), []
     for of in next(iter(found.values())):
         rows.append({"read": of} | {name: _accuracy(sets[of]["accuracy"]) for name, sets in found.items()})
     errors = {name: percent(spread(sets["USPS"]["calibration_error"]).mean) for name, sets in found.items()}
-    return [*rows, {"read": "calibration error on USPS"} | errors]
+    return [*rows, {"read": LAST} | errors]
+
+
+def _found(evidence: Evidence, names: dict[str, str]) -> dict[str, Sets]:
+    """What was measured of those runs that are there."""
+    found = {}
+    for name, words in names.items():
+        try:
+            found[name] = measured(evidence.run(words))
+        except Missing as reason:
+            missing = reason
+    if not found:
+        raise missing
+    return found
 
 
 def _accuracy(numbers: list[float | None]) -> str:
@@ -89,7 +97,7 @@ def tables(evidence: Evidence) -> tuple[list[tuple[str, list[dict[str, str]]]], 
             "Accuracy in % of the report's five networks and of the handwriting reader, all of MNIST's training images"
             f" alone (mean of the networks ± half of its 95 % interval). “As it is” means enlarged to 28 x 28; else in"
             f" MNIST's form, fitted into 20 x 20 with the centre of mass in the middle. {of}.",
-            {words.removeprefix("mnist_"): words for words in (*MNIST, READER)},
+            READERS,
         ),
         (
             "What each ingredient brings: the report's LSTM (one layer of 128 units, its last state) and the reader's"
@@ -107,8 +115,7 @@ def tables(evidence: Evidence) -> tuple[list[tuple[str, list[dict[str, str]]]], 
 
 @draws
 def robustness(evidence: Evidence) -> Iterator[Drawing]:
-    reader = measured(evidence.run(READER))
-    sets = {words.removeprefix("mnist_"): measured(evidence.run(words)) for words in MNIST} | {"handwriting": reader}
+    sets = _found(evidence, READERS)
     least = {name: min((mean_of(one["accuracy"]), of) for of, one in found.items()) for name, found in sets.items()}
     alt = "Accuracy by set of images; the least is " + ", ".join(
         f"{percent(share)} ({of}) of {name}" for name, (share, of) in least.items()
@@ -127,17 +134,22 @@ def mean_of(numbers: list[float | None]) -> float:
     return mean(number for number in numbers if number is not None)
 
 
+def _style(run: str) -> dict[str, str]:
+    """Colour and marker of a run; black of the reader, the last."""
+    number = list(READERS).index(run)
+    last = number == len(READERS) - 1
+    return {"color": plots.COLORS[-1 if last else number], "marker": plots.MARKERS[number]}
+
+
 @plots.styled
 def _dots(runs: dict[str, Sets]) -> Figure:
     """The mean accuracy on each set, a row each."""
     names = list(next(iter(runs.values())))
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
-    for i, (run, sets) in enumerate(runs.items()):
-        last = i == len(runs) - 1
-        style = {"color": plots.COLORS[6 if last else i], "marker": "D" if last else plots.MARKERS[i]}
+    for run, sets in runs.items():
         shares = [mean_of(sets[name]["accuracy"]) for name in names]
-        axes.plot(shares, range(len(names)), linestyle="", markersize=8 if last else 6, label=run, **style)
+        axes.plot(shares, range(len(names)), linestyle="", label=run, **_style(run))
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set(xlabel="accuracy", xlim=(None, 1.01))
@@ -152,14 +164,12 @@ def _reliability(runs: dict[str, Sets]) -> Figure:
     figure = Figure(figsize=(3.6 * len(CALIBRATED), 4.2), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(CALIBRATED), sharey=True), CALIBRATED, strict=True):
         axes.plot((0, 1), (0, 1), color="grey", linewidth=1, linestyle=":")
-        for i, (run, sets) in enumerate(runs.items()):
-            last = i == len(runs) - 1
-            style = {"color": plots.COLORS[6 if last else i], "marker": "D" if last else plots.MARKERS[i]}
+        for run, sets in runs.items():
             answers, confidences, right = torch.tensor(sets[name]["bins"]).sum(0).unbind(-1)  # of all its networks
             enough = answers >= 10
             error = percent(mean_of(sets[name]["calibration_error"]))
             x, y = (confidences / answers)[enough].tolist(), (right / answers)[enough].tolist()
-            axes.plot(x, y, markersize=4, linewidth=1.2, label=f"{run}: ECE {error}", **style)
+            axes.plot(x, y, markersize=4, linewidth=1.2, label=f"{run}: ECE {error}", **_style(run))
         axes.set(title=name, xlabel=f"confidence ({Reliability.BINS} bins)", xlim=(0, 1), ylim=(0, 1))
         axes.legend(fontsize="x-small", loc="lower right")
         for axis in (axes.xaxis, axes.yaxis):
