@@ -89,12 +89,12 @@ def described(name: str, run: Run | None) -> dict[str, str | None]:
         return {"title": title, "about": None, "train": train(name)}
     model = run.config.model
     about = [run.path.name]
-    if "hidden" in model:
-        both = "bidirectional " if model.get("bidirectional") else ""
-        layers = f"{model.layers} layers of " if model.get("layers", 1) > 1 else ""
-        about.append(f"{both}{str(model.get('cell', '')).upper()}, {layers}{model.hidden} units")
+    if {"cell", "hidden", "layers", "bidirectional"} <= set(model):
+        both = "bidirectional " if model.bidirectional else ""
+        layers = f"{model.layers} layers of " if model.layers > 1 else ""
+        about.append(f"{both}{model.cell.upper()}, {layers}{model.hidden} units")
     if run.result and run.replicate is not None and (test := run.result["metrics"].get("test")):
-        about.append(f"{test['accuracy'][run.replicate]:.2%} of MNIST's test images")
+        about.append(f"right on {test['accuracy'][run.replicate]:.2%} of MNIST's test images")
     return {"title": title, "about": "; ".join(about), "train": None}
 
 

@@ -11,7 +11,6 @@ let largestPhoto = Infinity;
 let state = { strokes: [], photo: null }; // a photo: its bitmap, where the browser can show it, and the answer
 const past = []; // former states, for undo
 let answer = null; // what the server said of the state
-let steps = null; // of the digit that is picked: for each network the probabilities after each row
 let pick = 0;
 
 // ---- asking: one question at a time, of those that wait the latest
@@ -69,8 +68,7 @@ function become(next) {
   if (state.photo) show(state.photo.answer);
   else if (state.strokes.length) read();
   else {
-    wanted = answer = steps = null;
-    pick = 0;
+    wanted = null;
     tell("");
     show(null);
   }
@@ -167,7 +165,6 @@ document.addEventListener("drop", (event) => {
 
 function show(said) {
   answer = said;
-  steps = said?.steps ?? null;
   pick = said?.picked ?? 0;
   list();
   paint();
@@ -177,8 +174,12 @@ function show(said) {
 function choose(number) {
   pick = number;
   const image = pixels(number);
+  const then = (said) => {
+    Object.assign(answer, said, { picked: number });
+    look();
+  };
   paint();
-  ask({ path: "image", of: state, body: () => image, then: (said) => ((steps = said.steps), time(said), look()) });
+  ask({ path: "image", of: state, body: () => image, then });
 }
 
 const pixels = (number) => Uint8Array.from(atob(answer.digits[number].image), (letter) => letter.charCodeAt(0));
@@ -298,7 +299,7 @@ function look() {
   if (answer) draw28(picture, pixels(pick));
   else picture.getContext("2d").clearRect(0, 0, 28, 28);
   for (const name of NAMES) {
-    const values = steps?.[name]?.[row - 1];
+    const values = answer?.steps[name]?.[row - 1];
     const [said, sure] = document.querySelectorAll(`.answer.${name} .said > *`);
     said.textContent = values ? best(values) : "–";
     sure.textContent = values ? percent(values[best(values)]) : "";
@@ -309,11 +310,9 @@ function look() {
     }
     curves(name, row);
   }
-  if (answer?.milliseconds) time(answer);
+  $("time").textContent = answer ? `read in ${Math.round(answer.milliseconds)} ms` : "";
   speak();
 }
-
-const time = (said) => ($("time").textContent = `read in ${said.milliseconds < 10 ? said.milliseconds : Math.round(said.milliseconds)} ms`);
 
 let speaking = 0;
 
@@ -321,8 +320,8 @@ function speak() {
   clearTimeout(speaking);
   speaking = setTimeout(() => {
     const row = Number($("row").value);
-    const said = NAMES.filter((name) => steps?.[name]).map((name) => {
-      const values = steps[name][row - 1];
+    const said = NAMES.filter((name) => answer?.steps[name]).map((name) => {
+      const values = answer.steps[name][row - 1];
       return `${networks[name].title}: ${best(values)}, ${percent(values[best(values)])}`;
     });
     $("spoken").textContent = said.length ? `After ${row} rows. ${said.join("; ")}.` : "";
@@ -348,7 +347,7 @@ function curves(name, row) {
   }
   for (const at of [1, 7, 14, 21, 28]) add("text", { x: across(at), y: 126, "text-anchor": "middle" }, at);
   add("line", { class: "now", x1: across(row), x2: across(row), y1: PLOT.top, y2: PLOT.bottom });
-  const values = steps?.[name];
+  const values = answer?.steps[name];
   if (values) {
     const winner = best(values[row - 1]);
     const order = [...Array(10).keys()].filter((digit) => digit !== winner).concat(winner);
@@ -357,15 +356,16 @@ function curves(name, row) {
       const d = curve(digit).map((share, i) => `${i ? "L" : "M"}${across(i + 1).toFixed(1)} ${up(share).toFixed(1)}`);
       add("path", { class: digit === winner ? "first" : "", d: d.join("") });
     }
-    const placed = [];
-    for (const digit of order.reverse()) {
-      const heights = curve(digit);
+    const leads = values.map(best);
+    for (let from = 0, to = 0; from < 28; from = to) {
+      while (to < 28 && leads[to] === leads[from]) to++;
+      const digit = leads[from];
+      const heights = curve(digit).slice(from, to);
       const peak = Math.max(...heights);
       const top = [...heights.keys()].filter((i) => heights[i] > 0.95 * peak);
-      const [x, y] = [across(top[top.length >> 1] + 1), up(peak) - 4];
-      if (peak < 0.2 || placed.some(([a, b]) => Math.abs(a - x) < 11 && Math.abs(b - y) < 14)) continue;
-      placed.push([x, y]);
-      add("text", { class: digit === winner ? "name first" : "name", x, y }, digit);
+      if (peak < 0.25) continue;
+      const place = { x: across(from + top[top.length >> 1] + 1), y: up(peak) - 4 };
+      add("text", { class: digit === winner ? "name first" : "name", ...place }, digit);
     }
   }
   svg.replaceChildren(...parts);
@@ -430,10 +430,9 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 function introduce() {
   for (const name of NAMES) {
     const { title, about, train } = networks[name];
-    for (const place of [".answer", ".bars th", ".curves"]) {
-      const found = document.querySelector({ ".answer": `.answer.${name} h2`, ".bars th": `.bars th.${name}`, ".curves": `.curves .${name} figcaption` }[place]);
-      found.textContent = place === ".curves" ? `${title}: % of each digit over the rows` : title;
-    }
+    document.querySelector(`.answer.${name} h2`).textContent = title;
+    document.querySelector(`.bars th.${name}`).textContent = title;
+    document.querySelector(`.curves .${name} figcaption`).textContent = `${title}: % of each digit, over the rows`;
     const code = Object.assign(document.createElement("code"), { textContent: train });
     document.querySelector(`.answer.${name} .about`).replaceChildren(...(train ? ["Not trained yet: ", code] : [about]));
   }
