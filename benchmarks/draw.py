@@ -1,7 +1,8 @@
 """How long an answer to a drawing takes, on one core: ``python -m benchmarks.draw``.
 
 Drawings of one digit (and of three) are sent to the server as the page sends them, one after the other. ``work`` is the
-reading alone, as the page is told it, ``answer`` all from the request to the parsed answer, over HTTP on this computer.
+reading alone, as the page is told it, ``answer`` all from the request to the parsed answer, over HTTP on this computer;
+``processor`` is the time that both ends of it computed, without what other programs took of the core.
 """
 
 import json
@@ -37,17 +38,18 @@ def smooth(stroke, step=4):
 
 
 def measure(address, strokes):
-    """Milliseconds of the work and of the whole answer, each of ROUNDS drawings."""
+    """Milliseconds of the work, of the whole answer and of the processor, each of ROUNDS drawings."""
     body = json.dumps({"strokes": [smooth(stroke) for stroke in strokes]}).encode()
-    work, answer = [], []
+    times = {"work": [], "answer": [], "processor": []}
     for _ in range(ROUNDS + 5):
         time.sleep(1 / RATE)
-        begun = time.perf_counter()
+        begun, computed = time.perf_counter(), time.process_time()
         request = urllib.request.Request(f"{address}/drawing", body, {"Origin": address})
         said = json.load(urllib.request.urlopen(request))
-        answer.append(1000 * (time.perf_counter() - begun))
-        work.append(said["milliseconds"])
-    return work[5:], answer[5:]
+        times["answer"].append(1000 * (time.perf_counter() - begun))
+        times["processor"].append(1000 * (time.process_time() - computed))
+        times["work"].append(said["milliseconds"])
+    return {part: found[5:] for part, found in times.items()}
 
 
 def main():
@@ -60,7 +62,7 @@ def main():
     address = f"http://127.0.0.1:{opened.getsockname()[1]}"
     rows = []
     for name, strokes in (("one digit", SEVEN), ("three digits", FOUR_NOUGHT_SEVEN)):
-        for part, times in zip(("work", "answer"), measure(address, strokes), strict=True):
+        for part, times in measure(address, strokes).items():
             cuts = statistics.quantiles(times, n=100)
             rows.append([name, part, statistics.median(times), cuts[94], max(times)])
     print(f"load {os.getloadavg()[0]:.1f}, one core, {ROUNDS} drawings each")

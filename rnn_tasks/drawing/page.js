@@ -5,7 +5,7 @@ const PAUSE = 25; // ms between two questions, so that the server's one core is 
 const $ = (id) => document.getElementById(id);
 const [canvas, picture] = [$("canvas"), $("image")];
 
-let sheet = { width: 800, height: 600, pen: 26 }; // units of the canvas; told by the server
+let sheet = { width: 840, height: 630, pen: 27 }; // units of the canvas; told by the server
 let networks = {};
 let largestPhoto = Infinity;
 let state = { strokes: [], photo: null }; // a photo: its bitmap, where the browser can show it, and the answer

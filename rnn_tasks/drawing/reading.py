@@ -18,10 +18,10 @@ from rnn_tasks.handwriting import Digit
 from rnn_tasks.ink import Array
 from rnn_tasks.report.inside import unfolding
 from rnn_tasks.runs import Run
-from rnn_tasks.segments import segment
+from rnn_tasks.segments import Part, segment
 
-WIDTH, HEIGHT, PEN = 800, 600, 26  # of the canvas and of a stroke: the units of a drawing's points
-SHRINK = 2  # units of the canvas to a pixel in which digits are looked for
+WIDTH, HEIGHT, PEN = 840, 630, 27  # of the canvas and of a stroke: the units of a drawing's points
+SHRINK = 3  # units of the canvas to a pixel in which digits are looked for
 MOST_DIGITS = 200  # of a photo
 
 Points = NDArray[np.float32]
@@ -127,12 +127,14 @@ def drawn(strokes: Sequence[Points]) -> list[list[Digit]]:
     except ValueError:
         (top, left), (bottom, right) = inked.min(0).tolist(), (inked.max(0) + 1).tolist()
         return [[Digit((left, top, right, bottom), handwriting.recipe(ink))]]
-    return [[Digit(part.box, handwriting.recipe(_own(ink, labels, part.labels))) for part in line] for line in lines]
+    return [[Digit(part.box, handwriting.recipe(_own(ink, labels, part))) for part in line] for line in lines]
 
 
-def _own(ink: Array, labels: NDArray[np.int32], own: tuple[int, ...]) -> Array:
-    """The ink [H, W] of some of its components, and of their soft edges."""
-    return ink * ndimage.binary_dilation(np.isin(labels, own), iterations=2)
+def _own(ink: Array, labels: NDArray[np.int32], part: Part) -> Array:
+    """The ink of one part alone, cut out, with its soft edges."""
+    left, top, right, bottom = part.box
+    cut = slice(max(top - 2, 0), bottom + 2), slice(max(left - 2, 0), right + 2)
+    return ink[cut] * ndimage.binary_dilation(np.isin(labels[cut], part.labels), iterations=2)
 
 
 def rendered(strokes: Sequence[Points]) -> Array:
