@@ -11,6 +11,7 @@ import statistics
 import threading
 import time
 import urllib.request
+from itertools import pairwise
 
 import torch
 import uvicorn
@@ -31,7 +32,7 @@ FOUR_NOUGHT_SEVEN = [
 def smooth(stroke, step=4):
     """The points that a slow hand leaves between those of a stroke."""
     points, found = list(zip(stroke[::2], stroke[1::2], strict=True)), []
-    for (x, y), (to_x, to_y) in zip(points, points[1:], strict=False):
+    for (x, y), (to_x, to_y) in pairwise(points):
         count = max(1, round(((to_x - x) ** 2 + (to_y - y) ** 2) ** 0.5 / step))
         found += [(x + (to_x - x) * i / count, y + (to_y - y) * i / count) for i in range(count)]
     return [round(value) for point in [*found, points[-1]] for value in point]

@@ -63,7 +63,6 @@ def reading(run: str) -> Any:
     loaded = runs.load(run)
     if not isinstance(loaded.task, Mnist):
         raise UserError(f"{run}: reads no digits, its task is {loaded.task.name}; give a run of mnist")
-    runs.tell_replicate(loaded, "best")
     return loaded
 
 
@@ -86,10 +85,13 @@ def main() -> None:
     import torch
     import uvicorn
 
+    from rnn_tasks import runs
     from rnn_tasks.drawing.app import EXPERIMENTS, app
 
     torch.set_num_threads(1)  # such small networks are faster so
     reader = reading(chosen.run) if chosen.run else usual("handwriting", EXPERIMENTS["reader"])
+    if chosen.run:
+        runs.tell_replicate(reader, "best")
     page = app(reader, usual("report", EXPERIMENTS["report"]))
     address = f"http://{HOST}:{opened.getsockname()[1]}"
     print(f"{address} (Ctrl-C ends)", file=sys.stderr, flush=True)

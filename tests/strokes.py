@@ -23,11 +23,11 @@ DIGITS = {
 }
 
 
-def written(number, left=0.0, wide=1.0):
-    """The strokes of a number's digits side by side, between two shares of the paper's width."""
-    cell = wide / len(number)
+def written(number):
+    """The strokes of a number's digits side by side, from edge to edge."""
+    cell, high = 1 / len(number), min(1, 1.6 / len(number))
     return [
-        [(left + cell * (place + x), y) for x, y in stroke]
+        [(cell * (place + x), 0.5 + high * (y - 0.5)) for x, y in stroke]
         for place, digit in enumerate(number)
         for stroke in DIGITS[int(digit)]
     ]
