@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup train reproduce reproduce-all reproduce-quick test test-all lint bench clean
+.PHONY: help setup train draw reproduce reproduce-all reproduce-quick test test-all lint bench clean
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,6 +19,9 @@ train: setup    ## train the adder, then ask it for a sum
 	$(BIN)/python -m rnn_tasks.train
 	$(BIN)/python -m rnn_tasks.predict adder 1011+110
 	@echo "see its curves: $(BIN)/tensorboard --logdir outputs"
+
+draw: setup     ## draw a digit in the browser, and see how networks read it
+	$(BIN)/python -m rnn_tasks.draw
 
 reproduce: setup ## all experiments of the report, then outputs/report/index.html (2 cores: under 2 hours)
 	$(BIN)/python -m rnn_tasks.reproduce
@@ -39,9 +42,10 @@ lint: setup     ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: setup    ## speed against plain PyTorch and JAX, as ratios
+bench: setup    ## speed against plain PyTorch and JAX, as ratios; of an answer to a drawing
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.draw
 
 clean:          ## remove the environment; outputs stay
 	rm -rf .venv

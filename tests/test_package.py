@@ -45,6 +45,11 @@ def test_the_report_is_in_the_wheel(installed):
     assert "'quick' is undefined" in ended.stderr  # so the template is there
 
 
+def test_the_page_to_draw_on_is_in_the_wheel(installed):
+    code = "from rnn_tasks.drawing.app import app; app(None, None)"  # reads its files
+    assert run(installed, sys.executable, "-c", code).returncode == 0
+
+
 def test_experiments_are_in_the_wheel(installed):
     ended = run(installed, sys.executable, "-m", "rnn_tasks.train", "experiment=mnist_rnn_sgd", "--cfg", "job")
     assert ended.returncode == 0 and "lr: 0.001" in ended.stdout

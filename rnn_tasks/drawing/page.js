@@ -21,15 +21,17 @@ let asking = false;
 async function ask(question) {
   wanted = question;
   if (asking) return;
-  asking = true;
+  busy((asking = true));
   while (wanted) {
     const now = wanted;
     wanted = null;
     await one(now);
     await sleep(PAUSE);
   }
-  asking = false;
+  busy((asking = false));
 }
+
+const busy = (whether) => document.querySelector(".readings").setAttribute("aria-busy", whether);
 
 async function one(question) {
   let reply, said;
@@ -108,6 +110,8 @@ function extend(event) {
   if (Math.hypot(x - lastX, y - lastY) >= 3) stroke.push(x, y);
 }
 
+// A finger draws and does nothing else; its stroke would else count as a fling, which the next tap only stops.
+canvas.addEventListener("touchstart", (event) => state.photo || event.preventDefault(), { passive: false });
 canvas.addEventListener("pointerdown", (event) => {
   if (event.button || !event.isPrimary) return;
   if (state.photo) return pickAt(point(event));

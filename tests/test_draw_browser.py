@@ -1,0 +1,387 @@
+"""The page on which one draws, in Chromium: strokes, photos, keyboard, touch, sizes, errors."""
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+import uvicorn
+from strokes import written
+from test_draw import png
+
+from rnn_tasks import runs
+from rnn_tasks.draw import listening
+from rnn_tasks.drawing.app import LARGEST_PHOTO, app
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if CHROMIUM is None:
+    pytest.skip("no Chromium: apt-get install chromium", allow_module_level=True)
+sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install playwright")
+expect = sync_api.expect
+
+PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "has_touch": True, "is_mobile": True}
+DARK = {"color_scheme": "dark"}
+
+
+@pytest.fixture(scope="module")
+def serve():
+    """Serve a page and give its address."""
+    started = []
+
+    def serve(*networks):
+        opened = listening(None)
+        server = uvicorn.Server(
+            uvicorn.Config(app(*networks), log_level="warning", ws="none", lifespan="off", timeout_graceful_shutdown=1)
+        )
+        thread = threading.Thread(target=server.run, args=([opened],), daemon=True)
+        thread.start()
+        started.append((server, thread))
+        return f"http://127.0.0.1:{opened.getsockname()[1]}"
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield serve
+    for server, thread in started:
+        server.should_exit = True
+        thread.join(5)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def address(serve):
+    """Where the networks that come with the project read."""
+    return serve(runs.load(runs.PRETRAINED / "handwriting"), runs.load(runs.PRETRAINED / "report"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def show(browser):
+    """Open an address with the options of a browser's context; no page may complain or ask another host."""
+    pages, complaints = [], []
+
+    def show(address, **options):
+        context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
+        page = context.new_page()
+        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda asked: asked.url.startswith(address) or complaints.append(asked.url))
+        page.set_default_timeout(10_000)
+        pages.append(page)
+        page.goto(address)
+        page.wait_for_selector("#page:visible, #untrained:visible")
+        return page
+
+    yield show
+    for page in pages:
+        page.context.close()
+    expected = ("status of 422", "INTERNET_DISCONNECTED", "getImageData")  # errors that tests want, and their own looks
+    assert [text for text in complaints if not any(part in text for part in expected)] == []
+
+
+@pytest.fixture
+def page(show, address):
+    return show(address)
+
+
+def points(page, stroke):
+    box = page.locator("#canvas").bounding_box()
+    return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
+
+
+def draw(page, number):
+    """Draw a number's digits with the mouse."""
+    for stroke in written(number):
+        first, *others = points(page, stroke)
+        page.mouse.move(*first)
+        page.mouse.down()
+        for x, y in others:
+            page.mouse.move(x, y)
+        page.mouse.up()
+
+
+def touch(page, number):
+    """Draw a number's digits with a finger."""
+    finger = page.context.new_cdp_session(page)
+    for stroke in written(number):
+        for i, (x, y) in enumerate(points(page, stroke)):
+            kind = "touchMove" if i else "touchStart"
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+        finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def reads(page, digit):
+    """Wait until the reader's answer is this digit, and nothing is under way."""
+    expect(page.locator(".readings")).to_have_attribute("aria-busy", "false")
+    expect(page.locator(".answer.reader b")).to_have_text(str(digit))
+
+
+def upload(page, content):
+    page.set_input_files("#file", {"name": "photo.png", "mimeType": "image/png", "buffer": content})
+
+
+def give(page, kind, content, size=0):
+    """Drop or paste a file of some bytes, and further ones up to a size."""
+    page.evaluate(
+        """([kind, content, size]) => {
+            const parts = [Uint8Array.from(content), new Uint8Array(Math.max(0, size - content.length))];
+            const data = new DataTransfer();
+            data.items.add(new File(parts, "digit.png", {type: "image/png"}));
+            const event = kind === "paste"
+                ? new ClipboardEvent(kind, {clipboardData: data})
+                : new DragEvent(kind, {dataTransfer: data, cancelable: true});
+            document.dispatchEvent(event);
+        }""",
+        [kind, list(content), size],
+    )
+
+
+def ink(page, canvas="#canvas"):
+    """How many pixels of a canvas are painted, and the mean shade of their colours."""
+    return page.evaluate(
+        """name => {
+            const canvas = document.querySelector(name);
+            const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+            let count = 0, shade = 0;
+            for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 127) { count++; shade += data[i]; }
+            return [count, shade / count];
+        }""",
+        canvas,
+    )
+
+
+def scrolls_sideways(page):
+    return page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
+def test_drawn_digits_are_read_right(page):
+    for digit in range(10):
+        draw(page, str(digit))
+        reads(page, digit)
+        page.keyboard.press("Escape")
+        reads(page, "–")
+
+
+def test_one_sees_what_the_networks_see_and_say(page):
+    draw(page, "3")
+    reads(page, 3)
+    assert ink(page, "#image")[0] > 40
+    for name in ("reader", "report"):
+        bars = page.locator(f"#bars .number.{name}").all_inner_texts()
+        shares = [float(text.removesuffix(" %")) for text in bars]
+        assert len(shares) == 10 and 98 < sum(shares) < 102 and shares.index(max(shares)) == 3
+    expect(page.locator("#spoken")).to_contain_text("After 28 rows. This network: 3, ")
+    expect(page.locator("#time")).to_contain_text("ms")
+
+
+def test_answers_come_while_one_draws_and_one_at_a_time(page):
+    under_way, most = set(), []
+    page.on("request", lambda asked: (under_way.add(asked), most.append(len(under_way))))
+    page.on("requestfinished", lambda asked: under_way.discard(asked))
+    (stroke,) = written("8")
+    first, *others = points(page, stroke)
+    page.mouse.move(*first)
+    page.mouse.down()
+    for x, y in others:
+        page.mouse.move(x, y, steps=3)
+    expect(page.locator(".answer.reader b")).not_to_have_text("–")  # the pen is still down
+    page.mouse.up()
+    reads(page, 8)
+    assert len(most) > 2 and max(most) == 1
+
+
+def test_rows_come_in_by_slider_keys_play_and_a_click_on_the_curves(page):
+    draw(page, "7")
+    reads(page, 7)
+    whole = page.locator("#bars").inner_text()
+    row = page.locator("#row")
+    row.focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#told")).to_have_text("1 of 28 rows")
+    assert page.locator("#bars").inner_text() != whole
+    page.keyboard.press("ArrowRight")
+    assert row.get_attribute("aria-valuetext") == "2 of 28 rows"
+    hidden = page.locator("#unread").bounding_box()["height"] / page.locator("#image").bounding_box()["height"]
+    assert abs(hidden - 26 / 28) < 0.02
+    page.locator("#play").press("Enter")
+    expect(page.locator("#play")).to_have_accessible_name("Pause")
+    expect(page.locator("#told")).to_have_text("28 of 28 rows")
+    expect(page.locator("#play")).to_have_accessible_name("Play the rows")
+    assert page.locator("#bars").inner_text() == whole
+    curves = page.locator(".curves .reader svg")
+    assert curves.locator("path").count() == 10
+    box = curves.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.545, box["y"] + box["height"] / 2)
+    expect(page.locator("#told")).to_have_text("15 of 28 rows")
+
+
+def test_undo_and_clear_by_buttons_and_keys(page):
+    expect(page.locator("#undo")).to_be_disabled()
+    draw(page, "4")
+    reads(page, 4)
+    two = ink(page)[0]
+    page.keyboard.press("Control+z")
+    assert 0 < ink(page)[0] < two
+    page.locator("#undo").click()
+    assert ink(page)[0] == 0
+    reads(page, "–")
+    draw(page, "6")
+    reads(page, 6)
+    page.locator("#clear").press("Enter")
+    reads(page, "–")
+    page.keyboard.press("Control+z")
+    reads(page, 6)
+    page.keyboard.press("Delete")
+    reads(page, "–")
+    expect(page.locator("#hint")).to_be_visible()
+
+
+def test_all_controls_are_reached_and_named(page):
+    draw(page, "25")
+    reads(page, 2)
+    reached = []
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.name"))
+        outline = "e => getComputedStyle(e.closest('label') ?? e).outlineStyle"
+        assert page.locator(":focus").evaluate(outline) == "solid"
+    assert reached == ["undo", "clear", "file", "digit", "play", "row"]
+    for control in page.locator("button, input").all():
+        assert control.evaluate("e => e.ariaLabel || e.labels?.length || e.innerText")
+
+
+def test_several_digits_and_which_one_is_looked_into(page):
+    draw(page, "407")
+    expect(page.locator("#digits label")).to_have_text(["4", "0", "7"])
+    reads(page, 4)
+    page.locator("#digits input").first.focus()
+    page.keyboard.press("ArrowRight")
+    reads(page, 0)
+    page.locator("#digits label").nth(2).click()
+    reads(page, 7)
+
+
+def test_photo_with_several_digits(page):
+    draw(page, "1")
+    reads(page, 1)
+    upload(page, png("25"))
+    expect(page.locator("#digits label")).to_have_text(["2", "5"])
+    reads(page, 2)
+    assert ink(page)[1] > 200  # paper
+    page.mouse.click(*points(page, [(0.75, 0.5)])[0])  # on the second
+    reads(page, 5)
+    page.keyboard.press("Control+z")
+    reads(page, 1)
+
+
+def test_drop_and_paste(page):
+    for kind in ("drop", "paste"):
+        give(page, kind, png("3"))
+        reads(page, 3)
+        page.locator("#clear").click()
+        reads(page, "–")
+
+
+def test_errors_are_told_and_leave_the_drawing(page):
+    draw(page, "2")
+    reads(page, 2)
+    message = page.get_by_role("alert")
+    upload(page, b"no picture")
+    expect(message).to_contain_text("no image that can be read")
+    reads(page, 2)
+    give(page, "drop", b"", LARGEST_PHOTO + 1)
+    expect(message).to_contain_text("too large: more than 25 MB")
+    page.context.set_offline(True)
+    draw(page, "1")
+    expect(message).to_contain_text("The server does not answer")
+    page.context.set_offline(False)
+    page.keyboard.press("Control+z")
+    expect(message).to_be_empty()
+    reads(page, 2)
+
+
+def test_finger_on_a_phone(show, address):
+    page = show(address, **PHONE)
+    touch(page, "5")
+    reads(page, 5)
+    assert page.evaluate("scrollY") == 0 and not scrolls_sideways(page)
+    page.locator("#clear").tap()
+    reads(page, "–")
+    touch(page, "407")
+    expect(page.locator("#digits label")).to_have_text(["4", "0", "7"])
+    assert not scrolls_sideways(page)
+    small = [
+        box["height"] for part in page.locator(".tools > :visible, .step > *").all() if (box := part.bounding_box())
+    ]
+    assert len(small) > 4
+
+
+def test_the_drawing_stays_when_the_window_changes(page):
+    draw(page, "9")
+    reads(page, 9)
+    wide = ink(page)[0] / page.locator("#canvas").bounding_box()["width"] ** 2
+    for width in (360, 820):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_timeout(150)
+        narrow = ink(page)[0] / page.locator("#canvas").bounding_box()["width"] ** 2
+        assert abs(narrow / wide - 1) < 0.05 and not scrolls_sideways(page)
+    page.locator("#canvas").scroll_into_view_if_needed()
+    page.keyboard.press("Escape")
+    draw(page, "6")
+    reads(page, 6)
+
+
+def test_dark_and_light(page):
+    page.emulate_media(color_scheme="light")
+    draw(page, "0")
+    reads(page, 0)
+    shades = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(100)
+        paper = page.locator("#paper").evaluate("e => parseInt(getComputedStyle(e).backgroundColor.slice(4))")
+        shades[scheme] = paper, ink(page)[1], ink(page, "#image")[1]
+    assert shades["light"][0] > 200 > 100 > shades["light"][1] and shades["light"][2] < 100
+    assert shades["dark"][0] < 100 < 200 < shades["dark"][1] and shades["dark"][2] > 200
+
+
+def test_less_motion(show, address):
+    page = show(address, reduced_motion="reduce")
+    assert page.locator("#bars span").first.evaluate("e => getComputedStyle(e).transitionProperty") == "none"
+
+
+def test_without_networks(show, serve):
+    page = show(serve(None, None), **PHONE)
+    expect(page.get_by_role("heading", name="No network is trained yet")).to_be_visible()
+    expect(page.locator("#commands")).to_contain_text("python -m rnn_tasks.train experiment=mnist_handwriting")
+    expect(page.locator("#canvas")).to_be_hidden()
+    assert not scrolls_sideways(page)
+
+
+def test_without_the_reports_network(show, serve):
+    page = show(serve(runs.load(runs.PRETRAINED / "handwriting"), None))
+    expect(page.locator(".answer.report")).to_contain_text("Not trained yet: python -m rnn_tasks.train")
+    draw(page, "2")
+    reads(page, 2)
+    expect(page.locator(".answer.report b")).to_have_text("–")
+
+
+def test_screenshot(show, address, tmp_path):
+    """DRAW_SCREENSHOT=docs/draw.png python -m pytest tests/test_draw_browser.py -k screenshot"""
+    page = show(address, viewport={"width": 1280, "height": 780})
+    draw(page, "407")
+    expect(page.locator("#digits label")).to_have_count(3)
+    page.locator("#row").fill("20")
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_timeout(200)
+    path = Path(os.environ.get("DRAW_SCREENSHOT", tmp_path / "draw.png"))
+    page.screenshot(path=path)
+    assert 10_000 < path.stat().st_size <= 200_000
