@@ -54,7 +54,8 @@ def measure(address, strokes):
 
 
 def main():
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     torch.set_num_threads(1)
     opened = listening(None)
     page = app(usual("handwriting", EXPERIMENTS["reader"]), usual("report", EXPERIMENTS["report"]))

@@ -3,7 +3,7 @@
 import math
 
 
-def arc(x, y, wide, high, begin, end, count=14):
+def arc(x, y, wide, high, begin, end, count=24):
     """Points of an ellipse around (x, y), from an angle to another in degrees, clockwise from the right."""
     angles = [math.radians(begin + (end - begin) * i / count) for i in range(count + 1)]
     return [(x + wide * math.cos(angle), y + high * math.sin(angle)) for angle in angles]

@@ -376,7 +376,7 @@ def test_without_the_reports_network(show, serve):
 
 def test_screenshot(show, address, tmp_path):
     """DRAW_SCREENSHOT=docs/draw.png python -m pytest tests/test_draw_browser.py -k screenshot"""
-    page = show(address, viewport={"width": 1280, "height": 780})
+    page = show(address, viewport={"width": 1280, "height": 830})
     draw(page, "407")
     expect(page.locator("#digits label")).to_have_count(3)
     page.locator("#row").fill("20")

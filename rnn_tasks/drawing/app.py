@@ -88,13 +88,13 @@ def described(name: str, run: Run | None) -> dict[str, str | None]:
     if run is None:
         return {"title": title, "about": None, "train": train(name)}
     model = run.config.model
-    about = [run.path.name]
+    about = [run.config.get("experiment") or run.path.name]
     if {"cell", "hidden", "layers", "bidirectional"} <= set(model):
         both = "bidirectional " if model.bidirectional else ""
         layers = f"{model.layers} layers of " if model.layers > 1 else ""
         about.append(f"{both}{model.cell.upper()}, {layers}{model.hidden} units")
     if run.result and run.replicate is not None and (test := run.result["metrics"].get("test")):
-        about.append(f"right on {test['accuracy'][run.replicate]:.2%} of MNIST's test images")
+        about.append(f"right on {100 * test['accuracy'][run.replicate]:.2f}\N{NO-BREAK SPACE}% of MNIST's test images")
     return {"title": title, "about": "; ".join(about), "train": None}
 
 

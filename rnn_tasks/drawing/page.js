@@ -271,7 +271,7 @@ function paintFrames(pen, shown) {
   pen.textBaseline = "bottom";
   for (const [number, digit] of answer.digits.entries()) {
     const [left, top, width, height] = frame(number);
-    pen.strokeStyle = pen.fillStyle = colour(number === pick ? "reader" : "edge");
+    pen.strokeStyle = pen.fillStyle = colour(number === pick ? "reader" : "soft");
     pen.lineWidth = (number === pick ? 3 : 1.5) / shown;
     pen.strokeRect(left, top, width, height);
     const room = top > size * 1.2 ? top : top + size * 1.25;
@@ -367,7 +367,7 @@ function curves(name, row) {
       const heights = curve(digit).slice(from, to);
       const peak = Math.max(...heights);
       const top = [...heights.keys()].filter((i) => heights[i] > 0.95 * peak);
-      if (peak < 0.25) continue;
+      if (peak < 0.25 || to - from < 2) continue;
       const place = { x: across(from + top[top.length >> 1] + 1), y: up(peak) - 4 };
       add("text", { class: digit === winner ? "name first" : "name", ...place }, digit);
     }
@@ -436,7 +436,7 @@ function introduce() {
     const { title, about, train } = networks[name];
     document.querySelector(`.answer.${name} h2`).textContent = title;
     document.querySelector(`.bars th.${name}`).textContent = title;
-    document.querySelector(`.curves .${name} figcaption`).textContent = `${title}: % of each digit, over the rows`;
+    document.querySelector(`.curves .${name} figcaption`).textContent = `${title}: %, after each row`;
     const code = Object.assign(document.createElement("code"), { textContent: train });
     document.querySelector(`.answer.${name} .about`).replaceChildren(...(train ? ["Not trained yet: ", code] : [about]));
   }
@@ -462,6 +462,7 @@ try {
   }
 } catch {
   $("untrained-title").textContent = "The server does not answer";
+  $("remedy").textContent = "Start it again, then reload this page:";
   $("commands").textContent = "python -m rnn_tasks.draw";
   $("untrained").hidden = false;
 }

@@ -22,7 +22,6 @@ from rnn_tasks.segments import Part, segment
 
 WIDTH, HEIGHT, PEN = 840, 630, 27  # of the canvas and of a stroke: the units of a drawing's points
 SHRINK = 3  # units of the canvas to a pixel in which digits are looked for
-MOST_DIGITS = 200  # of a photo
 
 Points = NDArray[np.float32]
 
@@ -84,7 +83,7 @@ class Networks:
         return {"steps": self._steps(torch.frombuffer(bytearray(image), dtype=torch.uint8).view(28, 28) / 255)}
 
     def _read(self, lines: list[list[Digit]], size: tuple[int, int], pick: int) -> dict[str, Any]:
-        found = [(number, digit) for number, line in enumerate(lines) for digit in line][:MOST_DIGITS]
+        found = [(number, digit) for number, line in enumerate(lines) for digit in line]
         images = torch.stack([digit.image for _, digit in found]).mul(255).round().byte()  # as the page gets them
         answers = {name: self._answers(run, images / 255) for name, run in vars(self).items()}
         pick = pick if pick < len(found) else 0
