@@ -100,11 +100,11 @@ def drawing(number, **values):
     return {"strokes": sent(written(number)), **values}
 
 
-def png(number):
+def picture(number, kind="PNG"):
     """A picture of a number, black on white."""
     ink = rendered([np.array(stroke, np.float32).reshape(-1, 2) for stroke in sent(written(number))])
     file = io.BytesIO()
-    Image.fromarray(255 - (255 * ink).astype(np.uint8)).save(file, "PNG")
+    Image.fromarray(255 - (255 * ink).astype(np.uint8)).save(file, kind)
     return file.getvalue()
 
 
@@ -173,11 +173,11 @@ def test_what_is_no_drawing(client, content):
 
 
 def test_photo(client):
-    said = client.post("/photo", png("25")).json()
+    said = client.post("/photo", picture("25")).json()
     assert said["size"] == [280, 210] and len(said["digits"]) == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", png("1")[:300]])
+@pytest.mark.parametrize("content", [b"", b"no picture", picture("1")[:300]])
 def test_what_is_no_photo(client, content):
     assert refused(client.post("/photo", content), 422)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import uvicorn
 from strokes import written
-from test_draw import png
+from test_draw import picture
 
 from rnn_tasks import runs
 from rnn_tasks.draw import listening
@@ -272,7 +272,7 @@ def test_several_digits_and_which_one_is_looked_into(page):
 def test_photo_with_several_digits(page):
     draw(page, "1")
     reads(page, 1)
-    upload(page, png("25"))
+    upload(page, picture("25"))
     expect(page.locator("#digits label")).to_have_text(["2", "5"])
     reads(page, 2)
     assert ink(page)[1] > 200  # paper
@@ -282,9 +282,15 @@ def test_photo_with_several_digits(page):
     reads(page, 1)
 
 
+def test_photo_of_a_kind_that_the_browser_does_not_know(page):
+    upload(page, picture("25", "TIFF"))
+    expect(page.locator("#digits label")).to_have_text(["2", "5"])
+    assert ink(page)[0] > 1000  # the digits where they stand in it
+
+
 def test_drop_and_paste(page):
     for kind in ("drop", "paste"):
-        give(page, kind, png("3"))
+        give(page, kind, picture("3"))
         reads(page, 3)
         page.locator("#clear").click()
         reads(page, "–")

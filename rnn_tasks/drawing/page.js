@@ -180,6 +180,9 @@ function choose(number) {
   const image = pixels(number);
   const then = (said) => {
     Object.assign(answer, said, { picked: number });
+    pick = number;
+    document.getElementsByName("digit")[number].checked = true; // a drawing may have been answered meanwhile
+    paint();
     look();
   };
   paint();
@@ -204,7 +207,9 @@ function list() {
     label.append(radio, small, String(first(digit)));
     (lines[digit.line] ??= Object.assign(document.createElement("div"), { className: "line" })).append(label);
   }
+  const focused = document.activeElement.name === "digit";
   $("digits").replaceChildren(...lines);
+  if (focused) document.getElementsByName("digit")[pick]?.focus();
 }
 
 function pickAt([x, y]) {
@@ -256,12 +261,14 @@ function paint() {
 
 function paintPhoto(pen) {
   const { scale, left, top } = fitted();
-  const [width, height] = answer.size;
-  if (state.photo.bitmap) return pen.drawImage(state.photo.bitmap, left, top, scale * width, scale * height);
+  const [width, height] = answer.size.map((side) => scale * side);
+  if (state.photo.bitmap) return pen.drawImage(state.photo.bitmap, left, top, width, height);
   const small = Object.assign(document.createElement("canvas"), { width: 28, height: 28 });
   for (const number of answer.digits.keys()) {
     draw28(small, pixels(number));
-    pen.drawImage(small, ...frame(number));
+    const [left, top, width, height] = frame(number);
+    const side = Math.max(width, height) * 1.2; // an image is 28 high, its digit 20
+    pen.drawImage(small, left + (width - side) / 2, top + (height - side) / 2, side, side);
   }
 }
 
