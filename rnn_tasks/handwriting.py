@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import os
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ LINES_SIDE = 800  # pixels at which ruled lines are looked for
 PAPER_SIDE = 200  # pixels at which the paper's brightness is measured
 LEAST_CONTRAST = 0.12  # of ink to the paper around it: 0 none, 1 black on white
 LEAST_HEIGHT = 8  # pixels of a digit at the working size
+MOST_PARTS = 500  # of a photo
+LEAST_SHARE = 0.4  # of all that looks like ink which must be in digits
 THINNEST = 0.1  # of a stroke, relative to the longer side of its digit
 NO_DIGIT = "no digit can be seen in the picture: write dark on plain, ruled or squared paper, and let the digits fill more of it"
 
@@ -106,12 +109,13 @@ def upright(image: Image.Image) -> Image.Image:
 def digits(image: Image.Image) -> list[list[Digit]]:
     """The digits of a photo: its lines from top to bottom, the digits of each from left to right.
 
-    A picture of 28 x 28 is taken as one digit. Boxes are in pixels of ``upright(image)``, which for what ``load`` gives
-    is the image itself.
+    A picture of 28 x 28 is taken as one digit. Boxes are in pixels of the photo, upright.
 
     Raises:
         ValueError: no digit can be seen.
     """
+    turned = image.getexif().get(0x0112, 1) > 4
+    full = image.size[::-1] if turned else image.size
     image = upright(image)
     if image.size == (28, 28):
         return [[Digit((0, 0, 28, 28), _scan(image))]]
@@ -121,14 +125,19 @@ def digits(image: Image.Image) -> list[list[Digit]]:
         raise ValueError(NO_DIGIT)
     ink = without_lines(flatten(image.resize(size, Image.Resampling.BOX)))
     labels, strength, parts = _components(ink)
+    whole = _digits_of(parts)
+    share = np.isin(labels, [label for part in whole for label in part.labels]).sum() / (labels > 0).sum()
+    if os.environ.get("DBG"): print(f"strength {strength:.2f} noise {_noise(ink):.3f} share {share:.2f} whole {len(whole)} parts {len(parts)}")
+    if share < LEAST_SHARE:
+        raise ValueError(NO_DIGIT)
     found = []
-    for line in _lines(_digits_of(parts)):
+    for line in _lines(whole):
         found.append([])
         for part in line:
             left, top, right, bottom = part.box
             cut = slice(max(top - 2, 0), bottom + 2), slice(max(left - 2, 0), right + 2)
             own = ndimage.binary_dilation(np.isin(labels[cut], part.labels), iterations=2)
-            box = tuple(min(round(edge * scale), image.size[i % 2]) for i, edge in enumerate(part.box))
+            box = tuple(min(round(edge * full[i % 2] / size[i % 2]), full[i % 2]) for i, edge in enumerate(part.box))
             found[-1].append(Digit(box, recipe(ink[cut] * own / strength)))
     return found
 
@@ -136,7 +145,7 @@ def digits(image: Image.Image) -> list[list[Digit]]:
 def flatten(image: Image.Image) -> Array:
     """How much darker each pixel of an RGB picture is than the paper around it, [H, W]: 0 none, 1 black on white.
 
-    Of the three colours that with the most contrast counts; bright ink on something dark is turned over.
+    The three colours count the more, the more contrast they have; bright ink on something dark is turned over.
     """
     small = image.resize([max(1, round(s * min(1, PAPER_SIDE / max(image.size)))) for s in image.size], Image.Resampling.BOX)
     coarse = ndimage.gaussian_filter(np.asarray(small, np.float32) / 255, (0.7, 0.7, 0))  # [h, w, 3]
@@ -147,12 +156,14 @@ def flatten(image: Image.Image) -> Array:
     if bright.mean() < dark.mean():  # ink is where less of the picture stands out
         shades, coarse = 1 - shades, 1 - coarse
     paper = ndimage.gaussian_filter(ndimage.grey_closing(coarse, window), (2, 2, 0))
-    ink = np.zeros(shades.shape[:2], np.float32)
+    ink, total = np.zeros(shades.shape[:2], np.float32), 0.0
     for c in range(3):
         level = np.asarray(Image.fromarray(paper[..., c]).resize(image.size, Image.Resampling.BILINEAR))
         contrast = 1 - shades[..., c] / np.maximum(level, 0.05)
-        np.maximum(ink, contrast - np.median(contrast), out=ink)
-    return ink
+        contrast -= np.median(contrast)
+        weight = max(float(np.percentile(contrast, 99.9)), 0.01) ** 2
+        ink, total = ink + weight * contrast, total + weight
+    return (ink / total).astype(np.float32)
 
 
 def without_lines(ink: Array) -> Array:
@@ -165,11 +176,12 @@ def without_lines(ink: Array) -> Array:
         view = (lambda array, turn=turn: array.T) if turn else (lambda array: array)
         rows, inked = view(ink).copy(), view(drawn)
         thin = inked & ~ndimage.binary_opening(inked, np.ones((thickest + 1, 1)))
-        runs = ndimage.binary_dilation(_runs(thin, round(0.6 * inked.shape[1])), np.ones((3, 1)))
+        runs = _runs(thin, round(0.6 * inked.shape[1]))
         if not runs.any():
             continue
+        level = 1.6 * np.median(view(small)[runs]) + 0.05
+        runs = ndimage.binary_dilation(runs, np.ones((3, 1)))
         line = np.asarray(Image.fromarray(runs).resize(rows.shape[::-1], Image.Resampling.NEAREST))
-        level = 1.6 * np.median(rows[line]) + 0.05
         cleaned = np.where(line & (rows < level), 0, rows)
         closed = ndimage.grey_closing(cleaned, (2 * factor + thickest, 1))
         ink = view(np.where(line, np.maximum(cleaned, closed), cleaned))
@@ -192,8 +204,18 @@ def _runs(mask: Mask, length: int) -> Mask:
 
 
 def _noise(ink: Array) -> float:
-    """The standard deviation of what is not ink, from the median of the distances to neighbours."""
-    return float(np.median(np.abs(np.diff(ink, axis=1))) / 0.954)
+    """The standard deviation of what is not ink, from the median distance to the median."""
+    return float(1.48 * np.median(np.abs(ink - np.median(ink))))
+
+
+def _otsu(values: Array) -> float:
+    """The threshold that parts values into two classes with the least variance within."""
+    counts, edges = np.histogram(values, 64)
+    centres = (edges[1:] + edges[:-1]) / 2
+    below, total = counts.cumsum(), (counts * centres).cumsum()
+    above = below[-1] - below
+    between = (total[-1] * below / below[-1] - total) ** 2 / np.maximum(below * above, 1)
+    return float(edges[1 + between[:-1].argmax()])
 
 
 def _components(ink: Array) -> tuple[NDArray[np.int32], float, list[_Part]]:
@@ -202,18 +224,37 @@ def _components(ink: Array) -> tuple[NDArray[np.int32], float, list[_Part]]:
     sure = smooth[smooth > max(LEAST_CONTRAST, 5 * _noise(smooth))]
     if not len(sure):
         raise ValueError(NO_DIGIT)
-    strength = float(np.percentile(sure, 80))
+    strength = float(np.median(sure[sure >= _otsu(sure)]))
+    if _noise(smooth) > 0.12 * strength:
+        raise ValueError(NO_DIGIT)
     labels, count = ndimage.label(smooth > 0.4 * strength, np.ones((3, 3)))
     peaks = ndimage.maximum(smooth, labels, range(1, count + 1))
     depth = ndimage.distance_transform_edt(np.pad(labels > 0, 1, "edge"))[1:-1, 1:-1]
-    thick = 2 * ndimage.maximum(depth, labels, range(1, count + 1))
+    areas = ndimage.sum_labels(labels > 0, labels, range(1, count + 1))
     parts = []
     for label, where in enumerate(ndimage.find_objects(labels), 1):
         part = _Part((where[1].start, where[0].start, where[1].stop, where[0].stop), (label,))
-        stroke = thick[label - 1] < 0.45 * max(part.width, part.height) or max(part.width, part.height) < LEAST_HEIGHT
-        if peaks[label - 1] > 0.6 * strength and stroke:
+        if peaks[label - 1] > 0.6 * strength and _is_stroke(labels[where] == label, depth[where]):
             parts.append(part)
     return labels, strength, parts
+
+
+def _is_stroke(mask: Mask, depth: Array) -> bool:
+    """Whether a component [H, W] may be written with a pen, by its thickness, its length and its holes.
+
+    Args:
+        mask: the component.
+        depth: the distance of its pixels to what is not ink.
+    """
+    side = max(mask.shape)
+    if side < LEAST_HEIGHT:
+        return True
+    length = mask.sum() / (4 * depth[mask].mean() - 1)
+    if os.environ.get("DBG")=="2" and side>20: print(mask.shape, depth[mask].max(), length/side)
+    if 2 * depth[mask].max() > 0.5 * side or length > 8 * side:
+        return False
+    holes, count = ndimage.label(~np.pad(mask, 1))
+    return count == 1 or (np.bincount(holes.ravel())[2:] > 0.002 * mask.size).sum() <= 4
 
 
 def _digits_of(parts: list[_Part]) -> list[_Part]:
@@ -229,6 +270,8 @@ def _digits_of(parts: list[_Part]) -> list[_Part]:
     half = np.searchsorted(np.cumsum(heights[order] ** 2), (heights**2).sum() / 2)
     usual = heights[order][half]  # half of all ink is in digits at most so high
     parts = [part for part in parts if max(part.width, part.height) > 0.15 * usual]
+    if len(parts) > MOST_PARTS:
+        raise ValueError(NO_DIGIT)
     parts = sorted(parts, key=lambda part: part.height * part.width)
     whole: list[_Part] = []
     while parts:
@@ -290,7 +333,7 @@ def recipe(ink: Array) -> Tensor:
     if missing > 0:
         ink = np.pad(ink, missing)
         radius = np.arange(missing + 1) - missing / 2
-        ink = ndimage.grey_dilation(ink, footprint=np.hypot(*np.meshgrid(radius, radius)) <= missing / 2 + 0.2)
+        ink = ndimage.grey_dilation(ink, footprint=np.hypot(*np.meshgrid(radius, radius)) <= missing / 2 + 0.3)
         seen = ink > 0.4
         rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -43,7 +43,9 @@ def photo(
         y, x = margin + cell * (i // columns), margin + cell * (i % columns)
         large = np.asarray(Image.fromarray(np.asarray(image, np.float32)).resize((size, size), Image.Resampling.BICUBIC))
         stroke = ((ndimage.gaussian_filter(large, size / 90) - 0.35) * size / 12 + 0.5).clip(0, 1)
-        ink[y : y + size, x : x + size] = np.maximum(ink[y : y + size, x : x + size], stroke)
+        top, left = max(y, 0), max(x, 0)
+        target = ink[top : y + size, left : x + size]
+        np.maximum(target, stroke[top - y :, left - x :][: target.shape[0], : target.shape[1]], out=target)
     yy, xx = np.mgrid[:height, :width] - np.array([height / 2, width / 2])[:, None, None]
     turn = np.deg2rad(angle)
     u, v = xx * np.cos(turn) + yy * np.sin(turn), yy * np.cos(turn) - xx * np.sin(turn)
