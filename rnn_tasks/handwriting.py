@@ -150,10 +150,10 @@ def flatten(image: Image.Image) -> Array:
     small = image.resize([max(1, round(s * min(1, PAPER_SIDE / max(image.size)))) for s in image.size], Image.Resampling.BOX)
     coarse = ndimage.gaussian_filter(np.asarray(small, np.float32) / 255, (0.7, 0.7, 0))  # [h, w, 3]
     window = (max(5, min(small.size) // 4),) * 2 + (1,)
-    dark = ndimage.grey_closing(coarse, window) - coarse
-    bright = coarse - ndimage.grey_opening(coarse, window)
+    grey = coarse[::2, ::2].mean(2)
+    off = grey - ndimage.median_filter(grey, window[0] // 2 + 1)
     shades = np.asarray(image, np.float32) / 255  # [H, W, 3]
-    if bright.mean() < dark.mean():  # ink is where less of the picture stands out
+    if (off**3).sum() > 0:  # what stands out is bright
         shades, coarse = 1 - shades, 1 - coarse
     paper = ndimage.gaussian_filter(ndimage.grey_closing(coarse, window), (2, 2, 0))
     ink, total = np.zeros(shades.shape[:2], np.float32), 0.0
@@ -251,7 +251,7 @@ def _is_stroke(mask: Mask, depth: Array) -> bool:
         return True
     length = mask.sum() / (4 * depth[mask].mean() - 1)
     if os.environ.get("DBG")=="2" and side>20: print(mask.shape, depth[mask].max(), length/side)
-    if 2 * depth[mask].max() > 0.5 * side or length > 8 * side:
+    if 2 * depth[mask].max() > 0.65 * side or length > 8 * side:
         return False
     holes, count = ndimage.label(~np.pad(mask, 1))
     return count == 1 or (np.bincount(holes.ravel())[2:] > 0.002 * mask.size).sum() <= 4
