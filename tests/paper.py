@@ -1,7 +1,6 @@
 """Synthetic photos: MNIST's digits, written with a pen on paper."""
 
 import numpy as np
-import torch
 from PIL import Image
 from scipy import ndimage
 
@@ -41,7 +40,9 @@ def photo(
     ink = np.zeros((height, width))
     for i, image in enumerate(images):
         y, x = margin + cell * (i // columns), margin + cell * (i % columns)
-        large = np.asarray(Image.fromarray(np.asarray(image, np.float32)).resize((size, size), Image.Resampling.BICUBIC))
+        large = np.asarray(
+            Image.fromarray(np.asarray(image, np.float32)).resize((size, size), Image.Resampling.BICUBIC)
+        )
         stroke = ((ndimage.gaussian_filter(large, size / 90) - 0.35) * size / 12 + 0.5).clip(0, 1)
         top, left = max(y, 0), max(x, 0)
         target = ink[top : y + size, left : x + size]
