@@ -1,5 +1,7 @@
 """From a photo of handwritten digits to images like MNIST's."""
 
+import struct
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +39,10 @@ def load(path: str | Path) -> Image.Image:
         ValueError: there is no such file, it is damaged or no picture, or has more than 50 megapixels.
     """
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
+            image = Image.open(path)
+        with image:
             if image.width * image.height > MOST_MEGAPIXELS * 1_000_000:
                 raise _TooLarge
             image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))
@@ -46,7 +51,7 @@ def load(path: str | Path) -> Image.Image:
         raise ValueError(f"{str(path)!r} is no file; give an image like digit.png") from None
     except (_TooLarge, Image.DecompressionBombError):
         raise ValueError(f"{str(path)!r} has more than {MOST_MEGAPIXELS} megapixels; give a smaller one") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError):
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error):
         raise ValueError(f"{str(path)!r} is no image that can be read; give one like digit.png") from None
 
 
@@ -115,7 +120,8 @@ def recipe(ink: Array) -> Tensor:
 
     Strokes much thinner than those of MNIST become as thick as its thinnest.
     """
-    ink = np.pad(np.clip(ink, 0, 1), 1)
+    ink = np.clip(ink, 0, 1).astype(np.float32)
+    ink = np.pad(np.asarray(Image.fromarray(ink).reduce(max(1, max(ink.shape) // 80))), 1)
     seen = ink > 0.4
     rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     if not len(rows):
