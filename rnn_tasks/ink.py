@@ -42,22 +42,24 @@ def without_lines(ink: Array) -> Array:
     """Ink without the long thin lines that the paper came with, [H, W]; strokes that cross them stay whole."""
     factor = max(1, round(max(ink.shape) / LINES_SIDE))
     small = np.asarray(Image.fromarray(ink).reduce(factor))
-    drawn = small > max(0.04, 2.5 * noise(small))
+    least = max(0.04, 2.5 * noise(small))
     thickest = max(3, round(0.02 * min(small.shape)))
     for turn in (False, True):
         view = (lambda array, turn=turn: array.T) if turn else (lambda array: array)
-        rows, inked = view(ink).copy(), view(drawn)
+        rows, rough = view(ink), view(np.asarray(Image.fromarray(ink).reduce(factor)))
+        inked = rough > least
         thin = inked & ~ndimage.binary_opening(inked, np.ones((thickest + 1, 1)))
         runs = _runs(thin, round(0.6 * inked.shape[1]))
         if not runs.any():
             continue
-        level = 1.4 * np.percentile(view(small)[runs], 80) + 0.05  # pens are darker than lines
-        runs = ndimage.binary_dilation(runs, np.ones((3, 1)))
+        level = 1.4 * np.percentile(rough[runs], 80) + 0.05  # pens are darker than lines
+        thickness = runs.sum() / max(1, np.diff(runs.astype(int), axis=0, prepend=0).clip(0).sum())
+        stroke = ndimage.binary_opening(inked, np.ones((round(1.6 * thickness) + 2, 1)))
+        runs = ndimage.binary_dilation(runs, np.ones((3, 1))) & ~stroke
         line = np.asarray(Image.fromarray(runs).resize(rows.shape[::-1], Image.Resampling.NEAREST))
         cleaned = np.where(line & (rows < level), 0, rows)
-        thickness = line.sum() / max(1, np.diff(line.astype(int), axis=0, prepend=0).clip(0).sum())
-        closed = ndimage.grey_closing(cleaned, (round(thickness) + 2, 1))
-        ink = view(np.where(line, np.maximum(cleaned, closed), cleaned))
+        closed = ndimage.grey_closing(cleaned, (factor * round(thickness + 2) + 2, 1))
+        ink = np.ascontiguousarray(view(np.where(line, np.maximum(cleaned, closed), cleaned)))
     return ink
 
 

@@ -49,7 +49,7 @@ def test_digits_on_paper(images, name):
 
 
 def test_box_is_in_the_photo(images):
-    large = photo(images[:1], size=300, margin=1500)
+    large = photo(images[:1], size=300, margin=1460)
     ((digit,),) = digits(large)
     dark = np.asarray(large.convert("L")) < 128
     rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
