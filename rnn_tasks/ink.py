@@ -2,11 +2,12 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy import ndimage
 
 LINES_SIDE = 800  # pixels of the longer side at which ruled lines are looked for
-PAPER_SIDE = 200  # pixels at which the paper's brightness is measured
+PAPER_SIDE = 800  # pixels of the longer side at which the paper's brightness is measured
+THICKEST = 0.25  # of a stroke, relative to the shorter side of the picture
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -17,64 +18,78 @@ def flatten(image: Image.Image) -> Array:
 
     The three colours count the more, the more contrast they have; bright ink on something dark is turned over.
     """
-    small = image.resize(
-        [max(1, round(s * min(1, PAPER_SIDE / max(image.size)))) for s in image.size], Image.Resampling.BOX
-    )
-    coarse = ndimage.gaussian_filter(np.asarray(small, np.float32) / 255, (0.7, 0.7, 0))  # [h, w, 3]
-    window = (max(5, min(small.size) // 4),) * 2 + (1,)
-    grey = coarse[::2, ::2].mean(2)
-    off = grey - ndimage.median_filter(grey, window[0])
-    shades = np.asarray(image, np.float32) / 255  # [H, W, 3]
-    if (off**3).sum() > 0:  # what stands out is bright
-        shades, coarse = 1 - shades, 1 - coarse
-    paper = ndimage.gaussian_filter(ndimage.grey_closing(coarse, window), (2, 2, 0))
+    factor = max(1, -(-max(image.size) // PAPER_SIDE))
+    small = image.filter(ImageFilter.BoxBlur(1)).reduce(factor)
+    coarse, shades = (np.asarray(picture, np.float32) / 255 for picture in (small, image))  # [h, w, 3], [H, W, 3]
+    window = (max(5, round(THICKEST * min(small.size))),) * 2 + (1,)
+    if _bright_ink(coarse, window):
+        coarse, shades = 1 - coarse, 1 - shades
+    paper = ndimage.grey_closing(coarse, window)
+    least = 0.3 * np.percentile(paper, 95)  # a dark desk's grain is not ink
     ink, total = np.zeros(shades.shape[:2], np.float32), 0.0
     for c in range(3):
         level = np.asarray(Image.fromarray(paper[..., c]).resize(image.size, Image.Resampling.BILINEAR))
-        contrast = 1 - shades[..., c] / np.maximum(level, 0.05)
+        contrast = (level - shades[..., c]) / np.maximum(level, least)
         contrast -= np.median(contrast)
         weight = max(float(np.percentile(contrast, 99.9)), 0.01) ** 2
         ink, total = ink + weight * contrast, total + weight
     return (ink / total).astype(np.float32)
 
 
+def _bright_ink(shades: Array, window: tuple[int, ...]) -> bool:
+    """Whether bright things stand out of something dark, in shades [H, W, 3], rather than dark ones of something bright.
+
+    Things are narrower than the window.
+    """
+    grey = shades.mean(2)
+    if np.percentile(grey, 75) > 0.5 * grey.max():
+        return False
+    dark, bright = ndimage.black_tophat(grey, window[:2]), ndimage.white_tophat(grey, window[:2])
+    dark, bright = (((kind - np.median(kind)).clip(0) ** 3).sum() for kind in (dark, bright))
+    return bool(bright > dark)
+
+
 def without_lines(ink: Array) -> Array:
     """Ink without the long thin lines that the paper came with, [H, W]; strokes that cross them stay whole."""
-    factor = max(1, round(max(ink.shape) / LINES_SIDE))
-    small = np.asarray(Image.fromarray(ink).reduce(factor))
-    least = max(0.04, 2.5 * noise(small))
-    thickest = max(3, round(0.02 * min(small.shape)))
-    for turn in (False, True):
-        view = (lambda array, turn=turn: array.T) if turn else (lambda array: array)
-        rows, rough = view(ink), view(np.asarray(Image.fromarray(ink).reduce(factor)))
-        inked = rough > least
-        thin = inked & ~ndimage.binary_opening(inked, np.ones((thickest + 1, 1)))
-        runs = _runs(thin, round(0.6 * inked.shape[1]))
-        if not runs.any():
+    factor = max(1, -(-max(ink.shape) // LINES_SIDE))
+    for turned in (False, True):
+        rows = ink.T if turned else ink
+        rough = np.asarray(Image.fromarray(rows).reduce(factor))
+        inked = rough > max(0.04, 2.5 * noise(rough))
+        thin = inked & ~ndimage.binary_opening(inked, np.ones((max(3, round(0.04 * min(rough.shape))) + 1, 1)))
+        lines = _lines(thin)
+        count = np.diff(lines.astype(int), axis=0, prepend=0).clip(0).sum(0)  # of lines in each column
+        if count.mean() < 1.5:  # one alone may be a stroke
             continue
-        level = 1.4 * np.percentile(rough[runs], 80) + 0.05  # pens are darker than lines
-        thickness = runs.sum() / max(1, np.diff(runs.astype(int), axis=0, prepend=0).clip(0).sum())
+        level = 1.4 * np.percentile(rough[lines], 80) + 0.05  # pens are darker than lines
+        thickness = lines.sum() / count.sum()
         stroke = ndimage.binary_opening(inked, np.ones((round(1.6 * thickness) + 2, 1)))
-        runs = ndimage.binary_dilation(runs, np.ones((3, 1))) & ~stroke
-        line = np.asarray(Image.fromarray(runs).resize(rows.shape[::-1], Image.Resampling.NEAREST))
+        lines = ndimage.binary_dilation(lines, np.ones((3, 1))) & ~stroke
+        line = np.asarray(Image.fromarray(lines).resize(rows.shape[::-1], Image.Resampling.NEAREST))
         cleaned = np.where(line & (rows < level), 0, rows)
         closed = ndimage.grey_closing(cleaned, (factor * round(thickness + 2) + 2, 1))
-        ink = np.ascontiguousarray(view(np.where(line, np.maximum(cleaned, closed), cleaned)))
+        rows = np.where(line, np.maximum(cleaned, closed), cleaned)
+        ink = np.ascontiguousarray(rows.T if turned else rows)
     return ink
 
 
-def _runs(mask: Mask, length: int) -> Mask:
-    """Where a mask [H, W] has almost straight, almost horizontal runs of at least some length."""
+def _lines(mask: Mask) -> Mask:
+    """Where a mask [H, W] has almost straight, almost horizontal lines across most of its width."""
     height, width = mask.shape
     columns, found = np.arange(width), np.zeros_like(mask)
-    thick = ndimage.maximum_filter1d(mask, 3, axis=0)
-    for slope in np.arange(-0.12, 0.121, 0.01):
-        rows = np.arange(height)[:, None] + np.round(slope * (columns - width / 2)).astype(int)
-        rows = rows.clip(0, height - 1)
-        share = ndimage.uniform_filter1d(thick[rows, columns].astype(np.float32), length, axis=1, mode="constant")
-        long = share[:, length // 2 : width - length // 2].max(1) > 0.8 if length < width else share.max(1) > 0.8
+    thick = np.pad(ndimage.maximum_filter1d(mask, 3, axis=0), ((1, 1), (0, 0))).astype(np.float32)
+    length = round(0.6 * width)
+    for slope in np.arange(-0.14, 0.141, 0.01):
+        shift = np.round(slope * (columns - width / 2)).astype(int)
+        rows = np.arange(-shift.max(), height - shift.min())[:, None] + shift  # [H', W], from above to below the mask
+        inside = (rows >= 0) & (rows < height)
+        share = ndimage.uniform_filter1d(thick[rows.clip(-1, height) + 1, columns], length, axis=1, mode="constant")
+        whole = ndimage.uniform_filter1d(inside.astype(np.float32), length, axis=1, mode="constant")
+        long = ((share > 0.8 * whole) & (whole > 0.4)).any(1)
         if long.any():
-            found[rows[long], columns] |= mask[rows[long], columns]
+            here = inside[long]
+            y, x = rows[long][here], np.broadcast_to(columns, rows.shape)[long][here]
+            found[y, x] |= mask[y, x]
     return found
 
 
