@@ -7,6 +7,7 @@ from scipy import ndimage
 
 LINES_SIDE = 800  # pixels of the longer side at which ruled lines are looked for
 PAPER_SIDE = 800  # pixels of the longer side at which the paper's brightness is measured
+BLOCKS = 10  # into which a line is cut
 THICKEST = 0.25  # of a stroke, relative to the shorter side of the picture
 
 Array = NDArray[np.float32]
@@ -24,7 +25,7 @@ def flatten(image: Image.Image) -> Array:
     window = (max(5, round(THICKEST * min(small.size))),) * 2 + (1,)
     if _bright_ink(coarse, window):
         coarse, shades = 1 - coarse, 1 - shades
-    paper = ndimage.grey_closing(coarse, window)
+    paper = _paper(coarse, window)
     least = 0.3 * np.percentile(paper, 95)  # a dark desk's grain is not ink
     ink, total = np.zeros(shades.shape[:2], np.float32), 0.0
     for c in range(3):
@@ -49,14 +50,27 @@ def _bright_ink(shades: Array, window: tuple[int, ...]) -> bool:
     return bool(bright > dark)
 
 
+def _paper(shades: Array, window: tuple[int, ...]) -> Array:
+    """How bright the paper is in shades [H, W, 3], also beneath what is narrower than a window."""
+    side = window[0]
+    around = ((side, side), (side, side), (0, 0))
+    mirrored = np.pad(shades, around, "symmetric")
+    continued = np.pad(shades, around, "reflect", reflect_type="odd")  # light that fades goes on fading
+    beyond = np.clip(continued, 0.7 * mirrored, mirrored)
+    return ndimage.grey_closing(beyond, window)[side:-side, side:-side]
+
+
 def without_lines(ink: Array) -> Array:
     """Ink without the long thin lines that the paper came with, [H, W]; strokes that cross them stay whole."""
     factor = max(1, -(-max(ink.shape) // LINES_SIDE))
     for turned in (False, True):
         rows = ink.T if turned else ink
         rough = np.asarray(Image.fromarray(rows).reduce(factor))
+        thickest = max(3, round(0.04 * min(rough.shape)))
+        rough = ndimage.white_tophat(rough, thickest + 1)
+        rough -= np.median(rough)
         inked = rough > max(0.04, 2.5 * noise(rough))
-        thin = inked & ~ndimage.binary_opening(inked, np.ones((max(3, round(0.04 * min(rough.shape))) + 1, 1)))
+        thin = inked & ~ndimage.binary_opening(inked, np.ones((thickest + 1, 1)))
         lines = _lines(thin)
         count = np.diff(lines.astype(int), axis=0, prepend=0).clip(0).sum(0)  # of lines in each column
         if count.mean() < 1.5:  # one alone may be a stroke
@@ -75,22 +89,30 @@ def without_lines(ink: Array) -> Array:
 
 def _lines(mask: Mask) -> Mask:
     """Where a mask [H, W] has almost straight, almost horizontal lines across most of its width."""
-    height, width = mask.shape
-    columns, found = np.arange(width), np.zeros_like(mask)
-    thick = np.pad(ndimage.maximum_filter1d(mask, 3, axis=0), ((1, 1), (0, 0))).astype(np.float32)
-    length = round(0.6 * width)
-    for slope in np.arange(-0.14, 0.141, 0.01):
-        shift = np.round(slope * (columns - width / 2)).astype(int)
-        rows = np.arange(-shift.max(), height - shift.min())[:, None] + shift  # [H', W], from above to below the mask
-        inside = (rows >= 0) & (rows < height)
-        share = ndimage.uniform_filter1d(thick[rows.clip(-1, height) + 1, columns], length, axis=1, mode="constant")
-        whole = ndimage.uniform_filter1d(inside.astype(np.float32), length, axis=1, mode="constant")
-        long = ((share > 0.8 * whole) & (whole > 0.4)).any(1)
-        if long.any():
-            here = inside[long]
-            y, x = rows[long][here], np.broadcast_to(columns, rows.shape)[long][here]
-            found[y, x] |= mask[y, x]
+    step = 2 / mask.shape[1]  # lines of neighbouring slopes part by one pixel, at the ends
+    wide, close = (ndimage.maximum_filter1d(mask, tolerance, axis=0) for tolerance in (7, 3))
+    coarse = [slope for slope in np.arange(-0.14, 0.14, 4 * step) if _along(wide, slope)[0].any()]
+    found = np.zeros_like(mask)
+    for slope in sorted({slope + i * step for slope in coarse for i in (-2, -1, 0, 1)}):
+        rows, columns = _along(close, slope)
+        found[rows, columns] |= mask[rows, columns]
     return found
+
+
+def _along(mask: Mask, slope: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows [N] and columns [N] of the pixels on those straight lines of a slope that a mask [H, W] mostly covers."""
+    height, width = mask.shape
+    columns = np.arange(width)
+    shift = np.round(slope * (columns - width / 2)).astype(int)
+    rows = np.arange(-shift.max(), height - shift.min())[:, None] + shift  # [H', W], from above to below the mask
+    inside = (rows >= 0) & (rows < height)
+    covered = mask[rows.clip(0, height - 1), columns] & inside
+    edges = np.linspace(0, width, BLOCKS + 1).astype(int)[:-1]
+    covered, whole = (np.add.reduceat(kind, edges, axis=1, dtype=np.int32) for kind in (covered, inside))  # [H', 10]
+    covered, whole = (np.lib.stride_tricks.sliding_window_view(kind, 6, 1).sum(2) for kind in (covered, whole))
+    lines = ((covered > 0.8 * whole) & (whole > 0.3 * width)).any(1)
+    here = inside & lines[:, None]
+    return rows[here], np.broadcast_to(columns, rows.shape)[here]
 
 
 def noise(ink: Array) -> float:
