@@ -62,7 +62,20 @@ def segment(ink: Array) -> tuple[Labels, float, list[list[Part]]]:
 
 
 def _components(ink: Array) -> tuple[Labels, float, list[Part]]:
-    """Labels of connected ink [H, W], the strength of the pen, and the parts that may be digits or parts of such."""
+    """Labels of connected ink [H, W], the strength of the pen, and the parts that may be digits or parts of such.
+
+    What frames the picture, as the edge of a table or of a shadow does, is left out unless there is nothing else.
+    """
+    labels, strength, parts, framing = _labelled(ink)
+    if framing and any(p.height >= 1.5 * LEAST_HEIGHT and not set(p.labels) & framing for p in parts):
+        frame = ndimage.binary_dilation(np.isin(labels, list(framing)), iterations=3)
+        labels, strength, parts, framing = _labelled(np.where(frame, 0, ink))
+        parts = [part for part in parts if not set(part.labels) & framing] or parts
+    return labels, strength, parts
+
+
+def _labelled(ink: Array) -> tuple[Labels, float, list[Part], set[int]]:
+    """Labels of connected ink [H, W], the strength of the pen, possible parts of digits, labels of what frames all."""
     smooth = ndimage.gaussian_filter(ink, 0.8)
     sure = smooth[smooth > max(LEAST_CONTRAST, 5 * noise(smooth))]
     if not len(sure):
@@ -73,16 +86,23 @@ def _components(ink: Array) -> tuple[Labels, float, list[Part]]:
     labels, count = ndimage.label(smooth > 0.4 * strength, np.ones((3, 3)))
     peaks = ndimage.maximum(smooth, labels, range(1, count + 1))
     depth = ndimage.distance_transform_edt(np.pad(labels > 0, 1, "edge"))[1:-1, 1:-1]
-    parts = []
+    sides = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    contacts = np.array([np.bincount(side, minlength=count + 1) for side in sides])  # [4, labels]
+    parts, framing = [], set()
     for label, where in enumerate(ndimage.find_objects(labels), 1):
-        if peaks[label - 1] > 0.6 * strength and (stroke := _stroke(labels[where] == label, depth[where])):
-            box = (where[1].start, where[0].start, where[1].stop, where[0].stop)
-            parts.append(Part(box, (label,), stroke))
-    return labels, strength, parts
+        if peaks[label - 1] > 0.6 * strength:
+            stroke, width = _stroke(labels[where] == label, depth[where])
+            contact = contacts[:, label]
+            if (contact > 0).sum() > 1 or contact.max() > 3 * width:
+                framing.add(label)
+            if stroke:
+                box = (where[1].start, where[0].start, where[1].stop, where[0].stop)
+                parts.append(Part(box, (label,), width))
+    return labels, strength, parts, framing
 
 
-def _stroke(mask: Mask, depth: Array) -> float:
-    """The width of a component's stroke in pixels; 0 if by thickness, length or holes no pen wrote it.
+def _stroke(mask: Mask, depth: Array) -> tuple[bool, float]:
+    """Whether by thickness, length and holes a pen may have written a component, and its stroke's width in pixels.
 
     Args:
         mask: the component [H, W].
@@ -92,7 +112,7 @@ def _stroke(mask: Mask, depth: Array) -> float:
     width = max(1.0, 4 * depth[mask].mean() - 1)
     holes = np.bincount(ndimage.label(~np.pad(mask, 1))[0].ravel())[2:] > 0.002 * mask.size
     solid = 2 * depth[mask].max() > 0.65 * side or mask.sum() > 8 * width * side or holes.sum() > 4
-    return 0.0 if solid and side >= LEAST_HEIGHT else width
+    return not (solid and side >= LEAST_HEIGHT), width
 
 
 def _digits_of(parts: list[Part]) -> list[Part]:
