@@ -15,7 +15,7 @@ from rnn_tasks.ink import Array, flatten, without_lines
 from rnn_tasks.segments import LEAST_CONTRAST, LEAST_HEIGHT, NO_DIGIT, Box, segment
 
 MOST_MEGAPIXELS = 50
-WORKING_SIDE = 1600  # pixels of the longer side at which digits are looked for
+WORKING_SIDE = 1200  # pixels of the longer side at which digits are looked for
 THINNEST = 0.1  # of a stroke, relative to the longer side of its digit
 
 

@@ -75,7 +75,7 @@ def without_lines(ink: Array) -> Array:
         count = np.diff(lines.astype(int), axis=0, prepend=0).clip(0).sum(0)  # of lines in each column
         if count.mean() < 1.5:  # one alone may be a stroke
             continue
-        level = 1.4 * np.percentile(rough[lines], 80) + 0.05  # pens are darker than lines
+        level = 1.6 * np.median(rough[lines]) + 0.05  # pens are darker than lines
         thickness = lines.sum() / count.sum()
         stroke = ndimage.binary_opening(inked, np.ones((round(1.6 * thickness) + 2, 1)))
         lines = ndimage.binary_dilation(lines, np.ones((3, 1))) & ~stroke
