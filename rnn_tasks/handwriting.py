@@ -1,18 +1,18 @@
 """From a photo of handwritten digits to images like MNIST's."""
 
-import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from scipy import ndimage
 from torch import Tensor
 
 from rnn_tasks.ink import Array, flatten, without_lines
-from rnn_tasks.segments import LEAST_CONTRAST, LEAST_HEIGHT, NO_DIGIT, Box, segment
+from rnn_tasks.segments import LEAST_CONTRAST, LEAST_HEIGHT, NO_DIGIT, Box, Labels, Part, segment
 
 MOST_MEGAPIXELS = 50
 WORKING_SIDE = 1200  # pixels of the longer side at which digits are looked for
@@ -32,31 +32,30 @@ class Digit:
     image: Tensor
 
 
-def load(path: str | Path) -> Image.Image:
+def load(file: str | Path | BinaryIO) -> Image.Image:
     """A photo, upright, in 8-bit RGB; a large one comes smaller.
+
+    Args:
+        file: a path, or what was read from elsewhere, as an upload.
 
     Raises:
         ValueError: there is no such file, it is damaged or no picture, or has more than 50 megapixels.
     """
+    name = repr(str(file)) if isinstance(file, str | Path) else "the picture"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below
-            image = Image.open(path)
-        with image:
-            if image.width * image.height > MOST_MEGAPIXELS * 1_000_000:
-                raise _TooLarge
-            image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))
-            return upright(image)
+            warnings.simplefilter("ignore")  # of pictures that are refused below, or read in spite of oddities
+            with Image.open(file) as image:
+                if image.width * image.height > MOST_MEGAPIXELS * 1_000_000:
+                    raise Image.DecompressionBombError
+                image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))
+                return upright(image)
     except FileNotFoundError:
-        raise ValueError(f"{str(path)!r} is no file; give an image like digit.png") from None
-    except (_TooLarge, Image.DecompressionBombError):
-        raise ValueError(f"{str(path)!r} has more than {MOST_MEGAPIXELS} megapixels; give a smaller one") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error):
-        raise ValueError(f"{str(path)!r} is no image that can be read; give one like digit.png") from None
-
-
-class _TooLarge(Exception):
-    """More pixels than are read."""
+        raise ValueError(f"{name} is no file; give an image like digit.png") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"{name} has more than {MOST_MEGAPIXELS} megapixels; give a smaller one") from None
+    except Exception:  # damaged files raise many kinds
+        raise ValueError(f"{name} is no image that can be read; give one like digit.png") from None
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -64,36 +63,35 @@ def upright(image: Image.Image) -> Image.Image:
 
     Its sides are divided by the least whole number that makes them at most twice the working size.
     """
-    image = ImageOps.exif_transpose(image)
+    orientation = {0x0112: image.getexif().get(0x0112, 1)}
     factor = max(image.size) // (2 * WORKING_SIDE) + 1
     if image.mode.startswith(("I", "F")):  # 16 and 32 bits
         values = np.nan_to_num(np.asarray(image, np.float32))
         low, high = values.min(), values.max()
         values = (values - low) * (255 / max(high - low, 1))
         image = Image.fromarray(values.astype(np.uint8))
-    elif image.mode == "P" or image.mode == "PA" or image.has_transparency_data:
+    elif image.mode in ("P", "PA") or image.has_transparency_data:
         image = image.convert("RGBA")
     elif image.mode != "L":
         image = image.convert("RGB")
-    image = image.reduce(factor) if factor > 1 else image
-    if image.mode in ("RGBA", "LA"):
-        shades, alpha = np.asarray(image.convert("RGBA").convert("L"), float), np.asarray(image.getchannel("A"), float)
+    image = image.reduce(factor)
+    if image.mode == "RGBA":
+        shades, alpha = np.asarray(image.convert("L"), float), np.asarray(image.getchannel("A"), float)
         bright = (shades * alpha).sum() > 127 * alpha.sum() and alpha.min() < 128
-        behind = Image.new("RGBA", image.size, "black" if bright else "white")
-        image = Image.alpha_composite(behind, image.convert("RGBA"))
-    return image.convert("RGB")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black" if bright else "white"), image)
+    image = image.convert("RGB")
+    image.getexif().update(orientation)
+    return ImageOps.exif_transpose(image)
 
 
 def digits(image: Image.Image) -> list[list[Digit]]:
     """The digits of a photo: its lines from top to bottom, the digits of each from left to right.
 
-    A picture of 28 x 28 is taken as one digit. Boxes are in pixels of the photo, upright.
+    A picture of 28 x 28 is taken as one digit. Boxes are in pixels of ``upright(image)``, which is what load gives.
 
     Raises:
         ValueError: no digit can be seen.
     """
-    turned = image.getexif().get(0x0112, 1) > 4
-    full = image.size[::-1] if turned else image.size
     image = upright(image)
     if image.size == (28, 28):
         return [[Digit((0, 0, 28, 28), _scan(image))]]
@@ -103,16 +101,17 @@ def digits(image: Image.Image) -> list[list[Digit]]:
         raise ValueError(NO_DIGIT)
     ink = without_lines(flatten(image.resize(size, Image.Resampling.BOX)))
     labels, strength, lines = segment(ink)
-    found = []
-    for line in lines:
-        found.append([])
-        for part in line:
-            left, top, right, bottom = part.box
-            cut = slice(max(top - 2, 0), bottom + 2), slice(max(left - 2, 0), right + 2)
-            own = ndimage.binary_dilation(np.isin(labels[cut], part.labels), iterations=2)
-            box = tuple(min(round(edge * full[i % 2] / size[i % 2]), full[i % 2]) for i, edge in enumerate(part.box))
-            found[-1].append(Digit(box, recipe(ink[cut] * own / strength)))
-    return found
+    return [[_digit(part, ink / strength, labels, image.size) for part in line] for line in lines]
+
+
+def _digit(part: Part, ink: Array, labels: Labels, size: tuple[int, int]) -> Digit:
+    """A part of the labelled ink [H, W] of a photo as a digit in a photo of some size."""
+    left, top, right, bottom = part.box
+    cut = slice(max(top - 2, 0), bottom + 2), slice(max(left - 2, 0), right + 2)
+    own = ndimage.binary_dilation(np.isin(labels[cut], part.labels), iterations=2)
+    scale = [size[0] / ink.shape[1], size[1] / ink.shape[0]] * 2
+    box = tuple(round(edge * by) for edge, by in zip(part.box, scale, strict=True))
+    return Digit(box, recipe(ink[cut] * own))
 
 
 def recipe(ink: Array) -> Tensor:

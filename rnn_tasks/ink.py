@@ -38,10 +38,7 @@ def flatten(image: Image.Image) -> Array:
 
 
 def _bright_ink(shades: Array, window: tuple[int, ...]) -> bool:
-    """Whether bright things stand out of something dark, in shades [H, W, 3], rather than dark ones of something bright.
-
-    Things are narrower than the window.
-    """
+    """Whether in shades [H, W, 3] bright things, narrower than a window, stand out more than dark ones."""
     grey = shades.mean(2)
     if np.percentile(grey, 75) > 0.5 * grey.max():
         return False

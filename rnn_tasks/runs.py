@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # torch is imported when a model is built or loaded: a missin
     from rnn_tasks.tasks import Task
 
 OUTPUTS = Path("outputs")
+PRETRAINED = Path(__file__).parent / "pretrained"  # runs that come with the package
 SOURCES = ("models", "tasks/base.py", "tasks/order.py", "losses.py", "learner.py", "seeds.py")  # shape every run
 NO_INFLUENCE = ("name", "threads", "data_dir", "logger")  # values that leave the numbers of a run as they are
 NOT_ARGUMENTS = ("lr", "losses")  # values of a task that are no arguments of its class

@@ -6,10 +6,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.datasets import USPS
 from torchvision.transforms.functional import to_tensor
@@ -19,7 +20,6 @@ from rnn_tasks.checkpoints import read_history
 from rnn_tasks.errors import UserError
 from rnn_tasks.metrics import best, ranks
 from rnn_tasks.reproduce import QUICK_OUTPUTS, configurations, swept
-from rnn_tasks.tasks.mnist import like_mnist
 
 FULL, OLDER, OTHER = 0, 1, 2  # as the experiment says; by other code; with other values
 
@@ -214,7 +214,20 @@ def usps(data_dir: Path, as_mnist: bool) -> tuple[Tensor, Tensor]:
         raise Missing(f"USPS is not in {data_dir} (usps.t.bz2) and cannot be downloaded") from None
     pictures = [image for image, _ in data]
     if as_mnist:
-        images = [like_mnist(picture) for picture in pictures]
+        images = [_like_mnist(picture) for picture in pictures]
     else:
         images = [to_tensor(picture.resize((28, 28), Image.Resampling.BILINEAR))[0] for picture in pictures]
     return torch.stack(images), torch.tensor(data.targets)
+
+
+def _like_mnist(picture: Image.Image) -> Tensor:
+    """A digit, bright on black, as MNIST shows it, [28, 28]: within 20 x 20, centre of mass in the middle."""
+    grey = ImageOps.autocontrast(picture)
+    box = grey.point(lambda value: 255 * (value > 64)).getbbox()
+    digit = ImageOps.contain(grey.crop(box), (20, 20), Image.Resampling.LANCZOS)
+    ink = np.asarray(digit, dtype=float) + 1e-9
+    x, y = (ink.sum(axis) @ (np.arange(ink.shape[1 - axis]) + 0.5) / ink.sum() for axis in (0, 1))
+    left, top = (min(max(round(14 - centre), 0), 28 - size) for centre, size in zip((x, y), digit.size, strict=True))
+    image = Image.new("L", (28, 28))
+    image.paste(digit, (left, top))
+    return to_tensor(image)[0]

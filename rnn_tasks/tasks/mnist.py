@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from filelock import FileLock
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.datasets import MNIST
 
+from rnn_tasks import handwriting
 from rnn_tasks.errors import UserError
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks.base import Examples, Task
@@ -51,14 +50,14 @@ class Mnist(Task):
         raise UserError("--lengths: an image has 28 rows; leave it out to measure on the official test images")
 
     def parse(self, text: str) -> Tensor:
+        image = handwriting.load(text)
         try:
-            image = Image.open(text)
-            image.load()
-        except FileNotFoundError:
-            raise ValueError(f"{text!r} is no file; give an image like digit.png") from None
-        except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError):
-            raise ValueError(f"{text!r} is no image that can be read; give one like digit.png") from None
-        return like_mnist(image)
+            digits = [digit for line in handwriting.digits(image) for digit in line]
+        except ValueError as error:
+            raise ValueError(f"{text!r}: {error}") from None
+        if len(digits) > 1:
+            raise ValueError(f"{text!r} shows {len(digits)} digits, not one; rnn_tasks.predict reads them all")
+        return digits[0].image
 
     def write_input(self, inputs: Tensor) -> str:
         shades = (inputs * (len(SHADES) - 1)).round().int().tolist()
@@ -88,30 +87,3 @@ class Mnist(Task):
 def _examples(images: MNIST, index: Tensor) -> Examples:
     inputs = images.data[index].float().div_(255)  # [N, 28, 28]
     return Examples(inputs, torch.full((len(index),), 28), images.targets[index])
-
-
-def like_mnist(image: Image.Image) -> Tensor:
-    """An image as MNIST shows a digit, [28, 28]: bright on black, fitted into 20 x 20, centre of mass in the middle.
-
-    An image of 28 x 28 is taken to be so prepared; dark ink on bright paper is turned over in any case.
-    """
-    if image.mode in ("RGBA", "LA", "P"):
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    grey = image.convert("L")
-    pixels = np.asarray(grey)
-    border = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
-    if np.median(border) > 127:
-        grey = ImageOps.invert(grey)
-    if grey.size != (28, 28):
-        grey = ImageOps.autocontrast(grey)
-        box = grey.point(lambda value: 255 * (value > 64)).getbbox() or (0, 0, *grey.size)
-        digit = ImageOps.contain(grey.crop(box), (20, 20), Image.Resampling.LANCZOS)
-        ink = np.asarray(digit, dtype=float) + 1e-9
-        x, y = (ink.sum(axis) @ (np.arange(ink.shape[1 - axis]) + 0.5) / ink.sum() for axis in (0, 1))
-        left, top = (
-            min(max(round(14 - centre), 0), 28 - size) for centre, size in zip((x, y), digit.size, strict=True)
-        )
-        grey = Image.new("L", (28, 28))
-        grey.paste(digit, (left, top))
-    return torch.tensor(np.asarray(grey, dtype=np.float32) / 255)
