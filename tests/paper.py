@@ -26,13 +26,15 @@ def photo(
     angle=0.0,
     shadow=0.0,
     noise=0.0,
+    desk=0,
     inverted=False,
     seed=0,
 ):
     """A photo of digits [N, 28, 28] in rows of ``columns``, as an RGB picture.
 
     ``size`` is the height of MNIST's 28 pixels, ``cell`` the distance of digits, ``margin`` the paper around them,
-    ``pitch`` the distance of the paper's lines (all in pixels); ``angle`` is in degrees.
+    ``pitch`` the distance of the paper's lines ``desk`` the width of a dark
+    table seen on the left (all in pixels); ``angle`` is in degrees.
     """
     rng = np.random.default_rng(seed)
     rows = -(-len(images) // columns)
@@ -63,5 +65,6 @@ def photo(
     if shadow:  # a lamp from the left, and the edge of a hand's shadow across
         across = 1 / (1 + np.exp(-(xx * 0.8 + yy * 0.6) / (0.02 * width)))
         picture *= ((1 - 0.4 * shadow * (xx / width + 0.5)) * (1 - shadow * 0.6 * across))[..., None]
+    picture[:, :desk] = (0.25, 0.17, 0.1)
     picture += noise * rng.standard_normal(picture.shape)
     return Image.fromarray((picture.clip(0, 1) * 255).astype(np.uint8))
