@@ -39,9 +39,14 @@ def flatten(image: Image.Image) -> Array:
 
 def _bright_ink(shades: Array, window: tuple[int, ...]) -> bool:
     """Whether in shades [H, W, 3] bright things, narrower than a window, stand out more than dark ones."""
-    grey = shades.mean(2)
-    if np.percentile(grey, 75) > 0.5 * grey.max():
+    grey = ndimage.grey_closing(shades.mean(2), max(3, window[0] // 5))  # without lines
+    middle, most = np.median(grey), grey.max()
+    if np.percentile(grey, 75) > 0.5 * most:
         return False
+    lit = grey > (middle + most) / 2
+    if ndimage.grey_opening(lit.astype(np.uint8), window[:2]).sum() > 0.3 * lit.sum():  # light on paper
+        return False
+    grey = shades.mean(2)
     dark, bright = ndimage.black_tophat(grey, window[:2]), ndimage.white_tophat(grey, window[:2])
     dark, bright = (((kind - np.median(kind)).clip(0) ** 3).sum() for kind in (dark, bright))
     return bool(bright > dark)
@@ -68,12 +73,14 @@ def without_lines(ink: Array) -> Array:
         rough -= np.median(rough)
         inked = rough > max(0.04, 2.5 * noise(rough))
         thin = inked & ~ndimage.binary_opening(inked, np.ones((thickest + 1, 1)))
-        lines = _lines(thin)
-        count = np.diff(lines.astype(int), axis=0, prepend=0).clip(0).sum(0)  # of lines in each column
-        if count.mean() < 1.5:  # one alone may be a stroke
+        lines = _lines(thin, 6)
+        if _count(lines) < 1.5:  # one alone may be a stroke, unless it crosses the whole picture
+            lines = _lines(thin, BLOCKS)
+        if not lines.any():
             continue
-        level = 1.6 * np.median(rough[lines]) + 0.05  # pens are darker than lines
-        thickness = lines.sum() / count.sum()
+        ridge = lines & (rough == ndimage.maximum_filter1d(rough, 5, axis=0))
+        level = 1.4 * np.median(rough[ridge]) + 0.05  # pens are darker than lines
+        thickness = lines.mean(1).sum() / max(_count(lines), 0.1)
         stroke = ndimage.binary_opening(inked, np.ones((round(1.6 * thickness) + 2, 1)))
         lines = ndimage.binary_dilation(lines, np.ones((3, 1))) & ~stroke
         line = np.asarray(Image.fromarray(lines).resize(rows.shape[::-1], Image.Resampling.NEAREST))
@@ -84,19 +91,24 @@ def without_lines(ink: Array) -> Array:
     return ink
 
 
-def _lines(mask: Mask) -> Mask:
-    """Where a mask [H, W] has almost straight, almost horizontal lines across most of its width."""
+def _count(lines: Mask) -> float:
+    """How many almost horizontal lines [H, W] a column has, on average."""
+    return float(np.diff(lines.astype(int), axis=0, prepend=0).clip(0).sum(0).mean())
+
+
+def _lines(mask: Mask, blocks: int) -> Mask:
+    """Where a mask [H, W] has almost straight, almost horizontal lines across so many tenths of its width."""
     step = 2 / mask.shape[1]  # lines of neighbouring slopes part by one pixel, at the ends
     wide, close = (ndimage.maximum_filter1d(mask, tolerance, axis=0) for tolerance in (7, 3))
-    coarse = [slope for slope in np.arange(-0.14, 0.14, 4 * step) if _along(wide, slope)[0].any()]
+    coarse = [slope for slope in np.arange(-0.14, 0.14, 4 * step) if len(_along(wide, slope, blocks)[0])]
     found = np.zeros_like(mask)
     for slope in sorted({slope + i * step for slope in coarse for i in (-2, -1, 0, 1)}):
-        rows, columns = _along(close, slope)
+        rows, columns = _along(close, slope, blocks)
         found[rows, columns] |= mask[rows, columns]
     return found
 
 
-def _along(mask: Mask, slope: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _along(mask: Mask, slope: float, blocks: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows [N] and columns [N] of the pixels on those straight lines of a slope that a mask [H, W] mostly covers."""
     height, width = mask.shape
     columns = np.arange(width)
@@ -106,8 +118,8 @@ def _along(mask: Mask, slope: float) -> tuple[NDArray[np.int64], NDArray[np.int6
     covered = mask[rows.clip(0, height - 1), columns] & inside
     edges = np.linspace(0, width, BLOCKS + 1).astype(int)[:-1]
     covered, whole = (np.add.reduceat(kind, edges, axis=1, dtype=np.int32) for kind in (covered, inside))  # [H', 10]
-    covered, whole = (np.lib.stride_tricks.sliding_window_view(kind, 6, 1).sum(2) for kind in (covered, whole))
-    lines = ((covered > 0.8 * whole) & (whole > 0.3 * width)).any(1)
+    covered, whole = (np.lib.stride_tricks.sliding_window_view(kind, blocks, 1).sum(2) for kind in (covered, whole))
+    lines = ((covered > 0.8 * whole) & (whole > 0.05 * blocks * width)).any(1)
     here = inside & lines[:, None]
     return rows[here], np.broadcast_to(columns, rows.shape)[here]
 

@@ -40,6 +40,10 @@ class Part:
     def height(self) -> int:
         return self.box[3] - self.box[1]
 
+    def cut(self, shape: tuple[int, ...]) -> bool:
+        """Whether it reaches the edge of a picture [H, W]."""
+        return min(self.box[:2]) == 0 or self.box[2] == shape[1] or self.box[3] == shape[0]
+
     def __or__(self, other: "Part") -> "Part":
         (a, b, c, d), (e, f, g, h) = self.box, other.box
         return Part(
@@ -54,7 +58,7 @@ def segment(ink: Array) -> tuple[Labels, float, list[list[Part]]]:
         ValueError: no digit can be seen.
     """
     labels, strength, parts = _components(ink)
-    whole = _digits_of(parts)
+    whole = _digits_of(parts, ink.shape)
     own = np.isin(labels, [label for part in whole for label in part.labels])
     if own.sum() < LEAST_SHARE * (labels > 0).sum():
         raise ValueError(NO_DIGIT)
@@ -115,7 +119,7 @@ def _stroke(mask: Mask, depth: Array) -> tuple[bool, float]:
     return not (solid and side >= LEAST_HEIGHT), width
 
 
-def _digits_of(parts: list[Part]) -> list[Part]:
+def _digits_of(parts: list[Part], shape: tuple[int, ...]) -> list[Part]:
     """The parts that are digits, those that belong to one digit united, specks left out.
 
     Raises:
@@ -142,11 +146,8 @@ def _digits_of(parts: list[Part]) -> list[Part]:
         else:
             parts[parts.index(host)] = host | part
     pen = np.median([part.stroke for part in whole if part.height > 0.5 * usual] or [0])
-    whole = [
-        part
-        for part in whole
-        if part.height >= max(LEAST_HEIGHT, 0.4 * usual) and part.width < 2.5 * part.height and part.stroke > 0.55 * pen
-    ]
+    whole = [part for part in whole if part.width < 2.5 * part.height and part.stroke > 0.55 * pen]
+    whole = [part for part in whole if part.height >= max(LEAST_HEIGHT, (0.65 if part.cut(shape) else 0.4) * usual)]
     if not whole:
         raise ValueError(NO_DIGIT)
     return whole

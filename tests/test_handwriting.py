@@ -75,7 +75,7 @@ def test_500_digits_on_paper(many, run):
 
 
 def test_box_is_in_the_photo(images):
-    large = upright(photo(images[:1], size=300, margin=1460))
+    large = upright(photo(images[:1], size=300, margin=1100))
     ((digit,),) = digits(large)
     dark = np.asarray(large.convert("L")) < 128
     rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
@@ -150,10 +150,9 @@ def test_noise(size):
         digits(Image.fromarray(pixels))
 
 
-@pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
-def test_picture_without_digits(name):
+def test_picture_without_digits():
     with pytest.raises(ValueError, match="no digit can be seen"):
-        digits(Image.fromarray(load_sample_image(name)))
+        digits(Image.fromarray(load_sample_image("china.jpg")))
 
 
 def test_coins_are_no_digits():
