@@ -99,7 +99,8 @@ def _count(lines: Mask) -> float:
 def _lines(mask: Mask, blocks: int) -> Mask:
     """Where a mask [H, W] has almost straight, almost horizontal lines across so many tenths of its width."""
     step = 2 / mask.shape[1]  # lines of neighbouring slopes part by one pixel, at the ends
-    wide, close = (ndimage.maximum_filter1d(mask, tolerance, axis=0) for tolerance in (7, 3))
+    whole = ndimage.binary_closing(mask, np.ones((1, max(3, round(0.02 * min(mask.shape))))))  # where others cross
+    wide, close = (ndimage.maximum_filter1d(whole, tolerance, axis=0) for tolerance in (7, 3))
     coarse = [slope for slope in np.arange(-0.14, 0.14, 4 * step) if len(_along(wide, slope, blocks)[0])]
     found = np.zeros_like(mask)
     for slope in sorted({slope + i * step for slope in coarse for i in (-2, -1, 0, 1)}):

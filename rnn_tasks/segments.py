@@ -71,10 +71,12 @@ def _components(ink: Array) -> tuple[Labels, float, list[Part]]:
     What frames the picture, as the edge of a table or of a shadow does, is left out unless there is nothing else.
     """
     labels, strength, parts, framing = _labelled(ink)
-    if framing and any(p.height >= 1.5 * LEAST_HEIGHT and not set(p.labels) & framing for p in parts):
+    if framing:
         frame = ndimage.binary_dilation(np.isin(labels, list(framing)), iterations=3)
-        labels, strength, parts, framing = _labelled(np.where(frame, 0, ink))
-        parts = [part for part in parts if not set(part.labels) & framing] or parts
+        within = _labelled(np.where(frame, 0, ink))
+        inner = [part for part in within[2] if not set(part.labels) & within[3]]
+        if within[1] > 0.3 * strength and any(part.height >= 1.5 * LEAST_HEIGHT for part in inner):
+            return within[0], within[1], inner
     return labels, strength, parts
 
 
@@ -83,10 +85,10 @@ def _labelled(ink: Array) -> tuple[Labels, float, list[Part], set[int]]:
     smooth = ndimage.gaussian_filter(ink, 0.8)
     sure = smooth[smooth > max(LEAST_CONTRAST, 5 * noise(smooth))]
     if not len(sure):
-        raise ValueError(NO_DIGIT)
+        return np.zeros(ink.shape, np.int32), 0.0, [], set()
     strength = float(np.median(sure[sure >= otsu(sure)]))
     if noise(smooth) > 0.12 * strength:
-        raise ValueError(NO_DIGIT)
+        return np.zeros(ink.shape, np.int32), 0.0, [], set()
     labels, count = ndimage.label(smooth > 0.4 * strength, np.ones((3, 3)))
     peaks = ndimage.maximum(smooth, labels, range(1, count + 1))
     depth = ndimage.distance_transform_edt(np.pad(labels > 0, 1, "edge"))[1:-1, 1:-1]

@@ -75,7 +75,7 @@ def test_500_digits_on_paper(many, run):
 
 
 def test_box_is_in_the_photo(images):
-    large = upright(photo(images[:1], size=300, margin=1100))
+    large = upright(photo(images[:1], size=200, margin=1200))
     ((digit,),) = digits(large)
     dark = np.asarray(large.convert("L")) < 128
     rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
