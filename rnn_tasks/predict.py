@@ -5,6 +5,7 @@ picture with a box around each, a directory of photos a grid of all digits, in o
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def fitting_run(inputs: list[str]) -> Path:
     """
     from rnn_tasks import runs
 
-    photos = all(_is_picture(text) or Path(text).is_file() for text in inputs)
+    photos = all(_is_picture(text) or os.path.isfile(text) for text in inputs)
     for path in runs.finished() + runs.finished(runs.PRETRAINED):
         try:
             task = runs.build_task(runs.read_config(path))
