@@ -1,11 +1,16 @@
-"""Ask a trained network: ``python -m rnn_tasks.predict adder 1011+110``."""
+"""Ask a trained network: ``python -m rnn_tasks.predict adder 1011+110``.
+
+A photo is answered as the numbers in it, a line of text for each line of digits. A photo of several digits leaves a
+picture with a box around each, a directory of photos a grid of all digits, in outputs/answers.
+"""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from rnn_tasks.errors import UserError, command, parser
+from rnn_tasks.errors import UserError, command, one_line, parser
 from rnn_tasks.evaluate import replicate
 
 EXAMPLES = {"adder": "1011+110", "memory": "[1, 3, 6]", "mnist": "digit.png"}
@@ -13,13 +18,15 @@ MOST_PICTURES = 100  # of a grid
 
 
 def fitting_run(inputs: list[str]) -> Path:
-    """The newest finished run whose task understands the inputs.
+    """The network that comes with the project for photos, else the newest finished run whose task knows the inputs.
 
     Raises:
         UserError: there is none.
     """
     from rnn_tasks import runs
 
+    if all(_is_picture(text) or os.path.isfile(text) for text in inputs):
+        return runs.PRETRAINED / "handwriting"
     for path in runs.finished():
         try:
             task = runs.build_task(runs.read_config(path))
@@ -31,6 +38,18 @@ def fitting_run(inputs: list[str]) -> Path:
     raise UserError(f"{inputs[0]!r}: is neither a run nor an input that a finished run in {runs.OUTPUTS} understands")
 
 
+def _is_picture(word: str) -> bool:
+    from PIL import Image
+
+    return Path(word).suffix.lower() in Image.registered_extensions()
+
+
+def _reads_photos(task: Any) -> bool:
+    from rnn_tasks.tasks.mnist import Mnist
+
+    return isinstance(task, Mnist)
+
+
 def expanded(words: list[str]) -> list[str]:
     """The inputs, with the images that lie in it in the place of a directory.
 
@@ -40,10 +59,7 @@ def expanded(words: list[str]) -> list[str]:
     inputs = []
     for word in words:
         if _is_directory(word):
-            from PIL import Image
-
-            kinds = Image.registered_extensions()
-            found = sorted(str(path) for path in Path(word).iterdir() if path.suffix.lower() in kinds)
+            found = sorted(str(path) for path in Path(word).iterdir() if _is_picture(path.name))
             if not found:
                 raise UserError(f"{word}: holds neither a run nor images")
             inputs += found
@@ -80,25 +96,83 @@ def converse(run: Any) -> None:
             print(f"error: {error}", file=sys.stderr)
 
 
-def draw(run: Any, inputs: list[str], answers: list[tuple[str, float]]) -> Path:
-    """Leave a grid of the pictures and the answers in the run's directory."""
-    from rnn_tasks import plots
+def read_photos(run: Any, inputs: list[str], listed: bool, as_json: bool) -> int:
+    """Print the numbers in photos and leave pictures of the answers; go on after one that cannot be read.
 
-    shown = list(zip(inputs, answers, strict=True))[:MOST_PICTURES]
-    cases = [
-        {"inputs": run.task.parse(text), "output": f"{said} ({sure:.0%})", "right": True, "name": Path(text).name}
-        for text, (said, sure) in shown
-    ]
-    path = run.path / "answers.png"
-    plots.pictures(cases).savefig(path)
-    return path
+    Args:
+        run: the network, of one replicate.
+        inputs: the photos' paths.
+        listed: begin each line with the photo's path, and draw a grid.
+        as_json: print a list of input, output, confidence (of the least certain digit), and lines of digits.
+
+    Returns:
+        The exit status: 2 if there was one that cannot be read, else 0.
+    """
+    from rnn_tasks import handwriting, reading
+
+    rows, cases, drawn, status = [], [], [], 0
+    for text in inputs:
+        try:
+            image = handwriting.load(text)
+            lines = reading.read(run, image)
+        except ValueError as error:
+            where = f"{text!r}: " if str(error) == handwriting.NO_DIGIT else ""
+            print(f"error: {where}{one_line(error)}", file=sys.stderr)
+            status = 2
+            continue
+        said = [reading.numbers(line) for line in lines]
+        answers = [answer for line in lines for answer in line]
+        row = {"input": text, "output": "\n".join(said), "confidence": min(answer.confidence for answer in answers)}
+        rows.append(row | {"lines": [[_as_json(answer) for answer in line] for line in lines]})
+        if not as_json:
+            print("\n".join(f"{text}: {line}" if listed else line for line in said), flush=True)
+        cases += [
+            {
+                "inputs": a.digit.image,
+                "output": f"{a.said} ({a.confidence:.0%})",
+                "right": True,
+                "name": Path(text).name,
+            }
+            for a in answers[: MOST_PICTURES - len(cases)]
+        ]
+        if len(answers) > 1:
+            drawn.append(_answers_file(Path(text).stem, drawn))
+            reading.boxed(image, lines).save(drawn[-1])
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    elif listed and cases:
+        from rnn_tasks import plots
+
+        drawn.append(_answers_file("answers", drawn))
+        plots.pictures(cases).savefig(drawn[-1])
+    for path in drawn:
+        print(path, file=sys.stderr)
+    return status
+
+
+def _as_json(answer: Any) -> dict[str, Any]:
+    return {"box": answer.digit.box, "digit": answer.said, "confidence": answer.confidence}
+
+
+def _answers_file(name: str, taken: list[Path]) -> Path:
+    """Where a picture of answers goes: a name that none of this call has."""
+    from rnn_tasks import runs
+
+    place = runs.OUTPUTS / "answers"
+    place.mkdir(parents=True, exist_ok=True)
+    paths = (place / f"{name}{number}.png" for number in ("", *(f"-{n}" for n in range(2, len(taken) + 3))))
+    return next(path for path in paths if path not in taken)
 
 
 @command
-def main() -> None:
+def main() -> int | None:
     """Print an answer a line."""
     command_line = parser(__doc__)
-    examples = "like " + ", ".join(EXAMPLES.values()) + ", or a directory of images; without one they are asked for"
+    examples = (
+        "like "
+        + ", ".join(EXAMPLES.values())
+        + ", a photo of several digits, or a directory of photos; without one they are asked for"
+    )
     command_line.add_argument("words", metavar="[RUN] INPUT", nargs="*", help=examples)
     command_line.add_argument("--weights", choices=("best", "last"), default="best", help="best by validation (usual)")
     command_line.add_argument(
@@ -120,6 +194,8 @@ def main() -> None:
         raise UserError("--replicate all: one must answer; give its number, or best")
     run = runs.load(path, chosen.weights, chosen.replicate)
     runs.tell_replicate(run, chosen.replicate)
+    if inputs and _reads_photos(run.task):
+        return read_photos(run, inputs, any(map(_is_directory, words)), chosen.json)
     try:
         if not inputs:
             return converse(run)
@@ -131,9 +207,6 @@ def main() -> None:
         print(
             json.dumps([{"input": text, "output": said, "confidence": sure} for text, (said, sure) in rows], indent=1)
         )
-    elif any(map(_is_directory, words)):
-        print("\n".join(f"{text}: {said}" for text, (said, _) in zip(inputs, answers, strict=True)))
-        print(draw(run, inputs, answers), file=sys.stderr)
     else:
         print("\n".join(said for said, _ in answers))
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import command, trained
+from conftest import DATA, command, trained
+from paper import photo
 from PIL import Image
+from torchvision.datasets import MNIST
 
 from rnn_tasks import config, runs
 from rnn_tasks.train import train
@@ -173,7 +175,32 @@ def test_a_digit_in_an_image(mnist, call):
     assert grid.name == "answers.png" and min(Image.open(grid).size) > 100
     assert call("predict", "mnist", "digit.png", "photos")[1].count("png: ") == 3
     (mnist / "photos" / "damaged.png").write_text("nothing")
-    assert call("predict", "mnist", "photos")[2].startswith("error: 'photos/damaged.png' is no image")
+    status, out, err = call("predict", "mnist", "photos")
+    assert status == 2 and out.count("png: ") == 2
+    assert err.count("error: ") == 1 and "error: 'photos/damaged.png' is no image" in err
+
+
+def test_a_photo_of_several_digits(mnist, call):
+    images = MNIST(DATA.resolve(), train=False).data[:6].float() / 255  # 7 2 1 0 4 1
+    photo(images, columns=3, size=90, cell=70, margin=80).crop((0, 0, 400, 170)).save("row.png")
+    photo(images, columns=3, cell=150, pen="blue", paper="squared").save("lines.png")
+    network = str(runs.PRETRAINED / "handwriting")
+    status, out, err = call("predict", network, "row.png", "lines.png")
+    assert status == 0 and out == "721\n7 2 1\n0 4 1\n"
+    drawn = [Path(line) for line in err.splitlines()]
+    assert drawn == [Path("outputs/answers/row.png"), Path("outputs/answers/lines.png")]
+    assert all(Image.open(path).size == Image.open(path.name).size for path in drawn)
+    (answer,) = json.loads(call("predict", network, "lines.png", "--json")[1])
+    assert answer["output"] == "7 2 1\n0 4 1" and [len(line) for line in answer["lines"]] == [3, 3]
+    first = answer["lines"][0][0]
+    assert first["digit"] == "7" and 0.3 < answer["confidence"] <= first["confidence"] <= 1
+    left, top, right, bottom = first["box"]
+    assert 60 <= left < right <= 150 and 60 <= top < bottom <= 150
+    with pytest.raises(ValueError, match=r"'lines\.png' shows 6 digits"):
+        runs.load(network).ask("lines.png")
+    Image.new("RGB", (300, 300), "white").save("empty.png")
+    status, out, err = call("predict", network, "empty.png")
+    assert (status, out) == (2, "") and err.startswith("error: 'empty.png': no digit can be seen")
 
 
 def test_without_inputs_they_are_asked_for(ask, monkeypatch):

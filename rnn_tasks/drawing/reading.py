@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy import ndimage
 from torch import Tensor
 
 from rnn_tasks import handwriting
@@ -18,19 +17,11 @@ from rnn_tasks.handwriting import Digit
 from rnn_tasks.ink import Array
 from rnn_tasks.report.inside import unfolding
 from rnn_tasks.runs import Run
-from rnn_tasks.segments import Part, segment
 
 WIDTH, HEIGHT, PEN = 840, 630, 27  # of the canvas and of a stroke: the units of a drawing's points
 SHRINK = 3  # units of the canvas to a pixel in which digits are looked for
 
 Points = NDArray[np.float32]
-
-
-class Photo(BytesIO):
-    """The bytes of an uploaded picture, which has no name to tell."""
-
-    def __str__(self) -> str:
-        return "photo"
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ class Networks:
         Raises:
             ValueError: it is no picture, or no digit can be seen in it.
         """
-        image = handwriting.load(Photo(photo))
+        image = handwriting.load(BytesIO(photo))
         return self._read(handwriting.digits(image), image.size, 0)
 
     def read_image(self, image: bytes) -> dict[str, Any]:
@@ -122,18 +113,10 @@ def drawn(strokes: Sequence[Points]) -> list[list[Digit]]:
     if not (inked := np.argwhere(ink > 0.5)).size:
         raise ValueError("nothing is drawn yet")
     try:
-        labels, _, lines = segment(ink)
+        return handwriting.cut(ink)
     except ValueError:
         (top, left), (bottom, right) = inked.min(0).tolist(), (inked.max(0) + 1).tolist()
         return [[Digit((left, top, right, bottom), handwriting.recipe(ink))]]
-    return [[Digit(part.box, handwriting.recipe(_own(ink, labels, part))) for part in line] for line in lines]
-
-
-def _own(ink: Array, labels: NDArray[np.int32], part: Part) -> Array:
-    """The ink of one part alone, cut out, with its soft edges."""
-    left, top, right, bottom = part.box
-    cut = slice(max(top - 2, 0), bottom + 2), slice(max(left - 2, 0), right + 2)
-    return ink[cut] * ndimage.binary_dilation(np.isin(labels[cut], part.labels), iterations=2)
 
 
 def rendered(strokes: Sequence[Points]) -> Array:

@@ -1,0 +1,219 @@
+"""From photos to MNIST's form and to numbers, on synthetic paper."""
+
+import subprocess
+import sys
+from io import BytesIO
+from itertools import cycle
+
+import numpy as np
+import pytest
+import torch
+from conftest import DATA
+from paper import photo
+from PIL import Image, ImageDraw
+from sklearn.datasets import load_sample_image
+from torchvision.datasets import MNIST
+
+from rnn_tasks import runs
+from rnn_tasks.handwriting import Digit, digits, load, recipe, upright
+from rnn_tasks.reading import Answer, boxed, numbers, read
+
+SQUARED = {"paper": "squared", "pen": "blue"}
+PAPERS = {
+    "plain": {},
+    "squared": {"paper": "squared"},
+    "squared, fine": {"paper": "squared", "pitch": 27},
+    "pencil and grey squares": {"paper": "squared", "line": (0.5, 0.5, 0.5), "pen": "pencil"},
+    "ruled": {"paper": "ruled", "pitch": 110, "pen": "green"},
+    "squared, turned": {**SQUARED, "angle": 3.3},
+    "red pen, shadow": {"pen": "red", "shadow": 1.0},
+    "squared, shadow, noise": {**SQUARED, "shadow": 0.8, "noise": 0.03},
+    "noise": {"noise": 0.12},
+    "white on black": {"inverted": True},
+    "small in a large photo": {"size": 60, "cell": 110, "margin": 500, "noise": 0.04},
+    "table at the side": {**SQUARED, "margin": 100, "desk": 70, "noise": 0.02},
+    "touching the border": {"margin": -4, "cell": 100},
+}
+
+
+@pytest.fixture(scope="module")
+def run():
+    return runs.load(runs.PRETRAINED / "handwriting")
+
+
+@pytest.fixture
+def many(mnist):
+    """The first test images of MNIST, [500, 28, 28], and their digits as text."""
+    data = MNIST(DATA.resolve(), train=False)
+    return data.data[:500].float() / 255, [str(int(digit)) for digit in data.targets[:500]]
+
+
+@pytest.fixture
+def images(many):
+    """The first test images of MNIST, [20, 28, 28]."""
+    return many[0][:20]
+
+
+def alike(one, other):
+    """The largest correlation of two images under shifts of at most one pixel."""
+    shifts = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    return max(np.corrcoef(torch.roll(one, by, (0, 1)).ravel(), other.ravel())[0, 1] for by in shifts)
+
+
+def test_500_digits_on_paper(many, run):
+    right = dict.fromkeys(PAPERS, 0)
+    photos = dict.fromkeys(PAPERS, 0)
+    for number, name in zip(range(25), cycle(PAPERS), strict=False):
+        part = slice(20 * number, 20 * number + 20)
+        lines = read(run, photo(many[0][part], seed=number, **PAPERS[name]))
+        assert [len(line) for line in lines] == [5] * 4, name
+        said = [answer.said for line in lines for answer in line]
+        right[name] += sum(a == b for a, b in zip(said, many[1][part], strict=True))
+        photos[name] += 1
+    assert sum(right.values()) >= 0.95 * 500, right
+    assert all(right[name] >= 0.85 * 20 * photos[name] for name in PAPERS), right
+
+
+def test_box_is_in_the_photo(images):
+    large = Image.new("RGB", (3000, 2600), (242, 239, 229))
+    large.paste(photo(images[:1], size=300), (1200, 1500))
+    large = upright(large)
+    ((digit,),) = digits(large)
+    dark = np.asarray(large.convert("L")) < 128
+    rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
+    assert np.allclose(digit.box, (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1), atol=8)
+
+
+def test_kinds_of_files_are_read_alike(images, tmp_path):
+    picture = photo(images[:3])
+    expected = digits(picture)[0]
+    grey = np.asarray(picture.convert("L"))
+    alpha = [Image.new("L", picture.size, 0)] * 3 + [Image.fromarray(255 - grey)]
+    Image.merge("RGBA", alpha).save(tmp_path / "alpha.png")
+    Image.merge("LA", alpha[2:]).save(tmp_path / "grey alpha.png")
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey.astype(np.uint16) * 20).save(tmp_path / "deep.png")
+    Image.fromarray(grey.astype(np.float32)).save(tmp_path / "float.tif")
+    picture.quantize(16).save(tmp_path / "palette.gif")
+    picture.convert("CMYK").save(tmp_path / "cmyk.tif")
+    picture.convert("1", dither=Image.Dither.NONE).save(tmp_path / "bits.png")
+    for path in tmp_path.iterdir():
+        ((*found,),) = digits(load(path))
+        assert all(alike(a.image, b.image) > 0.95 for a, b in zip(found, expected, strict=True)), path.name
+        assert np.allclose([digit.box for digit in found], [digit.box for digit in expected], atol=3), path.name
+
+
+TURNED = ("", "FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_90", "TRANSVERSE", "ROTATE_270")
+
+
+@pytest.mark.parametrize(("orientation", "how"), enumerate(TURNED, 1))
+def test_every_orientation(images, orientation, how):
+    picture, exif, file = photo(images[:2]), Image.Exif(), BytesIO()
+    turned = picture.transpose(Image.Transpose[how]) if how else picture
+    exif[0x0112] = orientation
+    turned.save(file, "png", exif=exif)
+    loaded = load(file)
+    assert loaded.size == picture.size
+    assert np.array_equal(np.asarray(loaded), np.asarray(picture))
+
+
+def test_scan_of_28_is_one_digit(images):
+    for image in images:
+        ((digit,),) = digits(Image.fromarray((image * 255).byte().numpy()))
+        assert torch.allclose(digit.image, image, atol=0.01)
+        ((digit,),) = digits(Image.fromarray((230 - image * 180).byte().numpy()))
+        assert alike(digit.image, image) > 0.9
+
+
+def test_recipe_is_that_of_mnist(images):
+    image = recipe(np.kron(images[0].numpy(), np.ones((6, 6), np.float32)))
+    rows, columns = image.sum(1).nonzero(), image.sum(0).nonzero()
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    centre = [(image.sum(1 - axis) @ torch.arange(28.0) / image.sum()).item() for axis in (0, 1)]
+    assert np.allclose(centre, 13.5, atol=0.6)
+
+
+@pytest.mark.parametrize("name", ["plain", "squared, turned", "squared, shadow, noise", "noise"])
+def test_empty_page(name):
+    with pytest.raises(ValueError, match=r"^no digit can be seen[^\n]*$"):
+        digits(photo(np.zeros((20, 28, 28)), **PAPERS[name]))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (28, 28), (3000, 1), (200, 300)])
+def test_nothing_to_see(size):
+    with pytest.raises(ValueError, match="no digit can be seen"):
+        digits(Image.new("RGB", size, "white"))
+
+
+@pytest.mark.parametrize("size", [28, 100, 800])
+def test_noise(size):
+    pixels = np.random.default_rng(size).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    with pytest.raises(ValueError, match="no digit can be seen"):
+        digits(Image.fromarray(pixels))
+
+
+def test_picture_without_digits():
+    with pytest.raises(ValueError, match="no digit can be seen"):
+        digits(Image.fromarray(load_sample_image("china.jpg")))
+
+
+def test_coins_are_no_digits():
+    picture = Image.new("L", (600, 400), 60)
+    for x in range(50, 600, 100):
+        for y in range(50, 400, 100):
+            ImageDraw.Draw(picture).ellipse((x - 30, y - 30, x + 30, y + 30), fill=90 + x // 5)
+    with pytest.raises(ValueError, match="no digit can be seen"):
+        digits(picture)
+
+
+def test_files_that_are_refused(images, tmp_path):
+    picture, path = photo(images[:1]), tmp_path / "file.png"
+    with pytest.raises(ValueError, match=r"is no file[^\n]*$"):
+        load(path)
+    with pytest.raises(ValueError, match=r"no image that can be read[^\n]*$"):
+        load(tmp_path)
+    picture.save(path)
+    whole = path.read_bytes()
+    for damaged in (b"", b"text", whole[: len(whole) // 2], whole[:60] + b"\0" * 50 + whole[110:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"no image that can be read[^\n]*$"):
+            load(path)
+    for side in (10_000, 20_000):
+        Image.new("1", (side, side)).save(path)
+        path.write_bytes(path.read_bytes()[:100])  # refused before any pixel is read
+        with pytest.raises(ValueError, match=r"more than 50 megapixels[^\n]*$"):
+            load(path)
+    with pytest.raises(ValueError, match="the picture is no image"):
+        load(BytesIO(b"upload"))
+
+
+def test_memory_is_bounded(tmp_path):
+    Image.new("RGB", (8000, 6000), "white").save(tmp_path / "large.png", compress_level=1)
+    code = """
+from resource import RUSAGE_SELF, getrusage
+from sys import argv
+from rnn_tasks import handwriting
+before = getrusage(RUSAGE_SELF).ru_maxrss
+handwriting.load(argv[1])
+print((getrusage(RUSAGE_SELF).ru_maxrss - before) // 1024)"""
+    command = [sys.executable, "-c", code, str(tmp_path / "large.png")]
+    assert int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) < 700  # megabytes
+
+
+def test_digits_that_stand_close_are_a_number():
+    line = [
+        Answer(Digit((x, 0, x + 20, 40), torch.zeros(28, 28)), said, 1.0)
+        for x, said in ((0, "1"), (25, "2"), (120, "3"), (170, "4"))
+    ]
+    assert numbers(line) == "12 34"
+
+
+def test_boxes_are_drawn(images, run):
+    picture = photo(images[:5])
+    lines = read(run, picture)
+    drawn = boxed(picture, lines)
+    assert drawn.size == picture.size
+    changed = np.asarray(drawn) != np.asarray(picture)
+    for answer in lines[0]:
+        left, top, right, bottom = answer.digit.box
+        assert changed[top - 1, left:right].any() and not changed[top:bottom, left:right].any()
