@@ -189,7 +189,9 @@ def main() -> int | None:
     inputs = expanded(words)
     if path is None:
         path = fitting_run(inputs)
-        print(f"asking {path}", file=sys.stderr)
+        ours = path.parent == runs.PRETRAINED
+        named = f"{path.name}, which comes with the package (name a run to ask that)" if ours else path
+        print(f"asking {named}", file=sys.stderr)
     if chosen.replicate == "all":
         raise UserError("--replicate all: one must answer; give its number, or best")
     run = runs.load(path, chosen.weights, chosen.replicate)
