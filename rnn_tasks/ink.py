@@ -110,7 +110,10 @@ def _lines(mask: Mask, blocks: int) -> Mask:
 
 
 def _along(mask: Mask, slope: float, blocks: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows [N] and columns [N] of the pixels on those straight lines of a slope that a mask [H, W] mostly covers."""
+    """Rows [N] and columns [N] of the pixels on those straight lines of a slope that a mask [H, W] mostly covers.
+
+    Of lines across the whole width each tenth must be mostly covered, so that they do not end within the picture.
+    """
     height, width = mask.shape
     columns = np.arange(width)
     shift = np.round(slope * (columns - width / 2)).astype(int)
@@ -119,8 +122,9 @@ def _along(mask: Mask, slope: float, blocks: int) -> tuple[NDArray[np.int64], ND
     covered = mask[rows.clip(0, height - 1), columns] & inside
     edges = np.linspace(0, width, BLOCKS + 1).astype(int)[:-1]
     covered, whole = (np.add.reduceat(kind, edges, axis=1, dtype=np.int32) for kind in (covered, inside))  # [H', 10]
+    everywhere = (covered >= 0.75 * whole).all(1, keepdims=True)
     covered, whole = (np.lib.stride_tricks.sliding_window_view(kind, blocks, 1).sum(2) for kind in (covered, whole))
-    lines = ((covered > 0.8 * whole) & (whole > 0.05 * blocks * width)).any(1)
+    lines = ((covered > 0.8 * whole) & (whole > 0.05 * blocks * width) & (everywhere | (blocks < BLOCKS))).any(1)
     here = inside & lines[:, None]
     return rows[here], np.broadcast_to(columns, rows.shape)[here]
 

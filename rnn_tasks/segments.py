@@ -167,7 +167,8 @@ def _apart(part: Part, other: Part, axis: int) -> int:
 
 def _belongs(part: Part, other: Part, usual: float) -> bool:
     """Whether a part is a piece of the same digit as a larger one."""
-    if _gap(part, other) > 0.2 * usual or (part | other).height > 1.5 * usual:
+    whole = part | other
+    if _gap(part, other) > 0.2 * usual or whole.height > max(1.5 * usual, 2 * whole.width):
         return False
     beneath = -_apart(part, other, 0) > 0.5 * min(part.width, other.width)
     return beneath or part.height < 0.5 * usual
