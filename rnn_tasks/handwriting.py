@@ -142,14 +142,18 @@ def _digit(part: Part, ink: Array, labels: Labels, size: tuple[int, int]) -> Dig
     return Digit(box, recipe(ink[cut] * own))
 
 
-def recipe(ink: Array) -> Tensor:
+def recipe(ink: Array, least: float = 0.4) -> Tensor:
     """A digit's ink [H, W] as MNIST shows it, [28, 28]: fitted into 20 x 20, its centre of mass in the middle.
 
     Strokes much thinner than those of MNIST become as thick as its thinnest.
+
+    Args:
+        ink: of this digit alone, 0 none, 1 black on white.
+        least: less of it is taken for noise, and may lie outside of the 20 x 20.
     """
     ink = np.clip(ink, 0, 1).astype(np.float32)
     ink = np.pad(np.asarray(Image.fromarray(ink).reduce(max(1, max(ink.shape) // 80))), 1)
-    seen = ink > 0.4
+    seen = ink > least
     rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     if not len(rows):
         raise ValueError(NO_DIGIT)
@@ -160,7 +164,7 @@ def recipe(ink: Array) -> Tensor:
         ink = np.pad(ink, missing)
         radius = np.arange(missing + 1) - missing / 2
         ink = ndimage.grey_dilation(ink, footprint=np.hypot(*np.meshgrid(radius, radius)) <= missing / 2 + 0.3)
-        seen = ink > 0.4
+        seen = ink > least
         rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
     crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     fitted = [max(1, round(20 * n / max(crop.shape))) for n in crop.shape[::-1]]

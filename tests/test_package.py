@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from conftest import REPOSITORY, SMALL
+from PIL import Image, ImageDraw
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,15 @@ def test_the_report_is_in_the_wheel(installed):
 def test_the_page_to_draw_on_is_in_the_wheel(installed):
     code = "from rnn_tasks.drawing.app import app; app(None, None)"  # reads its files
     assert run(installed, sys.executable, "-c", code).returncode == 0
+
+
+def test_a_digit_is_read_right_after_the_installation(installed):
+    place, _ = installed
+    image = Image.new("L", (200, 200), "white")
+    ImageDraw.Draw(image).line([(60, 50), (140, 50), (90, 160)], "black", 14, "curve")
+    image.save(place / "digit.png")
+    ended = run(installed, sys.executable, "-m", "rnn_tasks.predict", "digit.png")
+    assert (ended.returncode, ended.stdout) == (0, "7\n"), ended.stderr
 
 
 def test_experiments_are_in_the_wheel(installed):
