@@ -144,8 +144,8 @@ def check(cfg: DictConfig, usual: DictConfig) -> None:
         _check_kind(key, value, OmegaConf.select(usual, key))
         if key in WORDS and value not in WORDS[key] and str(value) not in WORDS[key]:
             raise UserError(f"{key}={_said(value)}: must be one of {', '.join(map(_said, WORDS[key]))}")
-        if (key in RANGES or key.startswith("task.augmentation.")) and value is not None and not key.endswith("_"):
-            low, high, said = RANGES.get(key, AT_LEAST_0)
+        if key in RANGES and value is not None:
+            low, high, said = RANGES[key]
             if not low <= value <= high or (value == 0 and low == -1):
                 raise UserError(f"{key}={value}: must be {said}")
     if not re.fullmatch(r"[^/\\\s]+", str(cfg.name)) or str(cfg.name) in (".", ".."):
@@ -160,6 +160,8 @@ def check(cfg: DictConfig, usual: DictConfig) -> None:
     for key in ("lengths", "test_lengths"):
         if key in task and task[key] is not None and not (len(task[key]) == 2 and 1 <= task[key][0] <= task[key][1]):
             raise UserError(f"task.{key}={_said(task[key])}: must be the lowest and highest length, like [1,20]")
+    if isinstance(task.get("augmentation"), str):
+        raise UserError(f"task.augmentation={task.augmentation}: choose by task/augmentation={task.augmentation}")
     if "k" in task and task.k > task.lengths[0]:
         raise UserError(f"task.k={task.k}: longer than the shortest sequence of task.lengths={_said(task.lengths)}")
     if task.name == "mnist" and (task.train_size + task.val_size > 60_000 or task.test_size > 10_000):

@@ -67,20 +67,15 @@ def print_result(result: dict[str, Any], run: Path) -> None:
     replicates = result["replicates"]
     each = f", each of {replicates} replicates" if replicates > 1 else ""
     notes += [f"{result['parameters']} parameters{each}", f"{result['seconds']:.0f} seconds"]
-    print(f"{_table(metrics)}\n{', '.join(notes)}\n{run}")
+    print(f"{table(metrics)}\n{', '.join(notes)}\n{run}")
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
     """Test metrics, a length a row."""
     by_length = metrics["by_length"] if len(metrics["by_length"]) > 1 else {}
-    return _table({**{f"length {length}": values for length, values in by_length.items()}, "all": metrics}) + (
+    return table({**{f"length {length}": values for length, values in by_length.items()}, "all": metrics}) + (
         f"\nchance {metrics['chance']:.2%}"
     )
-
-
-def sets_table(sets: dict[str, dict[str, Any]]) -> str:
-    """Accuracy and expected calibration error, a set a row."""
-    return _table(sets)
 
 
 def shown(numbers: list[float | None]) -> dict[str, str]:
@@ -97,7 +92,7 @@ def shown(numbers: list[float | None]) -> dict[str, str]:
     }
 
 
-def _table(rows: dict[str, dict[str, Any]]) -> str:
+def table(rows: dict[str, dict[str, Any]]) -> str:
     """A row for each split or length; of several replicates means with their 95 % intervals."""
     parts = {"accuracy": "accuracy"}
     if any(values["accuracy"] != values["sequence_accuracy"] for values in rows.values()):

@@ -49,12 +49,19 @@ def arguments() -> Namespace:
     command_line.add_argument(
         "--split", choices=("test", "val"), default="test", help="of MNIST, with --ood; val to choose by"
     )
-    command_line.add_argument("--weights", choices=("best", "last"), default="last", help="last epoch's, or the best")
+    command_line.add_argument(
+        "--weights", choices=("best", "last"), help="last epoch's (usual, where they are kept), or the best"
+    )
     command_line.add_argument(
         "--replicate", type=replicate, default="best", help="a number, best by validation (usual) or all"
     )
     command_line.add_argument("--json", action="store_true", help="print the metrics as result.json has them")
-    return command_line.parse_args()
+    chosen = command_line.parse_args()
+    if chosen.ood and chosen.lengths:
+        raise UserError("--lengths: an image has 28 rows; leave it out, or --ood")
+    if chosen.split and not chosen.ood:
+        raise UserError("--split: chooses the images of --ood; add that, or leave it out")
+    return chosen
 
 
 def evaluate(run: Any, lengths: list[int] | None = None, samples: int = 1000) -> dict[str, Any]:
@@ -126,15 +133,17 @@ def main() -> None:
     chosen = arguments()
     from rnn_tasks import runs
 
-    run = runs.load(chosen.run, chosen.weights, chosen.replicate)
+    path = runs.find(chosen.run)
+    usual = "best" if path and path.parent == runs.PRETRAINED else "last"
+    run = runs.load(path or chosen.run, chosen.weights or usual, chosen.replicate)
     if run.result is None:
         raise UserError(f"{run.path}: has not finished; python -m rnn_tasks.train resume={run.path} goes on with it")
     runs.tell_replicate(run, chosen.replicate)
     from rnn_tasks import console
 
     if chosen.ood:
-        found = out_of_distribution(run, chosen.split)
-        print(json.dumps(found, indent=1) if chosen.json else console.sets_table(found))
+        found = out_of_distribution(run, chosen.split or "test")
+        print(json.dumps(found, indent=1) if chosen.json else console.table(found))
         return
     metrics = evaluate(run, chosen.lengths, chosen.samples)
     print(json.dumps({"test": metrics}, indent=1) if chosen.json else console.metrics_table(metrics))

@@ -1,7 +1,9 @@
 """Write a trained network out for use without this project: ``python -m rnn_tasks.export adder --to model.pt``."""
 
 import json
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rnn_tasks.errors import UserError, command, parser
@@ -41,7 +43,8 @@ def plain(run: Any) -> Any:
     if isinstance(network, Crnn):
         modules["convolutions"] = network.plain_convolutions()
         state = {key: value for key, value in state.items() if not key.startswith("convolutions.")}
-    modules.load_state_dict(state, strict=False)
+        state |= {f"convolutions.{key}": value for key, value in modules["convolutions"].state_dict().items()}
+    modules.load_state_dict(state)
     return modules.eval()
 
 
@@ -90,12 +93,13 @@ def as_onnx(modules: Any, run: Any, path: Path) -> None:
     )
 
 
-def as_run(run: Any, directory: Path) -> None:
+def as_run(run: Any, weights: str, directory: Path) -> None:
     """Write the network as a run directory of its own, which names the commands that made it.
 
     Args:
         run: from runs.load, with one replicate.
-        directory: where config.yaml, result.json, checkpoints/best.ckpt and README.md are written.
+        weights: which of its weights these are, "best" or "last".
+        directory: what is made, with config.yaml, result.json, checkpoints/best.ckpt and README.md.
     """
     from omegaconf import OmegaConf
 
@@ -110,23 +114,25 @@ def as_run(run: Any, directory: Path) -> None:
         cfg.task.data_dir = "data"
     train = {kind: [numbers[run.replicate]] for kind, numbers in run.result["metrics"]["train"].items()}
     metrics = {"train": train, "val": measure(run, [run.task.val]), "test": measure(run, run.task.test)}
-    (directory / "checkpoints").mkdir(parents=True, exist_ok=True)
-    runs.write_atomically(directory / "config.yaml", OmegaConf.to_yaml(cfg))
-    kept = {"state_dict": run.model.state_dict(), "epoch": [0], "score": ranks(metrics["val"]), "failed": [False]}
-    save(kept, directory / "checkpoints" / "best.ckpt")
     accuracy, of = metrics["test"]["sequence_accuracy"][0], metrics["test"]["n"]
-    made = (
-        f"python -m rnn_tasks.train experiment={run.result['experiment']}" if run.result["experiment"] else "training"
-    )
-    how = f"python -m rnn_tasks.export RUN --run --to {directory}"
+    made = f" experiment={run.result['experiment']}" if run.result["experiment"] else ""
+    how = f"--run --weights {weights} --replicate {run.replicate} --to {os.path.relpath(directory)}"
     said = (
-        f"# {directory.name}\n\nReplicate {run.replicate} of {run.result['replicates']} of the run that `{made}` made,"
-        f" written here by `{how}`.\nIt gets {accuracy:.2%} of {of:,} test examples right"
-        f" (`python -m rnn_tasks.evaluate {directory} --weights best`).\n"
+        f"# {directory.name}\n\nReplicate {run.replicate} of {run.result['replicates']} of the run that"
+        f" `python -m rnn_tasks.train{made}` made, written here by `python -m rnn_tasks.export RUN {how}`.\n"
+        f"It gets {accuracy:.2%} of {of:,} test examples right (`python -m rnn_tasks.evaluate {directory.name}`).\n"
     )
-    runs.write_atomically(directory / "README.md", said)
     facts = {"config": OmegaConf.to_container(cfg), "metrics": metrics, "replicates": 1, "seed": cfg.seed}
-    runs.write_result(directory, run.result | facts)
+    facts |= {"experiment": None, "fingerprint": runs.fingerprint(cfg)}  # it is one network, not the experiment
+    kept = {"state_dict": run.model.state_dict(), "score": ranks(metrics["val"]), "failed": [False]}
+    with TemporaryDirectory(dir=directory.parent) as temporary:
+        begun = Path(temporary) / directory.name
+        (begun / "checkpoints").mkdir(parents=True)
+        save(kept, begun / "checkpoints" / "best.ckpt")
+        (begun / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+        (begun / "README.md").write_text(said)
+        runs.write_result(begun, run.result | facts)
+        begun.rename(directory)
 
 
 @command
@@ -159,12 +165,12 @@ def main() -> None:
     runs.tell_replicate(run, chosen.replicate)
     from rnn_tasks.checkpoints import save
 
-    if chosen.as_run:
-        if run.result is None:
-            raise UserError(f"{run.path}: has not finished; go on with python -m rnn_tasks.train resume={run.path}")
-        return as_run(run, chosen.to)
-    modules = plain(run)
+    if chosen.as_run and run.result is None:
+        raise UserError(f"{run.path}: has not finished; go on with python -m rnn_tasks.train resume={run.path}")
     try:
+        if chosen.as_run:
+            return as_run(run, chosen.weights, chosen.to)
+        modules = plain(run)
         as_onnx(modules, run, chosen.to) if chosen.onnx else save(modules.state_dict(), chosen.to)
     except OSError as error:
         raise UserError(f"--to {chosen.to}: cannot be written ({error.strerror})") from None

@@ -112,19 +112,20 @@ class Learner(LightningModule):
     def on_train_start(self) -> None:
         self.freeze(self.frozen)
 
-    def training_step(self, chunk: Batch, number: int) -> None:
+    def training_step(self, chunk: Batch, index: int) -> None:
         order, optimizer = self.trainer.train_dataloader.sampler, self.trainer.optimizers[0]
         schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
         real = padding(chunk)
         shares = self._shares(chunk, real)
-        step, epoch, (first, last) = self.global_step, self.current_epoch, order.chunks[number]
+        step, epoch, (first, last) = self.global_step, self.current_epoch, order.chunks[index]
         seen = []
         for batch, share, done in zip(
             map(Batch, *chunk), shares / order.accumulate, range(first + 1, last + 1), strict=True
         ):
+            number = (done - 1) * order.ranks + order.rank
             if self.augment:
-                batch = batch._replace(inputs=self.augment(batch.inputs, epoch, done - 1))
-            logits = ask(self.model, batch, (epoch, done - 1))
+                batch = batch._replace(inputs=self.augment(batch.inputs, epoch, number))
+            logits = ask(self.model, batch, (epoch, number))
             losses = self.loss(logits, batch.targets)
             seen.append((logits.detach(), losses.detach()))
             self._backward(losses, share, step)

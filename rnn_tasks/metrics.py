@@ -105,13 +105,13 @@ class Reliability:
         """The expected calibration error (Naeini et al. 2015) of each replicate, None of those that failed, and bins.
 
         The error is the mean distance of confidence and share of right answers over the bins, weighted by their
-        answers. A bin is [answers, sum of their confidences, right ones].
+        answers. A bin is [answers, sum of their confidences, right ones]; a replicate that failed has none.
         """
         answers, confidences, right = self.sums.unbind(-1)
         errors = ((confidences - right).abs().sum(1) / answers.sum(1)).tolist()
         return {
             "calibration_error": [None if bad else error for bad, error in zip(failed, errors, strict=True)],
-            "bins": self.sums.tolist(),
+            "bins": [None if bad else bins for bad, bins in zip(failed, self.sums.tolist(), strict=True)],
         }
 
 

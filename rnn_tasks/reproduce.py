@@ -29,7 +29,7 @@ EXPERIMENTS = (
     *("memory_two_units", "adder_hidden", "adder_length5", "memory_hidden2", "memory_hidden5", "memory_hidden10"),
     "adder_loss",
 )
-SWEEPS = (
+FURTHER = (
     "mnist_handwriting",
     "mnist_ablation",
     "mnist_ablation_plain",
@@ -41,8 +41,6 @@ SWEEPS = (
 )
 QUICK = {  # so little that all is over in some minutes; the first name that an experiment's begins with
     "mnist_birnn": ["trainer.max_epochs=1"],
-    "mnist_handwriting": ["trainer.max_epochs=1"],
-    "mnist_ablation": ["trainer.max_epochs=1"],
     "mnist": ["trainer.max_epochs=2"],
     "memory_two": ["model.replicates=32", "trainer.max_epochs=2"],
     "memory": ["model.replicates=16", "trainer.max_epochs=20"],
@@ -153,7 +151,7 @@ def main() -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _stop)
     jobs, done = [], _done(root)
-    for experiment in EXPERIMENTS + (SWEEPS if chosen.all else ()):
+    for experiment in EXPERIMENTS + (FURTHER if chosen.all else ()):
         job = Job(experiment, root, quick(experiment) if chosen.quick else [])
         if job.fingerprints <= done:
             print(f"{experiment}: has been done")

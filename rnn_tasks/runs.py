@@ -30,6 +30,7 @@ OUTPUTS = Path("outputs")
 PRETRAINED = Path(__file__).parent / "pretrained"  # runs that come with the package
 SOURCES = ("models", "tasks/base.py", "tasks/order.py", "losses.py", "learner.py", "seeds.py")  # shape every run
 NO_INFLUENCE = ("name", "threads", "data_dir", "logger")  # values that leave the numbers of a run as they are
+ONLY_SHOWN = ("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler")  # of the trainer's
 NOT_ARGUMENTS = ("lr", "losses")  # values of a task that are no arguments of its class
 
 
@@ -180,7 +181,8 @@ def influence(cfg: DictConfig) -> dict[str, Any]:
     """The part of a configuration that shapes the numbers of a run."""
     values = {key: value for key, value in OmegaConf.to_container(cfg, resolve=True).items() if key not in NO_INFLUENCE}
     task = {key: value for key, value in values["task"].items() if key not in NO_INFLUENCE}
-    return {**values, "task": {**task, "name": values["task"]["name"]}}
+    trainer = {key: value for key, value in values["trainer"].items() if key not in ONLY_SHOWN}
+    return {**values, "trainer": trainer, "task": {**task, "name": values["task"]["name"]}}
 
 
 def fingerprint(cfg: DictConfig) -> str:
@@ -247,6 +249,9 @@ def find(run: str) -> Path | None:
         is_directory, is_task = Path(run).is_dir(), (OUTPUTS / run).is_dir() and (OUTPUTS / run).parent == OUTPUTS
     except OSError:  # too long for a name
         return None
+    shipped = PRETRAINED / run if re.fullmatch(r"\w+", run) and (PRETRAINED / run).is_dir() else None
+    if shipped and not (Path(run) / "config.yaml").exists():
+        return shipped
     if run == "latest" or (is_task and not is_directory):
         runs = finished(OUTPUTS if run == "latest" else OUTPUTS / run)
         if not runs:
@@ -255,7 +260,7 @@ def find(run: str) -> Path | None:
     if is_directory:
         read_config(Path(run))
         return Path(run)
-    return PRETRAINED / run if re.fullmatch(r"\w+", run) and (PRETRAINED / run).is_dir() else None
+    return None
 
 
 def load(

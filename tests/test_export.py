@@ -79,7 +79,10 @@ def test_a_network_becomes_a_run_of_its_own(mnist):
     assert alone.result["metrics"]["test"]["accuracy"] == [(said == images.targets).double().mean().item()]
     assert alone.result["replicates"] == 1 and alone.config.seed == best.replicate
     written = "".join(path.read_text() for path in Path("alone").glob("*.*"))
-    assert str(DATA.resolve()) not in written and "rnn_tasks.export RUN --run --to alone" in written
+    assert str(DATA.resolve()) not in written and "rnn_tasks.export RUN --run --weights best --replicate" in written
+    assert alone.result["experiment"] is None and alone.result["fingerprint"] == runs.fingerprint(alone.config)
+    nowhere = command("export", "run", "--run", "--to", "/proc/alone")
+    assert nowhere.returncode == 2 and nowhere.stderr.splitlines()[-1].startswith("error: --to /proc/alone: cannot")
     again = command("export", "run", "--run", "--to", "alone")
     assert again.returncode == 2 and again.stderr.endswith("name a directory to be made, or delete it\n")
 

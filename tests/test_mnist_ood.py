@@ -9,16 +9,18 @@ import torch
 from conftest import DATA, command, trained
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from rnn_tasks import evaluate, runs
+from rnn_tasks import config, evaluate, runs
+from rnn_tasks.errors import UserError
 from rnn_tasks.evaluate import out_of_distribution
 from rnn_tasks.metrics import Reliability
-from rnn_tasks.models import Network
+from rnn_tasks.models import Crnn, Network
 from rnn_tasks.report import handwriting
 from rnn_tasks.report.evidence import Evidence
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import mnist_ood
 from rnn_tasks.tasks.augmentation import Augmentation, blurred, square, thinner, warped, wider
 from rnn_tasks.tasks.base import Examples
+from rnn_tasks.trainer import build_learner
 
 FULL = {"rotation": 20, "shear": 0.3, "scale": 0.25, "shift": 2.5, "elastic": 1.0}
 FULL |= {"stroke": 0.8, "blur": 1.5, "contrast": 0.6, "noise": 0.3, "erase": 8}
@@ -64,6 +66,14 @@ def test_warping_goes_where_it_says():
     bends = torch.zeros(1, 2, 28, 28)
     bends[:, 0] = 2
     assert middle(warped(blot(), bends=bends)[0]) == pytest.approx((12, 8), abs=0.01)
+
+
+def test_shear_leans_upright_strokes():
+    bar = torch.zeros(1, 28, 28)
+    bar[:, 5:23, 13:15] = 1
+    rows = warped(bar, shear=0.3)[0]
+    top, bottom = ((row * torch.arange(28.0)).sum() / row.sum() for row in (rows[6], rows[21]))
+    assert (top - bottom) == pytest.approx(0.3 * 15, abs=0.2)
 
 
 def test_strokes_and_blur():
@@ -140,7 +150,8 @@ def test_the_report_shows_the_reader_beside_the_others(mnist, monkeypatch):
     monkeypatch.setattr(mnist_ood, "uci", lambda as_mnist=True: scans)
     evidence = Evidence(Path("outputs"))
     ((_, models), (_, corners)), missing = handwriting.tables(evidence)
-    assert not missing and list(models[0]) == ["read", "rnn_adam", "handwriting"]
+    assert list(models[0]) == ["read", "rnn_adam", "handwriting"]
+    assert len(missing) == 4 and all("no finished run of" in reason for reason in missing)
     assert list(corners[0]) == ["read", *handwriting.CORNERS]
     assert [row["read"] for row in models] == [*mnist_ood.sets(evidence.found[0].load().task), handwriting.LAST]
     accuracy = evidence.run("mnist_handwriting").metric("test")
@@ -150,13 +161,38 @@ def test_the_report_shows_the_reader_beside_the_others(mnist, monkeypatch):
     monkeypatch.setattr(evaluate, "out_of_distribution", None)  # what has been measured is kept
     found = evidence.run("mnist_handwriting")
     assert handwriting.measured(found)["USPS"]["n"] == 30
-    found.result["fingerprint"] = "another"
+    with (found.path / "checkpoints" / "last.ckpt").open("ab") as other:
+        other.write(b"other weights")
     with pytest.raises(TypeError):
         handwriting.measured(found)
 
 
+def test_the_report_does_without_usps(mnist, monkeypatch):
+    def usps(data_dir, as_mnist=True):
+        raise UserError("USPS is not there")
+
+    trained("outputs/one", "experiment=mnist_rnn_adam", "model.hidden=4", "model.replicates=2", "task.test_size=40")
+    monkeypatch.setattr(mnist_ood, "usps", usps)
+    tables, missing = handwriting.tables(Evidence(Path("outputs")))
+    assert not tables and "USPS is not there" in missing
+
+
+def test_a_network_that_failed_counts_nowhere():
+    reliability = Reliability(2)
+    reliability.update(
+        torch.tensor([[0.9, 0.6], [torch.nan, torch.nan]]), torch.tensor([[True, False], [False, False]])
+    )
+    found = reliability.compute([False, True])
+    assert found["calibration_error"] == [pytest.approx((0.1 + 0.6) / 2), None] and found["bins"][1] is None
+    assert sum(answers for answers, *_ in found["bins"][0]) == 2
+
+
 def test_other_tasks_have_no_such_sets(workplace):
     trained(workplace / "run")
+    wrong = command("evaluate", "run", "--split", "val")
+    assert wrong.returncode == 2 and wrong.stderr.startswith("error: --split: chooses the images of --ood")
+    wrong = command("evaluate", "run", "--ood", "--lengths", "3")
+    assert wrong.returncode == 2 and wrong.stderr.startswith("error: --lengths: an image has 28 rows")
     ended = command("evaluate", "run", "--ood")
     assert ended.returncode == 2 and ended.stderr == "error: --ood: run is a run of adder; give one of mnist\n"
 
@@ -187,6 +223,46 @@ def test_the_mean_of_all_steps_is_that_of_torch():
         pooled = outputs.sum(1) / lengths[:, None]
         expected = pooled @ network.head["weight"][r].T + network.head["bias"][r]
         assert torch.allclose(found[r], expected, atol=1e-5)
+
+
+def test_images_of_few_rows_and_replicates_are_read_alone_as_together():
+    words = {"output_size": 10, "readout": "last", "cell": "lstm", "hidden": 6, "channels": [4, 8], "dropout": 0.2}
+    words |= {"bidirectional": True, "pooling": "mean"}
+    pair, second = Crnn(28, seed=0, replicates=2, **words), Crnn(28, seed=1, **words)
+    images, lengths, key = torch.rand(4, 28, 28), torch.tensor([28, 7, 1, 20]), (0, 3)
+    together = pair(images, lengths)
+    for i, length in enumerate(lengths):
+        assert torch.allclose(pair(images[i : i + 1, :length], lengths[i : i + 1])[:, 0], together[:, i], atol=1e-6)
+    assert torch.allclose(second(images, lengths)[0], together[1], atol=1e-6)
+    assert torch.allclose(second(images, lengths, key)[0], pair(images, lengths, key)[1], atol=1e-6)
+    assert not torch.allclose(pair(images, lengths, key), together, atol=1e-3)
+
+
+def test_labels_are_smoothed_as_told(mnist):
+    smooth = ["task=mnist", "model.hidden=4", "task.test_size=20", "loss.label_smoothing=0.3"]
+    cfg = config.compose(smooth)
+    task, model = runs.build(cfg)
+    logits, digits = torch.randn(5, 10), torch.arange(5)
+    found = build_learner(cfg, task, model).loss(logits, digits)
+    expected = torch.nn.functional.cross_entropy(logits, digits, reduction="none", label_smoothing=0.3)
+    assert torch.allclose(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["task=mnist", "task.augmentation=handwriting"], "choose by task/augmentation=handwriting"),
+        (["experiment=mnist_handwriting", "task.augmentation.noise=-1"], "noise=-1: must be at least 0"),
+        (["experiment=mnist_handwriting", "model.channels=[4,4,4,4,4]"], "at most 4 for 28 columns"),
+        (["task=adder", "model=crnn"], "at most 1 for 2 columns"),
+        (["task=mnist", "loss.label_smoothing=2"], "must be at least 0 and less than 1"),
+        (["task=mnist", "model.pooling=most"], "must be one of last, mean"),
+    ],
+)
+def test_bad_values_are_told_in_one_line(workplace, words, message):
+    with pytest.raises(UserError, match=message) as refused:
+        runs.build(config.compose(words))
+    assert "\n" not in str(refused.value)
 
 
 def test_augmented_replicates_equal_their_solo_runs(mnist):

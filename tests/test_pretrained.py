@@ -23,7 +23,7 @@ def test_it_is_small_safe_to_load_and_says_who_made_it(name):
     said = (directory / "README.md").read_text()
     (experiment,) = re.findall(r"python -m rnn_tasks\.train experiment=(\w+)", said)
     assert config.compose([f"experiment={experiment}"]).task.name == "mnist"
-    assert f"python -m rnn_tasks.export RUN --run --to rnn_tasks/pretrained/{name}" in said
+    assert re.search(rf"rnn_tasks\.export RUN --run .*--to rnn_tasks/pretrained/{name}`", said)
 
 
 @pytest.mark.parametrize("name", LEAST)
@@ -39,8 +39,11 @@ def test_both_are_runs_by_name(workplace):
     ended = command("evaluate", "nothing")
     assert ended.returncode == 2 and ended.stderr.endswith("the name of a task, handwriting or report\n")
     assert runs.find("handwriting") == runs.PRETRAINED / "handwriting"
+    (workplace / "outputs" / "report").mkdir(parents=True)  # where the page of the report is left
     (workplace / "report").mkdir()
-    with pytest.raises(runs.UserError, match="report: holds no run"):  # a directory of one's own comes first
+    assert runs.find("report") == runs.PRETRAINED / "report"
+    (workplace / "report" / "config.yaml").touch()  # a run of one's own comes first
+    with pytest.raises(runs.UserError, match=r"report/config\.yaml: is damaged"):
         runs.find("report")
 
 

@@ -56,7 +56,7 @@ def test_a_claim_names_a_rule_and_its_arguments_and_experiments(claim):
     for words in (claim["run"], *others):
         experiment, *values = words.split()
         assert (config.CONF / "experiment" / f"{experiment}.yaml").exists()
-        assert experiment in (*reproduce.EXPERIMENTS, *reproduce.SWEEPS)
+        assert experiment in (*reproduce.EXPERIMENTS, *reproduce.FURTHER)
         if values:
             config.compose([f"experiment={experiment}", *values])
 
@@ -69,7 +69,7 @@ def test_claims_have_names_of_their_own_and_rules_say_what_they_do():
 
 def test_every_experiment_that_the_report_has_is_run():
     files = {path.stem for path in (config.CONF / "experiment").glob("*.yaml")}
-    assert files == {*reproduce.EXPERIMENTS, *reproduce.SWEEPS, "optimizer_sweep"}
+    assert files == {*reproduce.EXPERIMENTS, *reproduce.FURTHER, "optimizer_sweep"}
 
 
 def test_the_page_stands_alone(report):

@@ -31,6 +31,11 @@ class Crnn(Network):
     """
 
     def __init__(self, input_size: int, channels: Sequence[int], seed: int = 0, **values: Any) -> None:
+        if not channels or min(channels) < 1 or input_size < 2 ** len(channels):
+            most = input_size.bit_length() - 1
+            raise ValueError(
+                f"channels={list(channels)}: must be numbers of at least 1, at most {most} for {input_size} columns"
+            )
         features = input_size // 2 ** len(channels) * channels[-1]
         super().__init__(features, seed=seed, **values)
         streams, weights = [generator("convolutions", one) for one in self.seeds], {}

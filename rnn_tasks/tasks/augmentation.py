@@ -39,6 +39,11 @@ class Augmentation:
     noise: float = 0.0
     erase: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name}={value}: must be at least 0 and finite")
+
     def __call__(self, images: Tensor, stream: torch.Generator) -> Tensor:
         """Images [B, H, W], from 0 (paper) to 1 (ink), changed as the stream decides."""
         draw = _Draw(images, stream)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from PIL import Image
 from sklearn.datasets import load_digits
 from torch import Tensor
@@ -111,7 +112,9 @@ def usps(data_dir: Path, as_mnist: bool = True) -> Examples:
         UserError: they are not there and cannot be downloaded.
     """
     try:
-        images = USPS(data_dir, train=False, download=True)
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(data_dir / ".usps.lock"):  # parallel jobs must not download over one another
+            images = USPS(data_dir, train=False, download=True)
     except (OSError, RuntimeError, ValueError):
         raise UserError(
             f"USPS is not in {data_dir} and cannot be downloaded: put usps.t.bz2 there, or name another place by the"
