@@ -97,7 +97,7 @@ def main() -> None:
     print(f"{address} (Ctrl-C ends)", file=sys.stderr, flush=True)
     if not chosen.no_browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    limits = {"limit_concurrency": 32, "timeout_keep_alive": 30, "timeout_graceful_shutdown": 2}
+    limits = {"limit_concurrency": 500, "timeout_keep_alive": 30, "timeout_graceful_shutdown": 2}
     uvicorn.Server(
         uvicorn.Config(page, log_level="warning", server_header=False, ws="none", lifespan="off", **limits)
     ).run([opened])

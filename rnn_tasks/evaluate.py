@@ -46,9 +46,7 @@ def arguments() -> Namespace:
     command_line.add_argument(
         "--ood", action="store_true", help="on other handwriting and on spoilt images too (runs of MNIST)"
     )
-    command_line.add_argument(
-        "--split", choices=("test", "val"), default="test", help="of MNIST, with --ood; val to choose by"
-    )
+    command_line.add_argument("--split", choices=("test", "val"), help="with --ood: test (usual), or val to choose by")
     command_line.add_argument(
         "--weights", choices=("best", "last"), help="last epoch's (usual, where they are kept), or the best"
     )

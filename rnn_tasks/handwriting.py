@@ -15,6 +15,7 @@ from rnn_tasks.ink import Array, flatten, without_lines
 from rnn_tasks.segments import LEAST_CONTRAST, LEAST_HEIGHT, NO_DIGIT, Box, Labels, Part, segment
 
 MOST_MEGAPIXELS = 50
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
 WORKING_SIDE = 1200  # pixels of the longer side at which digits are looked for
 THINNEST = 0.1  # of a stroke, relative to the longer side of its digit
 
@@ -45,7 +46,7 @@ def load(file: str | Path | BinaryIO) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pictures that are refused below, or read in spite of oddities
-            with Image.open(file) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > MOST_MEGAPIXELS * 1_000_000:
                     raise Image.DecompressionBombError
                 image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))
@@ -55,7 +56,7 @@ def load(file: str | Path | BinaryIO) -> Image.Image:
     except Image.DecompressionBombError:
         raise ValueError(f"{name} has more than {MOST_MEGAPIXELS} megapixels; give a smaller one") from None
     except Exception:  # damaged files raise many kinds
-        raise ValueError(f"{name} is no image that can be read; give one like digit.png") from None
+        raise ValueError(f"{name} is no image that can be read; give one like digit.png, in PNG or JPEG") from None
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -180,12 +181,28 @@ def recipe(ink: Array, least: float = 0.4) -> Tensor:
 def _scan(image: Image.Image) -> Tensor:
     """A picture of 28 x 28 that is one digit, [28, 28]; one that already is as MNIST shows digits stays as it is."""
     grey = np.asarray(image.convert("L"), np.float32) / 255
-    border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
-    if not border.any() and grey.any():
+    inside, edge = grey[1:-1, 1:-1], np.ones(grey.shape, bool)
+    edge[1:-1, 1:-1] = False
+    if not grey[edge].any() and grey.any() and np.median(inside) < 0.5:
         return torch.tensor(grey)
-    paper = np.median(border)
-    ink = paper - grey if paper > 0.5 else grey - paper
+    if grey[edge].std() < 0.02 and abs(np.median(grey[edge]) - np.median(inside)) > 0.25:  # a frame
+        grey = np.pad(inside, 1, "edge")
+    paper = _plane(grey)
+    ink = paper - grey if np.median(paper) > 0.5 else grey - paper
     peak, grain = np.percentile(ink, 98), ndimage.gaussian_filter(ink, 1).std() / max(ink.std(), 1e-6)
     if peak < LEAST_CONTRAST or grain < 0.4:  # of noise it is 0.28, of lines one pixel wide 0.53
         raise ValueError(NO_DIGIT)
     return recipe((ink / peak - 0.1) / 0.9)
+
+
+def _plane(grey: Array) -> Array:
+    """The brightness of evenly fading paper in a picture [H, W], told by its outer two pixels."""
+    height, width = grey.shape
+    y, x = np.mgrid[:height, :width] / max(height, width)
+    terms, outer = np.stack([np.ones_like(x), x, y], -1), np.ones(grey.shape, bool)
+    outer[2:-2, 2:-2] = False
+    used = outer
+    for _ in range(4):  # strokes that reach the edge are no paper
+        off = np.abs(grey - (plane := terms @ np.linalg.lstsq(terms[used], grey[used], rcond=None)[0]))
+        used = outer & (off <= max(0.03, 1.5 * np.median(off[outer])))
+    return plane.astype(np.float32)

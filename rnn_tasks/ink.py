@@ -7,6 +7,7 @@ from scipy import ndimage
 
 LINES_SIDE = 800  # pixels of the longer side at which ruled lines are looked for
 PAPER_SIDE = 800  # pixels of the longer side at which the paper's brightness is measured
+STEEPEST = 0.3  # slope of a line: 17 degrees
 BLOCKS = 10  # into which a line is cut
 THICKEST = 0.25  # of a stroke, relative to the shorter side of the picture
 
@@ -101,7 +102,7 @@ def _lines(mask: Mask, blocks: int) -> Mask:
     step = 2 / mask.shape[1]  # lines of neighbouring slopes part by one pixel, at the ends
     whole = ndimage.binary_closing(mask, np.ones((1, max(3, round(0.02 * min(mask.shape))))))  # where others cross
     wide, close = (ndimage.maximum_filter1d(whole, tolerance, axis=0) for tolerance in (7, 3))
-    coarse = [slope for slope in np.arange(-0.14, 0.14, 4 * step) if len(_along(wide, slope, blocks)[0])]
+    coarse = [slope for slope in np.arange(-STEEPEST, STEEPEST, 4 * step) if len(_along(wide, slope, blocks)[0])]
     found = np.zeros_like(mask)
     for slope in sorted({slope + i * step for slope in coarse for i in (-2, -1, 0, 1)}):
         rows, columns = _along(close, slope, blocks)

@@ -35,13 +35,17 @@ def fitting_run(inputs: list[str]) -> Path:
             return path
         except (ValueError, UserError):
             continue
-    raise UserError(f"{inputs[0]!r}: is neither a run nor an input that a finished run in {runs.OUTPUTS} understands")
+    raise UserError(
+        f"{inputs[0]!r}: is no run, no photo like digit.png, and nothing that a finished run in {runs.OUTPUTS} knows"
+    )
 
 
 def _is_picture(word: str) -> bool:
     from PIL import Image
 
-    return Path(word).suffix.lower() in Image.registered_extensions()
+    from rnn_tasks.handwriting import FORMATS
+
+    return Image.registered_extensions().get(Path(word).suffix.lower()) in FORMATS
 
 
 def _reads_photos(task: Any) -> bool:
@@ -59,7 +63,7 @@ def expanded(words: list[str]) -> list[str]:
     inputs = []
     for word in words:
         if _is_directory(word):
-            found = sorted(str(path) for path in Path(word).iterdir() if _is_picture(path.name))
+            found = sorted(str(path) for path in Path(word).iterdir() if _is_picture(path.name) and path.is_file())
             if not found:
                 raise UserError(f"{word}: holds neither a run nor images")
             inputs += found

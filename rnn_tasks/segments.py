@@ -11,6 +11,7 @@ from rnn_tasks.ink import Array, Mask, noise, otsu
 LEAST_CONTRAST = 0.12  # of ink to the paper around it: 0 none, 1 black on white
 LEAST_HEIGHT = 8  # pixels of a digit at the working size
 LEAST_SHARE = 0.4  # of all that looks like ink which must be in digits
+EDGE = 8  # pixels at the edge of a picture, where remnants of lines do not count
 MOST_PARTS = 500  # of a photo
 NO_DIGIT = "no digit can be seen in the picture; give a photo of digits on plain, ruled or squared paper"
 
@@ -59,8 +60,9 @@ def segment(ink: Array) -> tuple[Labels, float, list[list[Part]]]:
     """
     labels, strength, parts = _components(ink)
     whole = _digits_of(parts, ink.shape)
-    own = np.isin(labels, [label for part in whole for label in part.labels])
-    if own.sum() < LEAST_SHARE * (labels > 0).sum():
+    inner = labels[EDGE:-EDGE, EDGE:-EDGE]
+    own = np.isin(inner, [label for part in whole for label in part.labels])
+    if own.sum() < LEAST_SHARE * (inner > 0).sum():
         raise ValueError(NO_DIGIT)
     return labels, strength, _lines(whole)
 
@@ -135,7 +137,7 @@ def _digits_of(parts: list[Part], shape: tuple[int, ...]) -> list[Part]:
     usual = heights[order][half]  # half of all ink is in digits at most so high
     parts = [part for part in parts if max(part.width, part.height) > 0.15 * usual]
     if len(parts) > MOST_PARTS:
-        raise ValueError(NO_DIGIT)
+        raise ValueError(f"the picture shows more than {MOST_PARTS} strokes; give a part of it")
     parts = sorted(parts, key=lambda part: part.height * part.width)
     whole: list[Part] = []
     while parts:

@@ -33,8 +33,8 @@ def photo(
     """A photo of digits [N, 28, 28] in rows of ``columns``, as an RGB picture.
 
     ``size`` is the height of MNIST's 28 pixels, ``cell`` the distance of digits, ``margin`` the paper around them,
-    ``pitch`` the distance of the paper's lines ``desk`` the width of a dark
-    table seen on the left (all in pixels); ``angle`` is in degrees.
+    ``pitch`` the distance of the paper's lines, ``desk`` the width of a dark table seen on the left (all in pixels);
+    ``angle`` is in degrees.
     """
     rng = np.random.default_rng(seed)
     rows = -(-len(images) // columns)

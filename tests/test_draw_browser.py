@@ -178,7 +178,7 @@ def test_one_sees_what_the_networks_see_and_say(page):
         bars = page.locator(f"#bars .number.{name}").all_inner_texts()
         shares = [float(text.removesuffix(" %")) for text in bars]
         assert len(shares) == 10 and 98 < sum(shares) < 102 and shares.index(max(shares)) == 3
-    expect(page.locator("#spoken")).to_contain_text("After 28 rows. This network: 3, ")
+    expect(page.locator("#spoken")).to_contain_text("After 28 rows. Trained for handwriting: 3, ")
     expect(page.locator("#time")).to_contain_text("ms")
 
 
@@ -324,10 +324,9 @@ def test_finger_on_a_phone(show, address):
     touch(page, "407")
     expect(page.locator("#digits label")).to_have_text(["4", "0", "7"])
     assert not scrolls_sideways(page)
-    small = [
-        box["height"] for part in page.locator(".tools > :visible, .step > *").all() if (box := part.bounding_box())
-    ]
-    assert len(small) > 4
+    controls = page.locator(".tools button:visible, .tools label:visible, .step button, .step input").all()
+    heights = [box["height"] for control in controls if (box := control.bounding_box())]
+    assert len(heights) > 4 and min(heights) >= 40
 
 
 def test_the_drawing_stays_when_the_window_changes(page):

@@ -298,7 +298,10 @@ function draw28(target, values) {
 
 // ---- the rows, as they come in
 
-const percent = (share) => `${share > 0.99 && share < 0.9995 ? (100 * share).toFixed(1) : Math.round(100 * share)} %`;
+const percent = (share) => {
+  if (share > 0 && share < 0.01) return `${(100 * share).toFixed(1)} %`;
+  return `${share > 0.99 && share < 0.9995 ? (100 * share).toFixed(1) : Math.round(100 * share)} %`;
+};
 
 function look() {
   const row = Number($("row").value);

@@ -11,8 +11,9 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from rnn_tasks import evaluate, handwriting, metrics, plots, runs
+from rnn_tasks import evaluate, plots, runs
 from rnn_tasks.errors import UserError
+from rnn_tasks.handwriting import recipe
 from rnn_tasks.metrics import Reliability, spread
 from rnn_tasks.report.evidence import Evidence, Found, Missing
 from rnn_tasks.report.figures import MNIST, Drawing, draws
@@ -43,8 +44,8 @@ def measured(found: Found) -> Sets:
         Missing: USPS is not there and cannot be downloaded.
     """
     path, digest = found.path / "ood.json", blake2b(digest_size=16)
-    for module in (evaluate, metrics, mnist_ood, augmentation, handwriting):
-        digest.update(getsource(module).encode())
+    for source in (evaluate.measure, evaluate.out_of_distribution, Reliability, mnist_ood, augmentation, recipe):
+        digest.update(getsource(source).encode())
     with suppress(OSError):
         digest.update((found.path / "checkpoints" / "last.ckpt").read_bytes())
     key = digest.hexdigest()
