@@ -73,6 +73,21 @@ def test_every_training_command_composes():
             config.compose([word if "," not in word else word.split(",")[0] for word in overrides])
 
 
+def test_the_figures_of_handwriting_are_those_of_the_results():
+    def rows(text):
+        return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line]
+
+    results = (REPOSITORY / "docs" / "results.md").read_text().partition("## Handwriting from elsewhere")[2]
+    measured = {}
+    for name, *numbers in rows(results.partition("![")[0]):  # of two tables, one below the other
+        measured.setdefault(name, []).extend(number.partition(" ")[0] for number in numbers)
+    names = ["MNIST", "USPS as it is", "USPS", "UCI"]
+    shown = rows(README.partition("| read  ")[2].partition("\n\n")[0])[-len(names) :]
+    for name, (_, *numbers) in zip(names, shown, strict=True):
+        report, *_, reader = measured[name][2:6]  # from lstm_sgd to handwriting
+        assert numbers == [report, *measured[name][6:], reader]
+
+
 def test_make_targets_and_files_named_exist():
     targets = (REPOSITORY / "Makefile").read_text()
     for target in re.findall(r"make ([a-z-]+)", README):
