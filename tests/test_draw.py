@@ -358,7 +358,8 @@ def test_it_serves_until_ctrl_c(workplace):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [sys.executable, "-m", "rnn_tasks.draw", "--no-browser", "--port", str(port)]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as running:
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # also where tests run in background
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, **heard) as running:
         while not (line := running.stderr.readline()).startswith("http"):
             assert line, running.wait()
         assert line == f"http://127.0.0.1:{port} (Ctrl-C ends)\n"

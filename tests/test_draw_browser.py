@@ -323,6 +323,7 @@ def test_finger_on_a_phone(show, address):
     reads(page, "–")
     touch(page, "407")
     expect(page.locator("#digits label")).to_have_text(["4", "0", "7"])
+    expect(page.locator("#text")).to_have_text("407")
     assert not scrolls_sideways(page)
     controls = page.locator(".tools button:visible, .tools label:visible, .step button, .step input").all()
     heights = [box["height"] for control in controls if (box := control.bounding_box())]

@@ -196,6 +196,7 @@ const first = (digit) => best(digit.answers.reader ?? digit.answers.report);
 function list() {
   const several = answer?.digits.length > 1;
   $("found").hidden = !several;
+  $("text").textContent = several ? answer.text.join(" / ") : "";
   const lines = [];
   for (const [number, digit] of several ? answer.digits.entries() : []) {
     const label = document.createElement("label");

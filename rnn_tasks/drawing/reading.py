@@ -15,6 +15,7 @@ from torch import Tensor
 from rnn_tasks import handwriting
 from rnn_tasks.handwriting import Digit
 from rnn_tasks.ink import Array
+from rnn_tasks.reading import Answer, numbers
 from rnn_tasks.report.inside import unfolding
 from rnn_tasks.runs import Run
 
@@ -52,10 +53,10 @@ class Networks:
         """The digits of a photo, what both networks say to each, and to the rows of the first as they come in.
 
         Returns:
-            ``size`` of the photo in pixels, and its ``digits``: in which ``line`` each is, its ``box`` in the photo,
-            its ``image`` (784 bytes in base64, 0 paper, 255 ink) and the ``answers`` of each network, [10]. ``steps``
-            has the answers to the first 1 to 28 rows of the digit that is ``picked``, [28, 10]. None stands for those
-            of a network that is not there.
+            ``size`` of the photo in pixels, the numbers of each line as ``text``, and its ``digits``: in which ``line``
+            each is, its ``box`` in the photo, its ``image`` (784 bytes in base64, 0 paper, 255 ink) and the ``answers``
+            of each network, [10]. ``steps`` has the answers to the first 1 to 28 rows of the digit that is ``picked``,
+            [28, 10]. None stands for those of a network that is not there.
 
         Raises:
             ValueError: it is no picture, or no digit can be seen in it.
@@ -87,7 +88,15 @@ class Networks:
             }
             for number, ((line, digit), image) in enumerate(zip(found, images, strict=True))
         ]
-        return {"size": size, "digits": digits, "picked": pick, "steps": self._steps(images[pick] / 255)}
+        said = iter(_answers_of(found, answers["reader"] or answers["report"]))
+        text = [numbers([next(said) for _ in line]) for line in lines]
+        return {
+            "size": size,
+            "text": text,
+            "digits": digits,
+            "picked": pick,
+            "steps": self._steps(images[pick] / 255),
+        }
 
     def _answers(self, run: Run | None, images: Tensor) -> list[list[float]] | None:
         if run is None:
@@ -97,6 +106,13 @@ class Networks:
 
     def _steps(self, image: Tensor) -> dict[str, list[list[float]] | None]:
         return {name: run and _rounded(unfolding(run, image[None])[0]) for name, run in vars(self).items()}
+
+
+def _answers_of(found: list[tuple[int, Digit]], probabilities: list[list[float]]) -> list[Answer]:
+    best = [max(range(10), key=each.__getitem__) for each in probabilities]
+    return [
+        Answer(digit, str(said), each[said]) for (_, digit), said, each in zip(found, best, probabilities, strict=True)
+    ]
 
 
 def _rounded(probabilities: Tensor) -> list[list[float]]:
