@@ -74,9 +74,9 @@ def without_lines(ink: Array) -> Array:
         rough -= np.median(rough)
         inked = rough > max(0.04, 2.5 * noise(rough))
         thin = inked & ~ndimage.binary_opening(inked, np.ones((thickest + 1, 1)))
-        lines = _lines(thin, 6)
+        lines = _lines(thin, inked, 6)
         if _count(lines) < 1.5:  # one alone may be a stroke, unless it crosses the whole picture
-            lines = _lines(thin, BLOCKS)
+            lines = _lines(thin, inked, BLOCKS)
         if not lines.any():
             continue
         ridge = lines & (rough == ndimage.maximum_filter1d(rough, 5, axis=0))
@@ -97,10 +97,17 @@ def _count(lines: Mask) -> float:
     return float(np.diff(lines.astype(int), axis=0, prepend=0).clip(0).sum(0).mean())
 
 
-def _lines(mask: Mask, blocks: int) -> Mask:
-    """Where a mask [H, W] has almost straight, almost horizontal lines across so many tenths of its width."""
+def _lines(mask: Mask, inked: Mask, blocks: int) -> Mask:
+    """Where a mask [H, W] has almost straight, almost horizontal lines across so many tenths of its width.
+
+    Args:
+        mask: what is thin.
+        inked: all ink; beneath a thick stroke a line goes on.
+        blocks: tenths.
+    """
     step = 2 / mask.shape[1]  # lines of neighbouring slopes part by one pixel, at the ends
     whole = ndimage.binary_closing(mask, np.ones((1, max(3, round(0.02 * min(mask.shape))))))  # where others cross
+    whole |= inked
     wide, close = (ndimage.maximum_filter1d(whole, tolerance, axis=0) for tolerance in (7, 3))
     coarse = [slope for slope in np.arange(-STEEPEST, STEEPEST, 4 * step) if len(_along(wide, slope, blocks)[0])]
     found = np.zeros_like(mask)
