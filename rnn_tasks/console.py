@@ -97,12 +97,12 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     parts = {"accuracy": "accuracy"}
     if any(values["accuracy"] != values["sequence_accuracy"] for values in rows.values()):
         parts["sequence_accuracy"] = "whole"
-    table = []
+    told = []
     for name, values in rows.items():
         row = {"": name, "sequences": values.get("n", ""), "loss": f"{spread(values['loss']).mean:.3g}"}
         for kind, title in parts.items():
             row |= {f"{title}{part}": text for part, text in shown(values[kind]).items() if part != PERFECT}
         if "calibration_error" in values:
             row["calibration error"] = f"{spread(values['calibration_error']).mean:.2%}"
-        table.append(row | {PERFECT.strip(): text for part, text in shown(values[kind]).items() if part == PERFECT})
-    return tabulate(table, headers="keys", disable_numparse=True, colalign=("left", *("right",) * (len(table[0]) - 1)))
+        told.append(row | {PERFECT.strip(): text for part, text in shown(values[kind]).items() if part == PERFECT})
+    return tabulate(told, headers="keys", disable_numparse=True, colalign=("left", *("right",) * (len(told[0]) - 1)))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,7 +26,7 @@ def plain(run: Any) -> Any:
     """
     from torch import nn
 
-    from rnn_tasks.models import Crnn
+    from rnn_tasks.models.crnn import KERNEL, PADDING, Crnn
 
     network, model = run.model, run.config.model
     name = getattr(getattr(network, "cell", None), "name", "")
@@ -41,9 +42,11 @@ def plain(run: Any) -> Any:
         }
     )
     if isinstance(network, Crnn):
-        modules["convolutions"] = network.plain_convolutions()
-        state = {key: value for key, value in state.items() if not key.startswith("convolutions.")}
-        state |= {f"convolutions.{key}": value for key, value in modules["convolutions"].state_dict().items()}
+        weights = [weight for key, weight in state.items() if key.startswith("convolutions.weight_")]
+        modules["convolutions"] = nn.ModuleList(
+            nn.Conv2d(*reversed(weight.shape[:2]), KERNEL, padding=PADDING) for weight in weights
+        )
+        state = {re.sub(r"^convolutions\.(\w+)_(\d+)$", r"convolutions.\2.\1", key): state[key] for key in state}
     modules.load_state_dict(state)
     return modules.eval()
 

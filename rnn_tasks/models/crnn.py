@@ -45,27 +45,10 @@ class Crnn(Network):
             weights[f"bias_{i}"] = drawn((after,), limit, streams)
         self.convolutions = nn.ParameterDict(weights)
 
-    def forward(
-        self,
-        inputs: Tensor,
-        lengths: Tensor,
-        dropout_key: tuple[int, ...] | None = None,
-        return_states: bool = False,
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """As Network's, of images [R, B, T, D] or [B, T, D]."""
-        if inputs.dim() == 3:
-            inputs, lengths = (tensor.expand(self.replicates, *tensor.shape) for tensor in (inputs, lengths))
+    def _seen(self, inputs: Tensor, lengths: Tensor, dropout_key: tuple[int, ...] | None) -> Tensor:
+        """Features of images: [R, B, T, D] -> [R, B, T, F]."""
         features = torch.stack([self._features(r, inputs[r], lengths[r]) for r in range(self.replicates)])
-        return super().forward(self._dropped(features, "features", dropout_key), lengths, dropout_key, return_states)
-
-    def plain_convolutions(self) -> nn.ModuleList:
-        """The convolutions of the first replicate as modules of torch.nn."""
-        found = nn.ModuleList()
-        for i in range(len(self.convolutions) // 2):
-            weight, bias = self.convolutions[f"weight_{i}"][0], self.convolutions[f"bias_{i}"][0]
-            found.append(nn.Conv2d(*reversed(weight.shape[:2]), KERNEL, padding=PADDING))
-            found[-1].load_state_dict({"weight": weight, "bias": bias})
-        return found
+        return self._dropped(features, "features", dropout_key)
 
     def _features(self, replicate: int, images: Tensor, lengths: Tensor) -> Tensor:
         """[B, T, D] -> [B, T, F]; rows in the padding are as if they were not there."""

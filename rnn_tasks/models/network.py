@@ -93,7 +93,7 @@ class Network(nn.Module):
             inputs, lengths = (tensor.expand(self.replicates, *tensor.shape) for tensor in (inputs, lengths))
         both = len(self.directions) == 2
         reverse = _reversal(lengths, inputs.shape[2]) if both and not (lengths == inputs.shape[2]).all() else None
-        states = inputs
+        states = self._seen(inputs, lengths, dropout_key)
         fused = not return_states and (self.readout == "every_step" or self.pooling == "last")
         for i in range(self.layers - fused):
             halves = self._halves(i, self._dropped(states, i, dropout_key), reverse)
@@ -105,6 +105,10 @@ class Network(nn.Module):
         final = self._final(states, lengths) if self.readout == "last" else states
         logits = read(final, self.head["weight"], self.head["bias"])
         return (logits, states) if return_states else logits
+
+    def _seen(self, inputs: Tensor, lengths: Tensor, dropout_key: tuple[int, ...] | None) -> Tensor:
+        """What the first recurrent layer sees of inputs [R, B, T, D]: themselves."""
+        return inputs
 
     def _halves(self, i: int, inputs: Tensor, reverse: Tensor | None, lengths: Tensor | None = None) -> list[Tensor]:
         """What layer i makes of its inputs in each direction: its outputs or, with lengths, its share of the logits."""

@@ -112,9 +112,11 @@ def usps(data_dir: Path, as_mnist: bool = True) -> Examples:
         UserError: they are not there and cannot be downloaded.
     """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(data_dir / ".usps.lock"):  # parallel jobs must not download over one another
-            images = USPS(data_dir, train=False, download=True)
+        if not (data_dir / "usps.t.bz2").is_file():
+            data_dir.mkdir(parents=True, exist_ok=True)
+            with FileLock(data_dir / ".usps.lock"):  # parallel jobs must not download over one another
+                USPS(data_dir, train=False, download=True)
+        images = USPS(data_dir, train=False)
     except (OSError, RuntimeError, ValueError):
         raise UserError(
             f"USPS is not in {data_dir} and cannot be downloaded: put usps.t.bz2 there, or name another place by the"
