@@ -326,7 +326,8 @@ def test_what_cannot_be_read_with_is_told_in_one_line(call, workplace, words, re
     assert status == 2 and out == "" and error.count("\n") == 1 and reason in error and not served
 
 
-def test_port_in_use(call, workplace):
+def test_port_in_use(call, workplace, monkeypatch):
+    monkeypatch.setattr(draw, "PORT", 18500)  # where no other test that runs beside this one listens
     with draw.listening(None) as taken:
         port = taken.getsockname()[1]
         status, _, error, served = call("--port", str(port))
