@@ -18,7 +18,7 @@ import uvicorn
 from tabulate import tabulate
 
 from rnn_tasks.draw import listening, usual
-from rnn_tasks.drawing.app import EXPERIMENTS, RATE, app
+from rnn_tasks.page.app import EXPERIMENTS, RATE, app
 
 ROUNDS = 300
 SEVEN = [[250, 120, 480, 125, 520, 130, 470, 260, 420, 400, 390, 520]]

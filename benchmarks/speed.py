@@ -20,9 +20,10 @@ from lightning.pytorch.callbacks import Callback
 from tabulate import tabulate
 
 from benchmarks import peers
-from rnn_tasks import config, runs, trainer
-from rnn_tasks.checkpoints import Record
+from rnn_tasks import config
 from rnn_tasks.models import kernel
+from rnn_tasks.training import trainer
+from rnn_tasks.training.recorder import RunRecorder
 
 LARGEST = kernel.LARGEST
 ADDER = [  # eleven steps, every sequence as long as the others
@@ -73,8 +74,8 @@ def rounds(words, contenders=None, kernels=(True,), count=5):
         epochs = f"trainer.max_epochs={(count + 1) * len(kernels)}"
         quiet = ["trainer.limit_val_batches=0", "trainer.enable_progress_bar=false", "threads=1"]
         cfg = config.compose([*words, epochs, *quiet])
-        task, model = runs.build(cfg)
-        lightning = trainer.build_trainer(cfg, task, Path(directory), Record(Path(directory)))
+        task, model = config.build(cfg)
+        lightning = trainer.build_trainer(cfg, task, Path(directory), RunRecorder(Path(directory)))
         lightning.callbacks.append(turns := InTurn(contenders or {}, kernels))
         lightning.fit(trainer.build_learner(cfg, task, model), datamodule=task)
     kernel.LARGEST = LARGEST

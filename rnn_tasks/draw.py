@@ -4,19 +4,13 @@ import socket
 import sys
 import threading
 import webbrowser
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from typing import Any
 
-from rnn_tasks.errors import UserError, command, parser
+from rnn_tasks.arguments import command, parser, port
+from rnn_tasks.errors import UserError
 
 HOST, PORT, TRIED = "127.0.0.1", 8000, 20
-
-
-def port(text: str) -> int:
-    """A number from 1 to 65535."""
-    if not (text.isdecimal() and 1 <= int(text) <= 65535):
-        raise ArgumentTypeError(f"{text!r} is no port: a number from 1 to 65535")
-    return int(text)
 
 
 def arguments() -> Namespace:
@@ -86,7 +80,7 @@ def main() -> None:
     import uvicorn
 
     from rnn_tasks import runs
-    from rnn_tasks.drawing.app import EXPERIMENTS, app
+    from rnn_tasks.page.app import EXPERIMENTS, app
 
     torch.set_num_threads(1)  # such small networks are faster so
     reader = reading(chosen.run) if chosen.run else usual("handwriting", EXPERIMENTS["reader"])

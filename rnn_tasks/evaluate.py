@@ -3,9 +3,10 @@
 import json
 import re
 from argparse import ArgumentTypeError, Namespace
-from typing import Any
 
-from rnn_tasks.errors import UserError, command, parser
+from rnn_tasks.arguments import command, parser, positive, replicate
+from rnn_tasks.errors import UserError
+from rnn_tasks.runs.evaluation import evaluate, out_of_distribution
 
 LONGEST = 100_000
 
@@ -21,20 +22,6 @@ def lengths(text: str) -> list[int]:
             raise ArgumentTypeError(f"{part!r} is no range within 1-{LONGEST}, like 1-40")
         found += range(low, high + 1)
     return sorted(set(found))
-
-
-def positive(text: str) -> int:
-    """A whole number from 1."""
-    if not (text.isdecimal() and int(text)):
-        raise ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return int(text)
-
-
-def replicate(text: str) -> int | str:
-    """A number from 0, or a word."""
-    if text in ("best", "all") or text.isdecimal():
-        return int(text) if text.isdecimal() else text
-    raise ArgumentTypeError(f"{text!r} is no replicate: a number from 0, best or all")
 
 
 def arguments() -> Namespace:
@@ -62,69 +49,6 @@ def arguments() -> Namespace:
     return chosen
 
 
-def evaluate(run: Any, lengths: list[int] | None = None, samples: int = 1000) -> dict[str, Any]:
-    """Test metrics of a loaded run.
-
-    Args:
-        run: from runs.load.
-        lengths: of new test sequences; without, the run's own test set is measured.
-        samples: sequences of each length.
-    """
-    if lengths is None:
-        run.task.setup()
-    return measure(run, run.task.test if lengths is None else run.task.test_examples(lengths, samples))
-
-
-def out_of_distribution(run: Any, split: str = "test") -> dict[str, dict[str, Any]]:
-    """Metrics of a loaded run of MNIST on each of the sets of mnist_ood, with its calibration.
-
-    Args:
-        run: from runs.load.
-        split: "test", or "val" to choose by.
-
-    Raises:
-        UserError: it is a run of another task.
-    """
-    from rnn_tasks.tasks import mnist, mnist_ood
-
-    if not isinstance(run.task, mnist.Mnist):
-        raise UserError(f"--ood: {run.path} is a run of {run.task.name}; give one of mnist")
-    found = mnist_ood.sets(run.task, split)
-    return {name: measure(run, [examples], calibration=True) for name, examples in found.items()}
-
-
-def measure(run: Any, sets: list[Any], calibration: bool = False) -> dict[str, Any]:
-    """Metrics of a loaded run on examples.
-
-    Args:
-        run: from runs.load.
-        sets: Examples.
-        calibration: also how well its confidences are those of being right.
-    """
-    import torch
-    from hydra.utils import instantiate
-
-    from rnn_tasks.learner import judge
-    from rnn_tasks.losses import confidences
-    from rnn_tasks.metrics import Reliability, Tally
-    from rnn_tasks.tasks.base import evaluation_loader
-
-    task, loss = run.task, instantiate(run.config.loss)
-    replicates = getattr(run.model, "replicates", 1)
-    tally = Tally(replicates, max(int(examples.lengths.max()) for examples in sets), task.extra_steps)
-    reliability = Reliability(replicates)
-    with torch.inference_mode():
-        for batch in evaluation_loader(sets, replicates):
-            logits = run.logits(batch.inputs, batch.lengths)
-            logits = logits if run.replicate is None else logits[None]
-            losses, right, steps = judge(logits, batch, loss)
-            tally.update(losses, right, steps)
-            if calibration:
-                reliability.update(confidences(logits), right)
-    found = tally.compute(run.failed) | {"chance": task.chance_accuracy}
-    return found | reliability.compute(run.failed) if calibration else found
-
-
 @command
 def main() -> None:
     """Print the metrics, at every length where there are several."""
@@ -137,14 +61,14 @@ def main() -> None:
     if run.result is None:
         raise UserError(f"{run.path}: has not finished; python -m rnn_tasks.train resume={run.path} goes on with it")
     runs.tell_replicate(run, chosen.replicate)
-    from rnn_tasks import console
+    from rnn_tasks.runs import tables
 
     if chosen.ood:
         found = out_of_distribution(run, chosen.split or "test")
-        print(json.dumps(found, indent=1) if chosen.json else console.table(found))
+        print(json.dumps(found, indent=1) if chosen.json else tables.table(found))
         return
     metrics = evaluate(run, chosen.lengths, chosen.samples)
-    print(json.dumps({"test": metrics}, indent=1) if chosen.json else console.metrics_table(metrics))
+    print(json.dumps({"test": metrics}, indent=1) if chosen.json else tables.metrics_table(metrics))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rnn_tasks.errors import UserError, command, one_line, parser
-from rnn_tasks.evaluate import replicate
+from rnn_tasks.arguments import command, parser, replicate
+from rnn_tasks.config import build_task
+from rnn_tasks.errors import UserError, one_line
 
 EXAMPLES = {"adder": "1011+110", "memory": "[1, 3, 6]", "mnist": "digit.png"}
 MOST_PICTURES = 100  # of a grid
@@ -29,7 +30,7 @@ def fitting_run(inputs: list[str]) -> Path:
         return runs.PRETRAINED / "handwriting"
     for path in runs.finished():
         try:
-            task = runs.build_task(runs.read_config(path))
+            task = build_task(runs.read_config(path))
             for text in inputs:
                 task.parse(text)
             return path
@@ -43,7 +44,7 @@ def fitting_run(inputs: list[str]) -> Path:
 def _is_picture(word: str) -> bool:
     from PIL import Image
 
-    from rnn_tasks.handwriting import FORMATS
+    from rnn_tasks.photos.digits import FORMATS
 
     return Image.registered_extensions().get(Path(word).suffix.lower()) in FORMATS
 
@@ -112,7 +113,8 @@ def read_photos(run: Any, inputs: list[str], listed: bool, as_json: bool) -> int
     Returns:
         The exit status: 2 if there was one that cannot be read, else 0.
     """
-    from rnn_tasks import handwriting, reading
+    from rnn_tasks.photos import digits as handwriting
+    from rnn_tasks.photos import reading
 
     rows, cases, drawn, status = [], [], [], 0
     for text in inputs:
@@ -145,7 +147,7 @@ def read_photos(run: Any, inputs: list[str], listed: bool, as_json: bool) -> int
     if as_json:
         print(json.dumps(rows, indent=1))
     elif listed and cases:
-        from rnn_tasks import plots
+        from rnn_tasks.runs import plots
 
         drawn.append(_answers_file("answers", drawn))
         plots.pictures(cases).savefig(drawn[-1])

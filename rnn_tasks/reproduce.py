@@ -1,134 +1,18 @@
 """Run the experiments of the report, then write it: ``python -m rnn_tasks.reproduce``."""
 
-import ctypes
 import os
-import shlex
 import signal
-import subprocess
-import sys
-import time
 from argparse import Namespace
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from hashlib import blake2b
-from itertools import product
 from pathlib import Path
-from threading import Event, Lock
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from rnn_tasks import config, runs
-from rnn_tasks.errors import UserError, command, parser
-from rnn_tasks.evaluate import positive
-
-# Those that take longest first, so that several cores end at about the same time.
-EXPERIMENTS = (
-    *("mnist_birnn_adam", "mnist_rnn_sgd", "mnist_rnn_adam", "mnist_lstm_sgd", "mnist_lstm_sgd_slow"),
-    *("memory_two_units", "adder_hidden", "adder_length5", "memory_hidden2", "memory_hidden5", "memory_hidden10"),
-    "adder_loss",
-)
-FURTHER = (
-    "mnist_handwriting",
-    "mnist_ablation",
-    "mnist_ablation_plain",
-    "mnist_rnn_sgd_grid",
-    "mnist_rnn_adam_grid",
-    "memory_hidden_sizes",
-    "adder_batch_size",
-    "adder_loss_batch_size",
-)
-QUICK = {  # so little that all is over in some minutes; the first name that an experiment's begins with
-    "mnist_birnn": ["trainer.max_epochs=1"],
-    "mnist": ["trainer.max_epochs=2"],
-    "memory_two": ["model.replicates=32", "trainer.max_epochs=2"],
-    "memory": ["model.replicates=16", "trainer.max_epochs=20"],
-    "adder": ["model.replicates=16"],
-}
-OUTPUTS, QUICK_OUTPUTS = runs.OUTPUTS, runs.OUTPUTS / "quick"
-
-
-def swept(experiment: str) -> dict[str, list[Any]]:
-    """The values of an experiment's sweep, by their keys; none if it is no sweep."""
-    file = OmegaConf.load(config.CONF / "experiment" / f"{experiment}.yaml")
-    params = OmegaConf.select(file, "hydra.sweeper.params") or {}
-    return {key: OmegaConf.to_container(OmegaConf.create(f"[{values}]")) for key, values in params.items()}
-
-
-def configurations(experiment: str, overrides: list[str] | None = None) -> list[DictConfig]:
-    """The configuration of each run of an experiment: one, or all of its sweep."""
-    choices = [[f"{key}={value}" for value in values] for key, values in swept(experiment).items()]
-    return [config.compose([f"experiment={experiment}", *(overrides or []), *chosen]) for chosen in product(*choices)]
-
-
-def quick(experiment: str) -> list[str]:
-    """What makes an experiment a quick look."""
-    return next((words for name, words in QUICK.items() if experiment.startswith(name)), [])
-
-
-class Job:
-    """An experiment to be run in a process of its own.
-
-    Attributes:
-        experiment: its name.
-        run: its directory, which is named by all that shapes its numbers.
-        fingerprints: of its runs.
-    """
-
-    def __init__(self, experiment: str, root: Path, overrides: list[str]) -> None:
-        self.experiment, self.overrides = experiment, overrides
-        configs = configurations(experiment, overrides)
-        self.fingerprints = {runs.fingerprint(cfg) for cfg in configs}
-        digest = blake2b("".join(sorted(self.fingerprints)).encode(), digest_size=4).hexdigest()
-        self.run = root / configs[0].task.name / f"{experiment}-{digest}"
-        self.log = self.run / "log.txt"
-
-    def start(self) -> subprocess.Popen:
-        """Train, or go on with what has been begun; a sweep leaves out its finished runs."""
-        words = [f"experiment={self.experiment}", *self.overrides, "threads=1"]
-        words += [f"hydra.run.dir={self.run}", f"hydra.sweep.dir={self.run}"]
-        self.run.mkdir(parents=True, exist_ok=True)
-        with self.log.open("a") as log:
-            line = [sys.executable, "-m", "rnn_tasks.train", *words]
-            print(shlex.join(line), file=log, flush=True)
-            how = {"stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}  # so Ctrl-C is this one's
-            return subprocess.Popen(line, **how, preexec_fn=_end_with(os.getpid()))
-
-
-def run(jobs: list[Job], at_once: int) -> list[Job]:
-    """Run jobs, several at once; a job that fails does not keep the others from running.
-
-    Returns:
-        those that failed.
-    """
-    running: set[subprocess.Popen] = set()
-    lock, stopping = Lock(), Event()
-
-    def work(job: Job) -> int:
-        with lock:
-            if stopping.is_set():
-                return 1
-            print(f"{job.experiment}: runs, see {job.log}", flush=True)
-            started = time.monotonic()
-            running.add(process := job.start())
-        status = process.wait()
-        if not stopping.is_set():
-            running.discard(process)
-            ended = "done" if status == 0 else f"failed: {job.log.read_text().strip().splitlines()[-1]}"
-            print(f"{job.experiment}: {ended}, after {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
-        return status
-
-    with ThreadPoolExecutor(at_once) as pool:
-        try:
-            return [job for job, status in zip(jobs, pool.map(work, jobs), strict=True) if status]
-        except KeyboardInterrupt:
-            with lock:
-                stopping.set()
-            for process in running:
-                process.terminate()
-            print("stopped; the same command goes on", file=sys.stderr)
-            raise
+from rnn_tasks import runs
+from rnn_tasks.arguments import command, parser, positive
+from rnn_tasks.errors import UserError
+from rnn_tasks.report.experiments import EXPERIMENTS, FURTHER, QUICK_OUTPUTS, quick
+from rnn_tasks.report.jobs import Job, run
+from rnn_tasks.runs.directory import OUTPUTS
 
 
 def arguments() -> Namespace:
@@ -180,18 +64,6 @@ def _cores() -> int:
     with suppress(AttributeError):  # not on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _end_with(parent: int) -> Callable[[], None]:
-    """Let Linux stop a child process, which then saves what it has, when its parent has been killed."""
-
-    def prepare() -> None:
-        with suppress(AttributeError, OSError):
-            ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-            if os.getppid() != parent:
-                os._exit(1)
-
-    return prepare
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Show what a task asks: ``python -m rnn_tasks.show task=adder``."""
 
 from rnn_tasks import config
-from rnn_tasks.errors import command, parser
+from rnn_tasks.arguments import command, parser
 
 EXAMPLES = 5
 
@@ -12,9 +12,8 @@ def main() -> None:
     command_line = parser(__doc__)
     command_line.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for training, like task=memory")
     cfg = config.compose(command_line.parse_args().overrides)
-    from rnn_tasks import runs
 
-    task = runs.build_task(cfg)
+    task = config.build_task(cfg)
     task.setup()
     print(f"{task.name}: {type(task).__doc__.splitlines()[0]}\n")
     for number in range(min(EXAMPLES, len(task.train))):

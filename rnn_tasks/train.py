@@ -13,8 +13,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from rnn_tasks import config, sweep
-from rnn_tasks.errors import Interrupted, UserError, command, refuse
+from rnn_tasks import config
+from rnn_tasks.arguments import command
+from rnn_tasks.errors import Interrupted, UserError, refuse
+from rnn_tasks.runs import sweeps
 
 
 def train(cfg: DictConfig, run: Path) -> dict[str, Any]:
@@ -37,11 +39,13 @@ def train(cfg: DictConfig, run: Path) -> dict[str, Any]:
         cfg = runs.own_config(run, cfg)
         result = runs.read_result(run)
         if result is None:
-            from rnn_tasks import checkpoints, outcome, trainer  # these import torch, which takes seconds
+            from rnn_tasks.runs import outcome
+            from rnn_tasks.training import recorder as checkpoints
+            from rnn_tasks.training import trainer  # these import torch, which takes seconds
 
-            record = checkpoints.Record(run, cfg.trainer.patience)
+            record = checkpoints.RunRecorder(run, cfg.trainer.patience)
             with record.stopping_on_signals(), trainer.refusals():
-                task, model = runs.build(cfg)
+                task, model = config.build(cfg)
                 learner = trainer.build_learner(cfg, task, model)
                 lightning = trainer.build_trainer(cfg, task, run, record)
                 lightning.fit(learner, datamodule=task, ckpt_path=trainer.resume_point(run), weights_only=True)
@@ -59,7 +63,7 @@ def _train_and_report(cfg: DictConfig, run: Path) -> None:
     except Interrupted as stop:
         print(f"stopped; go on with: python -m rnn_tasks.train {shlex.quote(f'resume={run}')}", file=sys.stderr)
         sys.exit(128 + stop.signum)
-    from rnn_tasks.console import print_result
+    from rnn_tasks.runs.tables import print_result
 
     print_result(result, run)
 
@@ -76,17 +80,17 @@ def _job(cfg: DictConfig) -> None:
             run.rmdir()  # Hydra made it; it stays if anything has been written there
         if not in_a_sweep:
             refuse(error)
-        sweep.note_failure(run, error)
+        sweeps.note_failure(run, error)
     except SystemExit:  # stopped by a signal
         if in_a_sweep:
-            sweep.summarize(Path(job.sweep.dir))
+            sweeps.write_summary(Path(job.sweep.dir))
             print(f"the sweep goes on with the same command and hydra.sweep.dir={job.sweep.dir}", file=sys.stderr)
         raise
     except Exception as error:  # a fault of the program
         traceback.print_exc()
         if not in_a_sweep:
             sys.exit(1)
-        sweep.note_failure(run, error)
+        sweeps.note_failure(run, error)
 
 
 @command

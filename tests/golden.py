@@ -1,7 +1,7 @@
 """Losses that must not change unless a change is meant to change numbers: ``python tests/golden.py`` writes them anew.
 
 Each case is twenty optimizer steps in double precision. A change that alters them on purpose raises
-``rnn_tasks.runs.fingerprint.NUMERICS`` and commits the new file with it.
+``rnn_tasks.runs.identity.NUMERICS`` and commits the new file with it.
 """
 
 import csv
@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rnn_tasks import config
+from rnn_tasks.runs.identity import NUMERICS
 from rnn_tasks.train import train
 
 FILE = Path(__file__).with_suffix(".json")
@@ -77,7 +78,7 @@ def main() -> None:
         with TemporaryDirectory() as place:
             found[name] = losses(words, Path(place))
             print(name, len(found[name]["train"]), file=sys.stderr)
-    FILE.write_text(json.dumps({"numerics": 1, "losses": found}, indent=1) + "\n")
+    FILE.write_text(json.dumps({"numerics": NUMERICS, "losses": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

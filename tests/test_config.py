@@ -6,7 +6,8 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from rnn_tasks import config, runs
+from rnn_tasks import config
+from rnn_tasks.config import composition
 from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
 
@@ -25,7 +26,7 @@ REPORTED = {
 @pytest.mark.parametrize("model", options("model"))
 def test_every_model_builds_for_every_task(task, model):
     words = ["model.channels=[4]"] if model == "crnn" and task == "adder" else []  # its inputs are two bits wide
-    _, network = runs.build(config.compose([f"task={task}", f"model={model}", *words]))
+    _, network = config.build(config.compose([f"task={task}", f"model={model}", *words]))
     assert isinstance(network, Network)
 
 
@@ -42,7 +43,7 @@ def test_an_optimizer_takes_the_learning_rate_of_the_task(task, optimizer):
 def test_every_experiment_composes_and_opens_with_its_command(experiment):
     cfg = config.compose([f"experiment={experiment}"])
     assert cfg.experiment == experiment
-    runs.build(cfg)
+    config.build(cfg)
     instantiate(cfg.loss)
     text = (config.CONF / "experiment" / f"{experiment}.yaml").read_text()
     assert f"# python -m rnn_tasks.train experiment={experiment}\n" in text and len(text.splitlines()) <= 25
@@ -62,7 +63,7 @@ def test_debug_and_logger_compose(debug, logger):
 @pytest.mark.parametrize("task", options("task"))
 def test_losses_that_make_no_sense_are_refused_and_the_others_work(task, loss):
     if loss in config.compose([f"task={task}"]).task.losses:
-        task_, _network = runs.build(config.compose([f"task={task}", f"loss={loss}"]))
+        task_, _network = config.build(config.compose([f"task={task}", f"loss={loss}"]))
         targets = torch.zeros(2, dtype=torch.long if task_.output_size > 1 else torch.float)
         value = instantiate(config.compose([f"task={task}", f"loss={loss}"]).loss)
         assert value(torch.zeros(2, task_.output_size), targets).shape == (2,)
@@ -137,7 +138,7 @@ def test_relations_between_values():
 
 
 def test_a_logger_that_is_not_installed(monkeypatch):
-    monkeypatch.setattr(config, "find_spec", lambda name: ModuleSpec(name, None))  # as of a directory of that name
+    monkeypatch.setattr(composition, "find_spec", lambda name: ModuleSpec(name, None))  # as of a directory of that name
     with pytest.raises(UserError, match="logger=wandb: that package is not installed; pip install wandb"):
         config.compose(["logger=wandb"])
 

@@ -23,8 +23,8 @@ from PIL import Image
 from strokes import sent, written
 
 from rnn_tasks import config, draw, runs
-from rnn_tasks.drawing import app as server
-from rnn_tasks.drawing.reading import Networks, rendered
+from rnn_tasks.page import app as server
+from rnn_tasks.page.networks import Networks, rendered
 
 HOST = "127.0.0.1:8000"
 FILES = ["/", "/page.css", "/page.js", "/icon.svg", "/networks"]
@@ -33,7 +33,7 @@ FILES = ["/", "/page.css", "/page.js", "/icon.svg", "/networks"]
 def untrained():
     """A run of a small network with its first weights."""
     cfg = config.compose(["task=mnist", "model.hidden=4", "seed=1"])
-    task, model = runs.build(cfg)
+    task, model = config.build(cfg)
     return runs.Run(Path("small"), cfg, task, model.eval(), 0, [False], None)
 
 

@@ -13,7 +13,7 @@ from test_draw import picture
 
 from rnn_tasks import runs
 from rnn_tasks.draw import listening
-from rnn_tasks.drawing.app import LARGEST_PHOTO, app
+from rnn_tasks.page.app import LARGEST_PHOTO, app
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if CHROMIUM is None:

@@ -11,7 +11,7 @@ from conftest import DATA, command, trained
 
 from rnn_tasks import runs
 from rnn_tasks.errors import UserError
-from rnn_tasks.export import plain, whole
+from rnn_tasks.runs.export import plain, whole
 
 STRANGER = """
 import sys, torch

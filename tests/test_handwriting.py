@@ -15,8 +15,8 @@ from sklearn.datasets import load_sample_image
 from torchvision.datasets import MNIST
 
 from rnn_tasks import runs
-from rnn_tasks.handwriting import Digit, digits, load, recipe, upright
-from rnn_tasks.reading import Answer, boxed, numbers, read
+from rnn_tasks.photos.digits import Digit, digits, load, normalize_like_mnist, upright
+from rnn_tasks.photos.reading import Answer, boxed, numbers, read
 
 SQUARED = {"paper": "squared", "pen": "blue"}
 PAPERS = {
@@ -126,7 +126,7 @@ def test_scan_of_28_is_one_digit(images):
 
 
 def test_recipe_is_that_of_mnist(images):
-    image = recipe(np.kron(images[0].numpy(), np.ones((6, 6), np.float32)))
+    image = normalize_like_mnist(np.kron(images[0].numpy(), np.ones((6, 6), np.float32)))
     rows, columns = image.sum(1).nonzero(), image.sum(0).nonzero()
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
     centre = [(image.sum(1 - axis) @ torch.arange(28.0) / image.sum()).item() for axis in (0, 1)]
@@ -192,7 +192,7 @@ def test_memory_is_bounded(tmp_path):
     code = """
 from resource import RUSAGE_SELF, getrusage
 from sys import argv
-from rnn_tasks import handwriting
+from rnn_tasks.photos import digits as handwriting
 before = getrusage(RUSAGE_SELF).ru_maxrss
 handwriting.load(argv[1])
 print((getrusage(RUSAGE_SELF).ru_maxrss - before) // 1024)"""

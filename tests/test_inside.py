@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from rnn_tasks.losses import answers
 from rnn_tasks.models import Network
 from rnn_tasks.models.recurrence import read
-from rnn_tasks.report import automaton, automaton_plots, inside, inside_plots
-from rnn_tasks.runs import Run
+from rnn_tasks.report.analysis import automata, automaton_plots, inspection, inspection_plots
+from rnn_tasks.runs.loading import Run
 from rnn_tasks.tasks import Adder, Batch, Memory
+from rnn_tasks.tasks.answers import answers
 
 SIZES = {"batch_size": 1, "data_seed": 0, "train_size": 1, "val_size": 1, "test_size": 400}
 
@@ -51,19 +51,19 @@ def drawn(figure):
 def test_gates_reproduce_the_outputs_of_the_network():
     model = Network(3, 2, "every_step", cell="lstm", hidden=4, layers=2, replicates=3, init=1.0)
     inputs = torch.randn(5, 7, 3, generator=torch.Generator().manual_seed(0))
-    found = inside.gates(model, inputs)
+    found = inspection.gates(model, inputs)
     expected = model(inputs, torch.full((5,), 7), return_states=True)[1]
     torch.testing.assert_close(found.hidden, expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(found.hidden, found.output * found.cell.tanh())
     change = found.cell[:, :, 1:] - found.forget[:, :, 1:] * found.cell[:, :, :-1]
     assert (change.abs() <= found.input[:, :, 1:] + 1e-6).all()  # the candidate is in ±1
-    states = inside.states(model, inputs, torch.full((5,), 7))
+    states = inspection.states(model, inputs, torch.full((5,), 7))
     torch.testing.assert_close(states, torch.cat((found.hidden, found.cell), -1))
 
 
 def test_an_exact_adder_is_the_automaton_of_two_states():
-    found = automaton.sums(adder())
-    machine = automaton.extract(found)
+    found = automata.sums(adder())
+    machine = automata.extract(found)
     zero, one = machine.start, 1 - machine.start
     assert machine.successor[[zero, one]].tolist() == [[zero, zero, one], [zero, one, one]]
     assert machine.output[[zero, one]].tolist() == [[0, 1, 0], [1, 0, 1]]
@@ -71,31 +71,31 @@ def test_an_exact_adder_is_the_automaton_of_two_states():
     assert machine.fitted == machine.explained == machine.right == 1
     assert machine.counts.sum() == found.real[::2, 1:].sum()
     assert machine.visits.sum() == pytest.approx(1)
-    assert automaton.carry_read_out(found) == [1]
+    assert automata.carry_probe_accuracy(found) == [1]
 
 
 def test_the_automaton_of_a_faulty_adder_makes_its_mistakes():
     run = adder(third=0)
-    found = automaton.sums(run)
-    machine = automaton.extract(found)
+    found = automata.sums(run)
+    machine = automata.extract(found)
     assert machine.output[1 - machine.start].tolist() == [1, 0, 0]
     right = (found.answers[0] == found.targets) | ~found.real[:, 1:]
     assert machine.right == pytest.approx(right[1::2].all(1).double().mean())
     assert 0 < machine.right < 1
-    assert machine.explained == automaton.carry_read_out(found)[0] == 1
+    assert machine.explained == automata.carry_probe_accuracy(found)[0] == 1
 
 
 def test_what_is_no_automaton_is_not_explained():
     model = Network(2, 1, "every_step", cell="lstm", hidden=2, init=2.0, replicates=2)
     run = Run(Path(), None, adder().task, model, None, [False, False], None)
-    found = automaton.sums(run)
-    assert len(automaton.extract(found).counts) == 1  # its answers are all the same: one state explains that
+    found = automata.sums(run)
+    assert len(automata.extract(found).counts) == 1  # its answers are all the same: one state explains that
     model.head["bias"].data -= run.logits(found.ones[..., None].expand(-1, -1, 2), found.real.sum(1) - 1).mean()
-    found = automaton.sums(run)
+    found = automata.sums(run)
     assert found.states.shape[::3] == (2, 4)
-    assert automaton.extract(found, 1).explained < 1
+    assert automata.extract(found, 1).explained < 1
     model.recurrent["bias_ih_l0"].data[0] = torch.nan
-    first, second = automaton.carry_read_out(automaton.sums(run))
+    first, second = automata.carry_probe_accuracy(automata.sums(run))
     assert first is None
     assert second > 0.5
 
@@ -103,17 +103,17 @@ def test_what_is_no_automaton_is_not_explained():
 def test_minimal_joins_states_that_do_the_same():
     successor = torch.tensor([[0, 2, 1], [2, 1, 3], [0, 0, 3], [0, 3, 1]])  # 2 does as 0 does, 3 as 1
     output = torch.tensor([[0, 1, 0], [1, 0, 1], [0, 1, 0], [1, 0, 1]])
-    a, b, c, d = automaton.minimal(successor, output).tolist()
+    a, b, c, d = automata.minimal(successor, output).tolist()
     assert a == c != b == d
     output[3, 0] = 0  # now 3 differs by its answer, so 2 differs from 0 by a successor
-    assert len(automaton.minimal(successor, output).unique()) == 4
+    assert len(automata.minimal(successor, output).unique()) == 4
 
 
 @pytest.mark.parametrize("order", ["lsb", "msb"])
 def test_random_sums_are_sums(order):
     run = adder()
     run.task.order = order
-    told = automaton.random_sums(run)
+    told = automata.random_sums(run)
     assert len(told) == 16
     for one in told:
         a, b, carries, truth, answer = (int(one[key], 2) for key in ("a", "b", "carries", "truth", "answer"))
@@ -125,40 +125,42 @@ def test_random_sums_are_sums(order):
 
 def test_information_is_that_of_the_answers_not_their_rightness():
     truth = torch.arange(10).repeat(30)
-    assert inside.information(truth, truth) == pytest.approx(torch.tensor(10.0).log2())
-    assert inside.information(truth, (truth + 1) % 10) == pytest.approx(torch.tensor(10.0).log2())
-    assert inside.information(truth, truth // 5) == pytest.approx(1)
-    assert inside.information(truth, torch.arange(300) // 30) == pytest.approx(0, abs=1e-9)
+    assert inspection.mutual_information(truth, truth) == pytest.approx(torch.tensor(10.0).log2())
+    assert inspection.mutual_information(truth, (truth + 1) % 10) == pytest.approx(torch.tensor(10.0).log2())
+    assert inspection.mutual_information(truth, truth // 5) == pytest.approx(1)
+    assert inspection.mutual_information(truth, torch.arange(300) // 30) == pytest.approx(0, abs=1e-9)
 
 
 def test_where_a_digit_is_kept():
     digits = torch.arange(10).repeat(20)
     noise = torch.arange(200) // 10 % 2
     values = torch.stack((digits**2, noise, (digits % 2) + noise), 1).double()
-    assert inside.explained(values, digits).tolist() == pytest.approx([1, 0, 0.5])
+    assert inspection.eta_squared(values, digits).tolist() == pytest.approx([1, 0, 0.5])
     run = memory(hidden=5)
-    found = inside.kept(run, size=200)
+    found = inspection.kept(run, size=200)
     assert found.hidden.shape == found.cell.shape == (4, 5)
     assert found.read_out[0] > 0.9  # it has only just been read
     assert found.read_out[0] > found.read_out[-1]
-    drawn(inside_plots.kept(found, run.task.k))
+    drawn(inspection_plots.kept(found, run.task.k))
 
 
 def test_lists_of_every_length_and_their_last_states():
     run = memory()
     run.task.setup()
-    batch = inside.random_cases(run.task, 12)
+    batch = inspection.random_cases(run.task, 12)
     assert batch.lengths.tolist() == [3] * 3 + [4] * 3 + [5] * 3 + [6] * 3
-    hidden, cell = inside.last_states(run, batch)
+    hidden, cell = inspection.last_states(run, batch)
     assert cell.shape == (12, 2)
     logits = read(hidden[None], run.model.head["weight"], run.model.head["bias"])[0]
-    found = inside.answered(run, batch)
+    found = inspection.answered(run, batch)
     assert (answers(logits) == found.answers).all()
     head = tuple(run.model.head[name][0].detach() for name in ("weight", "bias"))
     assert {str(int(digit)) for digit in batch.targets} <= set(
-        drawn(inside_plots.digit_plane(hidden, batch.targets, ("a", "b"), head))
+        drawn(inspection_plots.digit_plane(hidden, batch.targets, ("a", "b"), head))
     )
-    drawn(inside_plots.gates(inside.gates(run.model, batch.inputs[-1:]), batch.inputs[-1].argmax(-1).tolist(), 3))
+    drawn(
+        inspection_plots.gates(inspection.gates(run.model, batch.inputs[-1:]), batch.inputs[-1].argmax(-1).tolist(), 3)
+    )
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -166,34 +168,34 @@ def test_unfolding_is_what_the_steps_so_far_say(bidirectional):
     model = Network(28, 10, "last", cell="rnn", hidden=6, bidirectional=bidirectional)
     run = run_of(None, model)
     images = torch.rand(2, 28, 28, generator=torch.Generator().manual_seed(0))
-    found = inside.unfolding(run, images)
+    found = run.prefix_predictions(images)
     whole = run.logits(images, torch.tensor([28, 28])).softmax(-1)
     torch.testing.assert_close(found[:, -1], whole)
     changed = images.clone()
     changed[:, 20:] = 0
-    torch.testing.assert_close(inside.unfolding(run, changed)[:, :20], found[:, :20])
+    torch.testing.assert_close(run.prefix_predictions(changed)[:, :20], found[:, :20])
     if not bidirectional:
         states = model(images, torch.tensor([28, 28]), return_states=True)[1]
         torch.testing.assert_close(found, read(states, model.head["weight"], model.head["bias"])[0].softmax(-1))
-    drawn(inside_plots.unfolding(images, found, torch.tensor([3, 4])))
+    drawn(inspection_plots.prefix_predictions(images, found, torch.tensor([3, 4])))
 
 
 def test_mistakes_and_which_for_which():
     truth, said = torch.tensor([0, 1, 1, 2, 2]), torch.tensor([0, 2, 1, 1, 0])
     batch = Batch(torch.zeros(5, 28, 28), torch.full((5,), 28), truth)
-    found = inside.Answered(batch, said, torch.tensor([0.9, 0.5, 0.9, 0.7, 0.8]))
-    assert inside.mistakes(found).tolist() == [4, 3, 1]
-    assert inside.mistakes(found, 1).tolist() == [4]
-    assert inside.confusion(truth, said, 3).tolist() == [[1, 0, 0], [0, 1, 1], [1, 1, 0]]
-    assert sorted(drawn(inside_plots.confusion(inside.confusion(truth, said)))) == ["1"] * 5
-    figure = inside_plots.pictures(found, torch.tensor([0, 4]))
+    found = inspection.Answered(batch, said, torch.tensor([0.9, 0.5, 0.9, 0.7, 0.8]))
+    assert inspection.mistakes(found).tolist() == [4, 3, 1]
+    assert inspection.mistakes(found, 1).tolist() == [4]
+    assert inspection.confusion(truth, said, 3).tolist() == [[1, 0, 0], [0, 1, 1], [1, 1, 0]]
+    assert sorted(drawn(inspection_plots.confusion(inspection.confusion(truth, said)))) == ["1"] * 5
+    figure = inspection_plots.pictures(found, torch.tensor([0, 4]))
     drawn(figure)
     assert [axes.get_title() for axes in figure.axes] == ["0 (90.0%)", "0 (80.0%)\ntruth: 2", "", ""]
 
 
 def test_an_automaton_is_drawn_as_a_graph_or_a_table():
-    found = automaton.sums(adder())
-    machine = automaton.extract(found)
+    found = automata.sums(adder())
+    machine = automata.extract(found)
     texts = drawn(automaton_plots.automaton(machine))
     for text in ("0+0 → 0\n0+1 → 1", "1+1 → 0", "0+1 → 0\n1+1 → 1", "0+0 → 1"):
         assert text in texts

@@ -9,18 +9,19 @@ import torch
 from conftest import DATA, command, trained
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from rnn_tasks import config, evaluate, runs
+from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
-from rnn_tasks.evaluate import out_of_distribution
-from rnn_tasks.metrics import Reliability
 from rnn_tasks.models import Crnn, Network
-from rnn_tasks.report import handwriting
+from rnn_tasks.report import robustness
 from rnn_tasks.report.evidence import Evidence
+from rnn_tasks.runs import evaluation
+from rnn_tasks.runs.evaluation import out_of_distribution
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import mnist_ood
 from rnn_tasks.tasks.augmentation import Augmentation, blurred, square, thinner, warped, wider
 from rnn_tasks.tasks.base import Examples
-from rnn_tasks.trainer import build_learner
+from rnn_tasks.training.metrics import Reliability
+from rnn_tasks.training.trainer import build_learner
 
 FULL = {"rotation": 20, "shear": 0.3, "scale": 0.25, "shift": 2.5, "elastic": 1.0}
 FULL |= {"stroke": 0.8, "blur": 1.5, "contrast": 0.6, "noise": 0.3, "erase": 8}
@@ -149,24 +150,24 @@ def test_the_report_shows_the_reader_beside_the_others(mnist, monkeypatch):
     monkeypatch.setattr(mnist_ood, "usps", lambda data_dir, as_mnist=True: scans)
     monkeypatch.setattr(mnist_ood, "uci", lambda as_mnist=True: scans)
     evidence = Evidence(Path("outputs"))
-    ((_, models), (_, corners)), missing = handwriting.tables(evidence)
+    ((_, models), (_, corners)), missing = robustness.tables(evidence)
     assert list(models[0]) == ["read", "rnn_adam", "handwriting"]
     assert len(missing) == 4 and all("no finished run of" in reason for reason in missing)
-    assert list(corners[0]) == ["read", *handwriting.CORNERS]
-    assert [row["read"] for row in models] == [*mnist_ood.sets(evidence.found[0].load().task), handwriting.LAST]
+    assert list(corners[0]) == ["read", *robustness.CORNERS]
+    assert [row["read"] for row in models] == [*mnist_ood.sets(evidence.found[0].load().task), robustness.LAST]
     accuracy = evidence.run("mnist_handwriting").metric("test")
     assert models[0]["handwriting"].startswith(f"{sum(accuracy) / 2 * 100:.2f} ± ")
-    drawn = {drawing.name: drawing for drawing in handwriting.robustness(evidence)}
+    drawn = {drawing.name: drawing for drawing in robustness.robustness(evidence)}
     assert set(drawn) == {"ood", "reliability"} and "of handwriting" in drawn["ood"].alt
     found, tried = evidence.run("mnist_handwriting"), []
-    monkeypatch.setattr(evaluate, "measure", lambda *args, **kwargs: tried.append(args))
-    handwriting.measured(found)
+    monkeypatch.setattr(evaluation, "measure", lambda *args, **kwargs: tried.append(args))
+    robustness.measured(found)
     again = len(tried)  # other code measures again
-    handwriting.measured(found)
+    robustness.measured(found)
     assert again == 13 == len(tried)  # what has been measured is kept
     with (found.path / "checkpoints" / "last.ckpt").open("ab") as other:
         other.write(b"other weights")
-    handwriting.measured(found)
+    robustness.measured(found)
     assert len(tried) == 2 * again  # other weights, too
 
 
@@ -176,7 +177,7 @@ def test_the_report_does_without_usps(mnist, monkeypatch):
 
     trained("outputs/one", "experiment=mnist_rnn_adam", "model.hidden=4", "model.replicates=2", "task.test_size=40")
     monkeypatch.setattr(mnist_ood, "usps", usps)
-    tables, missing = handwriting.tables(Evidence(Path("outputs")))
+    tables, missing = robustness.tables(Evidence(Path("outputs")))
     assert not tables and "USPS is not there" in missing
 
 
@@ -244,7 +245,7 @@ def test_images_of_few_rows_and_replicates_are_read_alone_as_together():
 def test_labels_are_smoothed_as_told(mnist):
     smooth = ["task=mnist", "model.hidden=4", "task.test_size=20", "loss.label_smoothing=0.3"]
     cfg = config.compose(smooth)
-    task, model = runs.build(cfg)
+    task, model = config.build(cfg)
     logits, digits = torch.randn(5, 10), torch.arange(5)
     found = build_learner(cfg, task, model).loss(logits, digits)
     expected = torch.nn.functional.cross_entropy(logits, digits, reduction="none", label_smoothing=0.3)
@@ -264,7 +265,7 @@ def test_labels_are_smoothed_as_told(mnist):
 )
 def test_bad_values_are_told_in_one_line(workplace, words, message):
     with pytest.raises(UserError, match=message) as refused:
-        runs.build(config.compose(words))
+        config.build(config.compose(words))
     assert "\n" not in str(refused.value)
 
 

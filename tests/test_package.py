@@ -47,7 +47,7 @@ def test_the_report_is_in_the_wheel(installed):
 
 
 def test_the_page_to_draw_on_is_in_the_wheel(installed):
-    code = "from rnn_tasks.drawing.app import app; app(None, None)"  # reads its files
+    code = "from rnn_tasks.page.app import app; app(None, None)"  # reads its files
     assert run(installed, sys.executable, "-c", code).returncode == 0
 
 

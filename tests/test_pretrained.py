@@ -9,8 +9,9 @@ from conftest import command
 from strokes import written
 
 from rnn_tasks import config, runs
-from rnn_tasks.drawing.reading import HEIGHT, WIDTH, drawn
-from rnn_tasks.evaluate import evaluate
+from rnn_tasks.errors import UserError
+from rnn_tasks.page.networks import HEIGHT, WIDTH, drawn
+from rnn_tasks.runs.evaluation import evaluate
 
 LEAST = {"handwriting": 0.995, "report": 0.98}
 
@@ -43,7 +44,7 @@ def test_both_are_runs_by_name(workplace):
     (workplace / "report").mkdir()
     assert runs.find("report") == runs.PRETRAINED / "report"
     (workplace / "report" / "config.yaml").touch()  # a run of one's own comes first
-    with pytest.raises(runs.UserError, match=r"report/config\.yaml: is damaged"):
+    with pytest.raises(UserError, match=r"report/config\.yaml: is damaged"):
         runs.find("report")
 
 

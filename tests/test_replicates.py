@@ -11,14 +11,16 @@ from conftest import trained
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_resume import assert_equal_ends, points, train_with_stops
 
-from rnn_tasks import config, console, outcome, runs
-from rnn_tasks.checkpoints import Record, read_history
+from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
-from rnn_tasks.evaluate import evaluate
-from rnn_tasks.learner import Learner
-from rnn_tasks.metrics import spread
 from rnn_tasks.models import CELLS, Network
+from rnn_tasks.runs import outcome, tables
+from rnn_tasks.runs.evaluation import evaluate
 from rnn_tasks.tasks import base
+from rnn_tasks.training.history import read_history
+from rnn_tasks.training.intervals import summarize
+from rnn_tasks.training.learner import Learner
+from rnn_tasks.training.recorder import RunRecorder
 
 FIFTY = ["task.train_size=400", "task.batch_size=8", "trainer.max_epochs=1", "trainer.log_every_n_steps=10"]
 WHAT = ["task=adder loss=bce", "task=adder loss=mse", "task=memory loss=ce", "task=memory loss=mse"]
@@ -119,7 +121,7 @@ def test_a_replicate_that_fails_is_frozen_and_counted_and_the_others_go_on(tmp_p
             values[1] = None
             assert result["metrics"][split][kind] == values
     assert {row["epoch"] for row in read_history(tmp_path / "failed" / "history.csv") if row["replicate"] == 1} == {0}
-    console.print_result(result, tmp_path)
+    tables.print_result(result, tmp_path)
     assert "of 4 (1 failed)" in capsys.readouterr().out
     assert runs.load(tmp_path / "failed", "last").replicate != 1
     tags = points(tmp_path / "failed")
@@ -165,11 +167,11 @@ def test_curves_show_mean_least_and_greatest(tmp_path):
 
 
 def test_a_spread():
-    told = spread([1.0, 0.5, None, 1.0, 0.9])
+    told = summarize([1.0, 0.5, None, 1.0, 0.9])
     assert (told.mean, told.least, told.most) == (pytest.approx(0.85), 0.5, 1.0)
     assert (told.perfect, told.count, told.failed) == (2, 5, 1)
     assert told.low < told.mean < told.high and told.within == (told.low, 1.0)
-    many = spread(torch.randn(400, generator=torch.Generator().manual_seed(0)).tolist())
+    many = summarize(torch.randn(400, generator=torch.Generator().manual_seed(0)).tolist())
     assert many.high - many.low == pytest.approx(2 * 1.96 / 20, rel=0.1)  # of a mean of 400 normal numbers
 
 
@@ -222,13 +224,13 @@ def test_an_optimizer_that_would_mix_them_is_refused():
 
 def test_the_last_ones_may_fail_beside_stalled_ones(tmp_path, monkeypatch):
     """Replicate 0 stalls in its first epochs, the others fail later: nobody's weights are lost."""
-    original = Record._freeze_stalled
+    original = RunRecorder._freeze_stalled
 
     def stall(self, trainer, learner):
-        learner.freeze(torch.tensor([True, False, False]))
+        learner.freeze_replicates(torch.tensor([True, False, False]))
         original(self, trainer, learner)
 
-    monkeypatch.setattr(Record, "_freeze_stalled", stall)
+    monkeypatch.setattr(RunRecorder, "_freeze_stalled", stall)
     spoil(monkeypatch, [1, 2], step=20)
     result = trained(tmp_path, "model.replicates=3", "trainer.max_epochs=5", "trainer.log_every_n_steps=1")
     assert [loss is None for loss in result["metrics"]["test"]["loss"]] == [False, True, True]

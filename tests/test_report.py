@@ -16,11 +16,12 @@ import pytest
 from conftest import REPOSITORY, command, trained
 
 from rnn_tasks import config, reproduce, runs
-from rnn_tasks.report import page, verdicts
+from rnn_tasks.report import experiments, jobs, page, verdicts
 from rnn_tasks.report.__main__ import check
 from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, Missing
 from rnn_tasks.report.figures import Drawing
 from rnn_tasks.report.rules import RULES
+from rnn_tasks.runs import identity
 
 CLAIMS = [claim for part in page.claims() for claim in part["claims"]]
 FEW = ["model.replicates=3", "task.test_size=20"]
@@ -56,7 +57,7 @@ def test_a_claim_names_a_rule_and_its_arguments_and_experiments(claim):
     for words in (claim["run"], *others):
         experiment, *values = words.split()
         assert (config.CONF / "experiment" / f"{experiment}.yaml").exists()
-        assert experiment in (*reproduce.EXPERIMENTS, *reproduce.FURTHER)
+        assert experiment in (*experiments.EXPERIMENTS, *experiments.FURTHER)
         if values:
             config.compose([f"experiment={experiment}", *values])
 
@@ -69,7 +70,7 @@ def test_claims_have_names_of_their_own_and_rules_say_what_they_do():
 
 def test_every_experiment_that_the_report_has_is_run():
     files = {path.stem for path in (config.CONF / "experiment").glob("*.yaml")}
-    assert files == {*reproduce.EXPERIMENTS, *reproduce.FURTHER, "optimizer_sweep"}
+    assert files == {*experiments.EXPERIMENTS, *experiments.FURTHER, "optimizer_sweep"}
 
 
 def test_the_page_stands_alone(report):
@@ -228,9 +229,9 @@ def test_bad_input_gets_one_line(workplace, words, said):
 
 
 def test_the_configurations_of_a_sweep_are_those_that_hydra_makes():
-    found = reproduce.configurations("adder_loss")
+    found = experiments.configurations("adder_loss")
     assert len(found) == 2 and len({runs.fingerprint(cfg) for cfg in found}) == 2
-    assert reproduce.swept("mnist_rnn_adam_grid")["optimizer.weight_decay"] == [1e-07, 1e-06, 1e-05]
+    assert experiments.swept("mnist_rnn_adam_grid")["optimizer.weight_decay"] == [1e-07, 1e-06, 1e-05]
     assert [cfg.loss._target_.rpartition(".")[2] for cfg in found] == ["mse", "bce"]
 
 
@@ -241,7 +242,7 @@ TINY = ["task.train_size=64", "task.val_size=32", "task.test_size=5", "trainer.m
 def tiny(workplace, monkeypatch):
     """Jobs so small that all is over in seconds."""
     monkeypatch.setattr(reproduce, "EXPERIMENTS", ("adder_loss", "memory_hidden5"))
-    monkeypatch.setattr(reproduce, "QUICK", {"": TINY})
+    monkeypatch.setattr(experiments, "QUICK", {"": TINY})
     monkeypatch.setattr(sys, "argv", ["reproduce", "--quick", "--jobs", "2"])
     return workplace / "outputs" / "quick"
 
@@ -264,7 +265,7 @@ def test_reproduce_runs_what_is_not_done_and_writes_the_report(tiny, capsys, uns
 
 
 def test_a_job_that_fails_is_named_and_the_others_run(tiny, capsys, monkeypatch):
-    monkeypatch.setattr(reproduce, "QUICK", {"adder": TINY, "": [*TINY, "optimizer.lr=1e30"]})
+    monkeypatch.setattr(experiments, "QUICK", {"adder": TINY, "": [*TINY, "optimizer.lr=1e30"]})
     monkeypatch.setattr(page, "write", lambda root, file: {})
     with pytest.raises(SystemExit, match="2"):
         reproduce.main()
@@ -275,16 +276,18 @@ def test_a_job_that_fails_is_named_and_the_others_run(tiny, capsys, monkeypatch)
 
 def test_a_quick_look_takes_less_of_every_experiment():
     for experiment in ("mnist_birnn_adam", "mnist_lstm_sgd", "memory_two_units", "memory_hidden5", "adder_length5"):
-        full, quick = (reproduce.configurations(experiment, words)[0] for words in ([], reproduce.quick(experiment)))
+        full, quick = (
+            experiments.configurations(experiment, words)[0] for words in ([], experiments.quick(experiment))
+        )
         assert quick.trainer.max_epochs * quick.model.replicates < full.trainer.max_epochs * full.model.replicates
-    assert all(map(reproduce.quick, reproduce.EXPERIMENTS))
+    assert all(map(experiments.quick, experiments.EXPERIMENTS))
 
 
 def test_other_code_gets_another_directory(tmp_path, monkeypatch):
-    before = reproduce.Job("memory_hidden5", tmp_path, TINY).run
-    assert reproduce.Job("memory_hidden5", tmp_path, TINY).run == before
-    monkeypatch.setattr(runs, "SOURCES", runs.SOURCES[1:])
-    assert reproduce.Job("memory_hidden5", tmp_path, TINY).run != before
+    before = jobs.Job("memory_hidden5", tmp_path, TINY).run
+    assert jobs.Job("memory_hidden5", tmp_path, TINY).run == before
+    monkeypatch.setattr(identity, "NUMERICS", 0)
+    assert jobs.Job("memory_hidden5", tmp_path, TINY).run != before
 
 
 @pytest.mark.slow

@@ -12,11 +12,13 @@ import torch
 from conftest import command, trained
 
 from rnn_tasks import runs
-from rnn_tasks.checkpoints import Record, read_history, save
 from rnn_tasks.errors import Interrupted, UserError
-from rnn_tasks.learner import Learner
 from rnn_tasks.tasks import base
 from rnn_tasks.train import train
+from rnn_tasks.training.checkpoints import save
+from rnn_tasks.training.history import read_history
+from rnn_tasks.training.learner import Learner
+from rnn_tasks.training.recorder import RunRecorder
 
 DEEP = [
     "model=lstm", "model.layers=2", "model.dropout=0.3", "task.train_size=320", "task.batch_size=16",
@@ -54,7 +56,7 @@ def assert_equal_ends(run, reference):
 def stop_after(monkeypatch, *batches):
     """Make the next runs stop as by a signal after so many batches, each once."""
     waiting = list(batches)
-    original = Record.on_train_batch_end
+    original = RunRecorder.on_train_batch_end
 
     def hook(self, trainer, *args):
         if waiting and batches_done(trainer) >= waiting[0]:
@@ -62,7 +64,7 @@ def stop_after(monkeypatch, *batches):
             os.kill(os.getpid(), signal.SIGINT)
         original(self, trainer, *args)
 
-    monkeypatch.setattr(Record, "on_train_batch_end", hook)
+    monkeypatch.setattr(RunRecorder, "on_train_batch_end", hook)
 
 
 def batches_done(trainer):
@@ -129,7 +131,9 @@ def test_stopped_and_gone_on_under_lightnings_other_words(tmp_path, monkeypatch,
     assert_equal_ends(tmp_path / "run", tmp_path / "reference")
 
 
-@pytest.mark.parametrize(("owner", "hook", "at"), [(Record, "on_train_batch_end", 7), (Learner, "validation_step", 1)])
+@pytest.mark.parametrize(
+    ("owner", "hook", "at"), [(RunRecorder, "on_train_batch_end", 7), (Learner, "validation_step", 1)]
+)
 def test_sigterm_at_the_end_of_an_epoch(tmp_path, monkeypatch, uninterrupted, owner, hook, at):
     original, calls = getattr(owner, hook), []
 
@@ -151,7 +155,7 @@ def test_sigterm_at_the_end_of_an_epoch(tmp_path, monkeypatch, uninterrupted, ow
 
 def test_stopped_at_once_it_starts_from_the_beginning(tmp_path, monkeypatch, uninterrupted):
     stop_after(monkeypatch, 7, 7)  # the second signal before the step of the first has ended
-    original = Record.on_train_batch_end
+    original = RunRecorder.on_train_batch_end
 
     def twice(self, trainer, *args):
         if trainer.global_step == 9:  # the end of the chunk in which the first one came
@@ -159,7 +163,7 @@ def test_stopped_at_once_it_starts_from_the_beginning(tmp_path, monkeypatch, uni
         original(self, trainer, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Record, "on_train_batch_end", twice)
+        patch.setattr(RunRecorder, "on_train_batch_end", twice)
         with pytest.raises(Interrupted):
             trained(tmp_path, *DEEP)
     assert not (tmp_path / "checkpoints" / "last.ckpt").exists()

@@ -7,16 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from rnn_tasks import config, runs
+from rnn_tasks import config
 from rnn_tasks.errors import UserError
 from rnn_tasks.tasks import Memory
 from rnn_tasks.tasks.adder import add
 from rnn_tasks.tasks.base import Examples, evaluation_loader
-from rnn_tasks.tasks.order import EpochOrder, Pace
+from rnn_tasks.tasks.sampling import Pace, ReplicateBatchSampler
 
 
 def task(*overrides):
-    return runs.build_task(config.compose(list(overrides)))
+    return config.build_task(config.compose(list(overrides)))
 
 
 @pytest.mark.parametrize("order", ["lsb", "msb"])
@@ -117,7 +117,7 @@ def test_test_sets_of_the_adder_by_length():
 
 
 def order(size=10, batch_size=4, seeds=range(1), chunk=1, rank=0, ranks=1, **pace):
-    return EpochOrder(size, batch_size, seeds, Pace(**pace), chunk, rank, ranks)
+    return ReplicateBatchSampler(size, batch_size, seeds, Pace(**pace), chunk, rank, ranks)
 
 
 def dealt(epoch, order, done=0):

@@ -11,11 +11,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_resume import points
 
 from rnn_tasks import config, runs
-from rnn_tasks.checkpoints import read_history
 from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
 from rnn_tasks.tasks import Batch
 from rnn_tasks.train import train
+from rnn_tasks.training.history import read_history
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_tensorboard_shows_curves_lengths_cases_and_hyperparameters(run):
 def test_gradient_norms_are_those_of_the_loss(run):
     """The first step's norm, before clipping, against autograd on the same batch."""
     cfg = runs.read_config(run)
-    task, model = runs.build(cfg)
+    task, model = config.build(cfg)
     task.setup()
     batch = Batch(*(part[0, 0] for part in next(iter(task.train_dataloader()))))
     real = torch.arange(batch.targets.shape[1]) < batch.lengths[:, None]
@@ -112,17 +112,6 @@ def test_the_same_run_gives_the_same_numbers(run, tmp_path):
     assert again["metrics"] == runs.read_result(run)["metrics"]
     assert again["fingerprint"] == runs.read_result(run)["fingerprint"]
     assert trained(tmp_path / "other", *LIKE_RUN, "seed=1")["fingerprint"] != again["fingerprint"]
-
-
-def test_a_fingerprint_covers_the_sources_that_a_run_uses(workplace, monkeypatch):
-    monkeypatch.syspath_prepend(workplace)
-    cells, source = workplace / "cells.py", "from rnn_tasks.models import cell\n\n\n@cell(gates=1)\ndef own(pre, h):\n"
-    cells.write_text(f"{source}    return pre, h\n")
-    configs = [config.compose(words) for words in (["model.cell=cells.own"], ["task=memory"])]
-    before = [runs.fingerprint(cfg) for cfg in configs]
-    cells.write_text(f"{source}    return h, h\n")
-    after = [runs.fingerprint(cfg) for cfg in configs]
-    assert before[0] != after[0] and before[1] == after[1]
 
 
 LIKE_RUN = ["task.lengths=[1,4]", "task.test_lengths=[1,3]", "task.test_size=20", "trainer.log_every_n_steps=1"]
@@ -170,7 +159,7 @@ def test_clipping_and_schedules_reach_the_optimizer(tmp_path):
     trained(tmp_path / "clipped", *clipped)
     cfg = config.compose([*SMALL, *clipped])
     fresh, moved = (
-        model.head["weight"] for model in (runs.build(cfg)[1], runs.load(tmp_path / "clipped", "last").model)
+        model.head["weight"] for model in (config.build(cfg)[1], runs.load(tmp_path / "clipped", "last").model)
     )
     assert 0 < (fresh - moved).abs().max() < 1e-3
     trained(tmp_path / "cosine", "scheduler=cosine", "trainer.log_every_n_steps=1")

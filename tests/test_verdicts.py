@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rnn_tasks.metrics import spread, wilson
 from rnn_tasks.report import verdicts
 from rnn_tasks.report.verdicts import FAILS, HOLDS, OPEN
+from rnn_tasks.training.intervals import summarize, wilson
 
 
-def around(mean, n=32, spread=0.01):
+def around(mean, n=32, deviation=0.01):
     """Numbers of this mean."""
-    source = random.Random(f"{mean} {n} {spread}")
-    noise = [source.gauss(0, spread) for _ in range(n)]
+    source = random.Random(f"{mean} {n} {deviation}")
+    noise = [source.gauss(0, deviation) for _ in range(n)]
     return [mean + one - sum(noise) / n for one in noise]
 
 
@@ -32,7 +32,7 @@ def around(mean, n=32, spread=0.01):
         ([1.0, 0.9], 1.0, OPEN, "2 networks are too few"),
         (around(0.95), 0.95, HOLDS, "the interval includes the claim"),
         (around(0.95), 0.90, FAILS, "5.00 points above the claim"),
-        (around(0.5, spread=0.3), 0.5, OPEN, "is wide"),
+        (around(0.5, deviation=0.3), 0.5, OPEN, "is wide"),
     ],
 )
 def test_an_accuracy_is_the_claimed_one(numbers, claimed, verdict, why):
@@ -67,7 +67,7 @@ def test_most_do(successes, trials, verdict):
 
 
 def test_paired_numbers_are_told_apart_by_a_paired_test():
-    first = around(0.9, spread=0.2)
+    first = around(0.9, deviation=0.2)
     second = [
         number + 0.01 + 0.001 * random.Random(i).random() for i, number in enumerate(first)
     ]  # which unpaired means cannot tell
@@ -92,7 +92,7 @@ def test_few_pairs_that_do_not_vary_tell_nothing():
 def test_intervals_of_few_numbers_cover_the_mean():
     """Of three normal numbers a bootstrap would cover it in 76 % of cases."""
     source = np.random.default_rng(0)
-    intervals = [spread(source.normal(size=3).tolist()) for _ in range(300)]
+    intervals = [summarize(source.normal(size=3).tolist()) for _ in range(300)]
     assert 0.92 < np.mean([told.low < 0 < told.high for told in intervals]) < 0.98
     assert (intervals[0].low, intervals[0].high) == pytest.approx(
         stats.t.interval(0.95, 2, intervals[0].mean, stats.sem(np.random.default_rng(0).normal(size=3)))
@@ -110,8 +110,8 @@ def test_the_permutation_test_is_exact_for_few_pairs():
 
 @pytest.mark.parametrize(("shift", "verdict"), [(0.1, HOLDS), (2.0, FAILS), (0.5, OPEN)])
 def test_numbers_are_similar(shift, verdict):
-    first = around(3.0, spread=0.5)
-    second = [number + other for number, other in zip(first, around(shift, spread=0.5), strict=True)]
+    first = around(3.0, deviation=0.5)
+    second = [number + other for number, other in zip(first, around(shift, deviation=0.5), strict=True)]
     assert verdicts.similar(first, second, 0.5, "epochs").verdict == verdict
 
 

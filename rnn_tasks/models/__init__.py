@@ -1,5 +1,5 @@
+from rnn_tasks.models.cells import CELLS, Cell, cell
 from rnn_tasks.models.crnn import Crnn
 from rnn_tasks.models.network import Network
-from rnn_tasks.models.recurrence import CELLS, Cell, cell
 
 __all__ = ["CELLS", "Cell", "Crnn", "Network", "cell"]

@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-w")
-CELLS = ("rnn", "lstm", "gru")
+COMPILED = ("rnn", "lstm", "gru")
 LARGEST = 48  # units, beyond which the matrix products of a library are faster
 FEW = 16  # replicates that leave lanes unused, which pays for little work alone:
 LITTLE = 2**13  # B * G * H^2
@@ -69,7 +69,7 @@ def fits(cell: str, inputs: Tensor, weight_hh: Tensor) -> bool:
     """Whether the kernel can take a layer, and is the fastest way for it."""
     replicates, rows, hidden = weight_hh.shape
     return (
-        cell in CELLS
+        cell in COMPILED
         and hidden <= LARGEST
         and (replicates >= FEW or inputs.shape[1] * rows * hidden <= LITTLE)
         and inputs.device.type == "cpu"
@@ -98,7 +98,7 @@ class Layer(torch.autograd.Function):
         if lengths is not None and not 1 <= lengths.min() <= lengths.max() <= steps:
             raise ValueError(f"lengths must be from 1 to {steps}, the steps of the inputs")
         outputs = 0 if weights[4] is None else weights[4].shape[1]
-        kernel, number, width = library(), CELLS.index(cell), outputs or hidden
+        kernel, number, width = library(), COMPILED.index(cell), outputs or hidden
         lanes = kernel.lanes(inputs.element_size())
         padded = -(-replicates // lanes) * lanes * steps * batch
         kept = inputs.new_empty(padded * features), inputs.new_empty(padded * hidden * kernel.slots(number))

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from rnn_tasks.models import recurrence
-from rnn_tasks.models.recurrence import CELLS, Cell, read
+from rnn_tasks.models.cells import CELLS, Cell
+from rnn_tasks.models.recurrence import read
 from rnn_tasks.seeds import generator
 
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from rnn_tasks.errors import UserError, command, parser
-from rnn_tasks.runs import OUTPUTS, results
+from rnn_tasks.arguments import command, parser
+from rnn_tasks.errors import UserError
+from rnn_tasks.runs.directory import OUTPUTS, results
 
 
 def check(root: Path, file: Path) -> None:

@@ -10,11 +10,11 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from rnn_tasks import runs
-from rnn_tasks.checkpoints import read_history
+from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
-from rnn_tasks.metrics import best, ranks
-from rnn_tasks.reproduce import QUICK_OUTPUTS, configurations, swept
+from rnn_tasks.report.experiments import QUICK_OUTPUTS, configurations, swept
+from rnn_tasks.training.history import read_history
+from rnn_tasks.training.metrics import best_replicate, sort_keys
 
 FULL, OLDER, OTHER = 0, 1, 2  # as the experiment says; by other code; with other values
 
@@ -24,7 +24,7 @@ class Missing(UserError):
 
 
 @dataclass
-class Found:
+class FinishedRun:
     """A finished run.
 
     Attributes:
@@ -81,7 +81,7 @@ class Found:
     @property
     def best(self) -> int:
         """The replicate that is best in validation."""
-        return best(ranks(self._split("val")))
+        return best_replicate(sort_keys(self._split("val")))
 
     def curve(self, column: str) -> list[list[float]]:
         """A column of the history: for each replicate that has not failed its values, an epoch each."""
@@ -106,7 +106,7 @@ class Found:
 
     def guess_loss(self) -> float:
         """The loss of guessing: that of logits of zero, over the network's kinds of answers."""
-        task = runs.build_task(self.config)
+        task = config.build_task(self.config)
         logits = torch.zeros(task.output_size, task.output_size)
         targets = torch.arange(task.output_size)
         return float(instantiate(self.config.loss)(logits, targets).mean())
@@ -135,8 +135,8 @@ class Evidence:
     """
 
     root: Path
-    found: list[Found] = field(default_factory=list)
-    used: dict[Path, Found] = field(default_factory=dict)
+    found: list[FinishedRun] = field(default_factory=list)
+    used: dict[Path, FinishedRun] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -146,14 +146,14 @@ class Evidence:
             if result is None or result.get("schema") != 1:
                 self.damaged.append(str(path))
             elif result["experiment"]:
-                self.found.append(Found(path, result))
+                self.found.append(FinishedRun(path, result))
         for run in self.found:
             expected = _expected(run.result["experiment"])
             as_told = any(runs.influence(run.config) == runs.influence(cfg) for cfg in expected.values())
             run.tier = FULL if run.result["fingerprint"] in expected else OLDER if as_told else OTHER
         self.found.sort(key=lambda run: run.tier)
 
-    def run(self, words: str) -> Found:
+    def run(self, words: str) -> FinishedRun:
         """The run of an experiment; further words like model.hidden=3 pick one of a sweep."""
         experiment, *values = words.split()
         pairs = [value.partition("=")[::2] for value in values]
@@ -164,7 +164,7 @@ class Evidence:
         of = f" with {' '.join(values)}" if values else ""
         raise Missing(f"no finished run{of} of python -m rnn_tasks.train experiment={experiment}")
 
-    def sweep(self, experiment: str) -> list[Found]:
+    def sweep(self, experiment: str) -> list[FinishedRun]:
         """A run for each choice of an experiment's sweep, all of one extent."""
         choices = swept(experiment)
         wanted = list(product(*choices.values()))

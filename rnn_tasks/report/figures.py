@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from rnn_tasks import plots
 from rnn_tasks.errors import UserError
-from rnn_tasks.metrics import spread
 from rnn_tasks.report.evidence import Evidence, Missing
 from rnn_tasks.report.verdicts import mean_of, percent
+from rnn_tasks.runs import plots
+from rnn_tasks.training.intervals import summarize
 
 MNIST = ("mnist_rnn_sgd", "mnist_rnn_adam", "mnist_lstm_sgd", "mnist_lstm_sgd_slow", "mnist_birnn_adam")
 MEMORY = ("memory_hidden2", "memory_hidden5", "memory_hidden10")
@@ -155,7 +155,7 @@ def _by_batch_size(experiment: str, key: str, evidence: Evidence, what: str) -> 
         points[one.value("task.batch_size")] = one.metric("test", "sequence_accuracy")
     lines = {name: dict(sorted(points.items())) for name, points in sorted(lines.items())}
     shares = {
-        f"{name} at {size}": spread(numbers).perfect / len(numbers)
+        f"{name} at {size}": summarize(numbers).perfect / len(numbers)
         for name, points in lines.items()
         for size, numbers in points.items()
     }

@@ -6,15 +6,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rnn_tasks.evaluate import evaluate
 from rnn_tasks.evaluate import lengths as lengths_of
-from rnn_tasks.losses import answers
-from rnn_tasks.report import automaton, inside, verdicts
-from rnn_tasks.report.evidence import Evidence, Found
-from rnn_tasks.report.handwriting import measured
+from rnn_tasks.report import verdicts
+from rnn_tasks.report.analysis import automata, inspection
+from rnn_tasks.report.evidence import Evidence, FinishedRun
+from rnn_tasks.report.robustness import measured
 from rnn_tasks.report.rules import correlated, rule, said_mean
 from rnn_tasks.report.verdicts import FAILS, HOLDS, OPEN, Judgement, percent
+from rnn_tasks.runs.evaluation import evaluate
 from rnn_tasks.seeds import generator
+from rnn_tasks.tasks.answers import answers
 
 RESAMPLES = 1000
 PEOPLE = {"mnist": 0.998, "usps": 0.975}  # LeCun et al. 1995; Bromley and Säckinger 1991
@@ -27,7 +28,7 @@ def random_cases(evidence: Evidence, run: str, cases: int) -> Judgement:
     shares = [None if one is None else one**cases for one in found.metric("test", "sequence_accuracy")]
     judged = verdicts.within(shares, 0.95, "%", f"the probability that {cases} are all right", "95 %", below=False)
     network = found.load()
-    said = inside.answered(network, inside.random_cases(network.task, cases))
+    said = inspection.answered(network, inspection.random_cases(network.task, cases))
     right = int((said.answers == said.batch.targets).sum())
     low, high = verdicts.wilson(right, cases)
     luck = judged.verdict == FAILS and right == cases
@@ -69,7 +70,7 @@ def basic_errors(evidence: Evidence, run: str) -> Judgement:
     return replace(there, verdict=verdict, why=f"{instance}{said}, it {own} and {said_mean(elsewhere)}")
 
 
-def _usps_accuracy(found: Found, as_mnist: bool) -> list[float | None]:
+def _usps_accuracy(found: FinishedRun, as_mnist: bool) -> list[float | None]:
     """Of each replicate, on the USPS test set."""
     return measured(found)["USPS" if as_mnist else "USPS as it is"]["accuracy"]
 
@@ -81,9 +82,9 @@ def bits_passed(evidence: Evidence, run: str, bits: float) -> Judgement:
     truth, said = _answers(found)
     said = said[found.best]
     picks = torch.randint(len(truth), (RESAMPLES, len(truth)), generator=generator("bootstrap"))
-    resampled = torch.tensor([inside.information(truth[pick], said[pick]) for pick in picks])
+    resampled = torch.tensor([inspection.mutual_information(truth[pick], said[pick]) for pick in picks])
     low, high = resampled.quantile(torch.tensor([0.025, 0.975])).tolist()
-    middle = inside.information(truth, said)
+    middle = inspection.mutual_information(truth, said)
     why = f"the answers tell {middle:.2f} of {math.log2(10):.2f} bits: a state is made of real numbers, not of bits"
     statistic = f"mutual information, bootstrap over {len(truth):,} new lists; the best of {found.replicates} networks"
     return Judgement(FAILS if low > bits else OPEN, why, middle, low, high, "bits", 1, statistic)
@@ -99,14 +100,14 @@ def more_information(evidence: Evidence, run: str, key: str) -> Judgement:
     return replace(judged, why=f"{judged.why}; bits: {', '.join(means)}")
 
 
-def _information(found: Found) -> list[float | None]:
+def _information(found: FinishedRun) -> list[float | None]:
     """Of each replicate the bits that its answers tell about the right ones."""
     truth, said = _answers(found)
     failed = [loss is None for loss in found.metric("train", "loss")]
-    return [None if lost else inside.information(truth, one) for one, lost in zip(said, failed, strict=True)]
+    return [None if lost else inspection.mutual_information(truth, one) for one, lost in zip(said, failed, strict=True)]
 
 
-def _answers(found: Found) -> tuple[Tensor, Tensor]:
+def _answers(found: FinishedRun) -> tuple[Tensor, Tensor]:
     """The right answers of 10,000 new lists [N], enough for a good estimate, and those of all replicates [R, N]."""
     network = found.load("all")
     lists = network.task.examples(10_000, "report")
@@ -127,7 +128,9 @@ def any_length(evidence: Evidence, run: str, lengths: str) -> Judgement:
 def carries(evidence: Evidence, run: str, accuracy: float) -> Judgement:
     """In most networks a linear classifier reads the carry from the state, for this share of the held-out positions."""
     shares = [
-        share for share in automaton.carry_read_out(automaton.sums(evidence.run(run).load("all"))) if share is not None
+        share
+        for share in automata.carry_probe_accuracy(automata.sums(evidence.run(run).load("all")))
+        if share is not None
     ]
     judged = verdicts.majority(
         sum(share >= accuracy for share in shares),

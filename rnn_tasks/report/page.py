@@ -12,19 +12,19 @@ import jinja2
 from omegaconf import OmegaConf
 from tabulate import tabulate
 
-from rnn_tasks import runs
 from rnn_tasks.errors import UserError, one_line
-from rnn_tasks.metrics import Spread, spread, wilson
+from rnn_tasks.files import write_atomically
 from rnn_tasks.report import (
-    handwriting,
-    inside_figures,
+    network_figures,
     network_rules,  # noqa: F401, adds its rules
+    robustness,
     verdicts,
 )
-from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, Found, Missing
+from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, FinishedRun, Missing
 from rnn_tasks.report.figures import drawings
 from rnn_tasks.report.rules import RULES
 from rnn_tasks.report.verdicts import Judgement, percent
+from rnn_tasks.training.intervals import Summary, summarize, wilson
 
 TITLE = "What small recurrent networks learn: a report, measured again"
 NOT_ARGUMENTS = ("id", "claim", "rule")
@@ -85,8 +85,8 @@ def experiments(evidence: Evidence) -> list[dict[str, str]]:
     return rows
 
 
-def _experiment(words: str, figures: dict[str, float], found: Found) -> dict[str, str]:
-    test, val = (spread(found.metric(split)) for split in ("test", "val"))
+def _experiment(words: str, figures: dict[str, float], found: FinishedRun) -> dict[str, str]:
+    test, val = (summarize(found.metric(split)) for split in ("test", "val"))
     reached = sum((one or 0) >= figures["test"] / 100 for one in found.metric("test"))
     return {
         "experiment": f"`{words}`",
@@ -99,7 +99,7 @@ def _experiment(words: str, figures: dict[str, float], found: Found) -> dict[str
     }
 
 
-def _interval(told: Spread) -> str:
+def _interval(told: Summary) -> str:
     low, high = told.within
     return f"{_hundredths(told.mean)} [{_hundredths(low)}, {_hundredths(high)}]"
 
@@ -122,13 +122,13 @@ def write(root: Path, file: Path) -> dict[str, int]:
     """
     evidence = Evidence(root)
     parts, (drawn, missing) = judge(evidence), drawings(evidence)
-    examples, further = inside_figures.examples(evidence)
-    tables, without = handwriting.tables(evidence)
+    examples, further = network_figures.examples(evidence)
+    tables, without = robustness.tables(evidence)
     counts = Counter(row.judgement.verdict for part in parts for row in part["claims"])
     for part in parts:
         part["drawings"] = [drawing for drawing in drawn if drawing.part == part["part"]]
         part["examples"] = examples.get(part["part"])
-        part["tables"] = tables if part["part"] == handwriting.PART else []
+        part["tables"] = tables if part["part"] == robustness.PART else []
     values = {
         "title": TITLE,
         "quick": _quick(evidence),
@@ -155,7 +155,7 @@ def write(root: Path, file: Path) -> dict[str, int]:
         if drawing.run:
             with suppress(OSError):  # the runs may lie where one cannot write
                 shutil.copyfile(image, drawing.run / image.name)
-    runs.write_atomically(markdown, _render("results.md.j2", values))
+    write_atomically(markdown, _render("results.md.j2", values))
     if file.suffix == ".html":
         rows = [
             verdicts.as_json(row.judgement) | _without(row, "judgement") for part in parts for row in part["claims"]
@@ -163,8 +163,8 @@ def write(root: Path, file: Path) -> dict[str, int]:
         claims_json = json.dumps(
             {"schema": 1, "quick": bool(values["quick"]), "claims": rows}, indent=1, allow_nan=False
         )
-        runs.write_atomically(file.with_name("claims.json"), claims_json)
-        runs.write_atomically(file, _render("page.html.j2", values))
+        write_atomically(file.with_name("claims.json"), claims_json)
+        write_atomically(file, _render("page.html.j2", values))
     return values["counts"]
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from rnn_tasks.plots import SPLITS
 from rnn_tasks.report import verdicts
-from rnn_tasks.report.evidence import Evidence, Found, Missing
+from rnn_tasks.report.evidence import Evidence, FinishedRun, Missing
 from rnn_tasks.report.verdicts import FAILS, HOLDS, OPEN, Judgement, percent
+from rnn_tasks.runs.plots import SPLITS
 
 OF_GUESSING = "% of guessing"
 NEAR_ZERO, A_RISE, SETTLED, LEARNT = 0.05, 0.01, 0.02, 0.5  # of the loss of guessing
@@ -44,7 +44,7 @@ def loss_stays(evidence: Evidence, run: str) -> Judgement:
     return _final_loss(evidence.run(run), "train", below=False)
 
 
-def _final_loss(found: Found, split: str, below: bool = True) -> Judgement:
+def _final_loss(found: FinishedRun, split: str, below: bool = True) -> Judgement:
     guess = found.guess_loss()
     losses = [None if loss is None else loss / guess for loss in found.metric(split, "loss")]
     what = f"the {NAMES[split]} loss at the end"
@@ -78,7 +78,7 @@ def rises_early(evidence: Evidence, run: str) -> Judgement:
     return verdicts.within(rises, A_RISE, OF_GUESSING, what, f"{A_RISE:.0%} of the loss of guessing", below=False)
 
 
-def _largest_rises(found: Found, split: str, part: float = 1.0) -> list[float]:
+def _largest_rises(found: FinishedRun, split: str, part: float = 1.0) -> list[float]:
     """Of each replicate the largest rise of a loss above its lowest value before, as a share of guessing's loss."""
     if found.epochs < 2:
         raise Missing(f"{found.path} has one epoch, in which nothing can rise")
@@ -98,7 +98,7 @@ def no_overfitting(evidence: Evidence, run: str) -> Judgement:
     return _if_learnt(found, verdicts.within(rises, 0.1, "%", what, "10 %"))
 
 
-def _if_learnt(found: Found, judged: Judgement) -> Judgement:
+def _if_learnt(found: FinishedRun, judged: Judgement) -> Judgement:
     """How a loss goes says nothing of networks that have hardly learnt."""
     if verdicts.mean_of(found.metric("train", "loss")) < LEARNT * found.guess_loss():
         return judged
@@ -117,7 +117,7 @@ def swap(evidence: Evidence, run: str, other: str, gap: float) -> Judgement:
     return replace(judged, why=f"{judged.why}: {run} has {_gap(one)}, {other} {_gap(two)}")
 
 
-def _gap(found: Found) -> str:
+def _gap(found: FinishedRun) -> str:
     test, val = (said_mean(found.metric(split)) for split in ("test", "val"))
     return f"{test} in test and {val} in validation"
 
@@ -159,7 +159,7 @@ def can_be_done(evidence: Evidence, run: str, accuracy: float) -> Judgement:
     return replace(judged, verdict=FAILS if judged.verdict == HOLDS else OPEN, why=why)
 
 
-def correlated(key: str, found: list[Found], rows: Any, what: str, rising: bool) -> Judgement:
+def correlated(key: str, found: list[FinishedRun], rows: Any, what: str, rising: bool) -> Judgement:
     """Do the numbers of each seed rise (or fall) with what was swept? By the mean rank correlation over the seeds."""
     correlations = verdicts.rank_correlations([one.value(key) for one in found], list(rows))
     if sum(one is not None for one in correlations) < verdicts.FEWEST:
@@ -213,7 +213,7 @@ def same_speed(evidence: Evidence, run: str, other: str, accuracy: float, margin
     return replace(judged, why=f"{means} epochs to {percent(accuracy)} in validation; {judged.why}")
 
 
-def _epochs_until(found: list[Found], accuracy: float) -> list[list[float | None]]:
+def _epochs_until(found: list[FinishedRun], accuracy: float) -> list[list[float | None]]:
     """Of each run and replicate, within the epochs that all runs have."""
     last = min(one.epochs for one in found)
     return [one.epochs_until(accuracy, last) for one in found]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from rnn_tasks.metrics import FEWEST_TO_RESAMPLE, Spread, spread, wilson
+from rnn_tasks.training.intervals import FEWEST_TO_RESAMPLE, Summary, summarize, wilson
 
 HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "cannot be told", "not measured"
 LEVEL = 0.05
@@ -57,7 +57,7 @@ def equals(numbers: Numbers, claimed: float, slack: float) -> Judgement:
 
     A claim of 100 % says that nothing is wrong: it fails if no replicate is so, and holds only if most are.
     """
-    told = spread(numbers)
+    told = summarize(numbers)
     low, high = told.within
     off = claimed - told.mean
     best = f"best {percent(told.most)}, {told.perfect} of {told.count} without a mistake{_failed(told)}"
@@ -84,7 +84,7 @@ def within(numbers: Numbers, limit: float, unit: str, what: str, says: str, belo
         says: how the limit is said.
         below: it is an upper limit.
     """
-    told = spread(numbers)
+    told = summarize(numbers)
     side = "below" if below else "above"
     if told.count - told.failed < FEWEST or told.low <= limit <= told.high:
         verdict, why = OPEN, f"it cannot be told whether {what} is {side} {says}"
@@ -141,7 +141,7 @@ def greater(first: Numbers, second: Numbers, unit: str, says: tuple[str, str], s
     differences, p = difference(first, second)
     if len(differences) < FEWEST:
         return Judgement(OPEN, f"{len(differences)} pairs are too few", n=len(differences))
-    told = spread([scale * number for number in differences])
+    told = summarize([scale * number for number in differences])
     verdict = OPEN if p >= LEVEL else HOLDS if told.mean > 0 else FAILS
     than = {HOLDS: "is more than", FAILS: "is less than", OPEN: "cannot be told from"}[verdict]
     why = f"{says[0]} {than} {says[1]} (p = {p:.2g})"
@@ -153,7 +153,7 @@ def similar(first: Numbers, second: Numbers, margin: float, unit: str) -> Judgem
     differences, p = difference(first, second)
     if len(differences) < FEWEST:
         return Judgement(OPEN, f"{len(differences)} pairs are too few", n=len(differences))
-    told = spread(differences)
+    told = summarize(differences)
     inside, outside = -margin < told.low <= told.high < margin, told.low > margin or told.high < -margin
     verdict = HOLDS if inside else FAILS if outside else OPEN
     where = {HOLDS: "within", FAILS: "beyond", OPEN: "partly within"}[verdict]
@@ -250,17 +250,17 @@ def percent(share: float) -> str:
     return f"{'> 99.99' if said == '100.00' and share < 1 else said.removesuffix('.00')} %"
 
 
-def named(told: Spread) -> str:
+def named(told: Summary) -> str:
     """How the interval of a mean was found."""
     few = told.count - told.failed < FEWEST_TO_RESAMPLE
     return f"{'Student' if few else 'bootstrap'} interval of the mean"
 
 
-def _test(told: Spread) -> str:
+def _test(told: Summary) -> str:
     return f"paired {'permutation' if told.count >= FEWEST_TO_PERMUTE else 't'} test"
 
 
-def _failed(told: Spread) -> str:
+def _failed(told: Summary) -> str:
     return f"; {told.failed} of {told.count} networks failed (NaN)" if told.failed else ""
 
 

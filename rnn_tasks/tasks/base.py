@@ -8,9 +8,9 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from rnn_tasks.losses import answers, confidences
 from rnn_tasks.seeds import generator
-from rnn_tasks.tasks.order import EpochOrder, Pace
+from rnn_tasks.tasks.answers import answers, confidences
+from rnn_tasks.tasks.sampling import Pace, ReplicateBatchSampler
 
 EVALUATION_STEPS = 100_000  # of all sequences of a batch that is only evaluated: 100 MB of states of 256 units
 CHUNK_NUMBERS, CHUNK_BATCHES = 500_000, 100  # at most, of the inputs that are dealt at once
@@ -156,7 +156,7 @@ class Task(LightningDataModule):
         ranks = {"rank": self.trainer.global_rank, "ranks": self.trainer.world_size} if self.trainer else {}
         numbers = self.train.inputs[0].numel() * self.batch_size * len(self.seeds)
         chunk = min(CHUNK_BATCHES, max(1, CHUNK_NUMBERS // numbers))
-        order = EpochOrder(len(self.train), self.batch_size, self.seeds, self.pace, chunk, **ranks)
+        order = ReplicateBatchSampler(len(self.train), self.batch_size, self.seeds, self.pace, chunk, **ranks)
         return DataLoader(self.train, sampler=order, batch_size=None)
 
     def val_dataloader(self) -> DataLoader:

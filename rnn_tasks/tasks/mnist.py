@@ -8,8 +8,8 @@ from filelock import FileLock
 from torch import Tensor
 from torchvision.datasets import MNIST
 
-from rnn_tasks import handwriting
 from rnn_tasks.errors import UserError
+from rnn_tasks.photos import digits as handwriting
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks.augmentation import Augmentation
 from rnn_tasks.tasks.base import Examples, Task

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.datasets import USPS
 
 from rnn_tasks.errors import UserError
-from rnn_tasks.handwriting import recipe
+from rnn_tasks.photos.digits import normalize_like_mnist
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks.augmentation import blurred, square, thinner, warped, wider
 from rnn_tasks.tasks.base import Examples
@@ -138,7 +138,7 @@ def uci(as_mnist: bool = True) -> Examples:
 def _examples(images: np.ndarray, digits: np.ndarray | list[int], as_mnist: bool) -> Examples:
     """Images [N, h, w] from 0 (paper) to 255 (ink)."""
     if as_mnist:
-        inputs = [recipe(image / 255, LEAST_INK) for image in images]
+        inputs = [normalize_like_mnist(image / 255, LEAST_INK) for image in images]
     else:
         resized = [Image.fromarray(image).resize((28, 28), Image.Resampling.BILINEAR) for image in images]
         inputs = [torch.tensor(np.asarray(image, np.float32) / 255) for image in resized]

@@ -1,0 +1,103 @@
+"""The configuration of a run: composed by Hydra, checked in full before torch is imported or data are drawn."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from importlib.util import find_spec
+from pathlib import Path
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from rnn_tasks.config.values import check
+from rnn_tasks.errors import UserError, one_line
+
+os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach `refusals`, which says them in one line
+
+PACKAGE = Path(__file__).parent.parent
+CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir())
+
+CHOSEN = ("model", "optimizer", "loss", "logger", "task")  # groups that cannot be left out
+
+
+def directory_name(overrides: str) -> str:
+    """A run's directory within a sweep, named by its overrides: safe characters, at most 200 bytes."""
+    name = re.sub(r"[^\w.,=+-]+", "_", overrides, flags=re.ASCII).strip("_")
+    if name != overrides or len(name) > 200:
+        name = f"{name[:190]}_{blake2b(overrides.encode(), digest_size=4).hexdigest()}"
+    return name or "run"
+
+
+OmegaConf.register_new_resolver("directory_name", directory_name, replace=True)
+
+
+def compose(overrides: list[str] | None = None) -> DictConfig:
+    """The checked configuration that ``python -m rnn_tasks.train OVERRIDES`` would train with.
+
+    Raises:
+        UserError: an override is refused.
+    """
+    with refusals(), initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra_compose("config", overrides or [], return_hydra_config=True)
+        return prepare(cfg, cfg.hydra.runtime.choices)
+
+
+def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
+    """Check a composed configuration and note the name of its experiment.
+
+    Args:
+        cfg: as composed.
+        choices: the option chosen of each group.
+    """
+    for group in CHOSEN:
+        if choices.get(group) is None:
+            raise _not_chosen(group)
+    groups = {group: choice for group, choice in choices.items() if choice is not None and "hydra" not in group}
+    with refusals():
+        usual = hydra_compose("config", [f"{group}={choice}" for group, choice in groups.items()])
+        cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+        OmegaConf.resolve(cfg)
+    check(cfg, usual)
+    logger = find_spec(groups["logger"])
+    if logger is None or logger.origin is None:  # a directory of that name is no package
+        raise UserError(f"logger={groups['logger']}: that package is not installed; pip install {groups['logger']}")
+    OmegaConf.set_struct(cfg, False)
+    cfg.experiment = choices.get("experiment")
+    if "data_dir" in cfg.task:
+        cfg.task.data_dir = os.path.abspath(cfg.task.data_dir)
+    return cfg
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Raise what Hydra and OmegaConf refuse as a UserError of one line."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+        raise UserError(_explain(error)) from error
+
+
+def _not_chosen(group: str) -> UserError:
+    options = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
+    return UserError(f"{group}=null: a {group} must be chosen; there are {options}")
+
+
+def _explain(error: Exception) -> str:
+    cause = error.__cause__
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigKeyError | OmegaConfBaseException):
+        node = cause.parent_node
+        known = sorted(str(key) for key in node) if isinstance(node, DictConfig) else []
+        where = (cause.full_key or "").rpartition(".")[0]
+        there = f"{where or 'the configuration'} has {', '.join(known)}" if known else one_line(cause)
+        return f"{cause.full_key or cause.key}: no such key; {there}"
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        return f"{group}={option}: no such {group}; there are {', '.join(error.options)}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not of the form key=value"
+    return one_line(error)

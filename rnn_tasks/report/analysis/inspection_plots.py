@@ -1,0 +1,157 @@
+"""Figures of what finished networks do inside; those of an adder's automaton are in automaton_plots.py."""
+
+from itertools import zip_longest
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
+from torch import Tensor
+
+from rnn_tasks.report.analysis.inspection import Answered, Gates, Kept
+from rnn_tasks.runs.plots import COLORS, PANEL, styled
+
+WIDTH = PANEL[0]
+DIGITS = colormaps["tab10"].colors
+DISC = {"boxstyle": "circle,pad=0.1", "facecolor": "white", "linewidth": 0.5}
+
+
+@styled
+def gates(found: Gates, digits: list[int], k: int) -> Figure:
+    """The gates, cell states and outputs of the units of an LSTM (of one replicate and list) at each of its steps."""
+    units, limit = found.cell.shape[-1], float(found.cell[0, 0].abs().max())
+    figure = Figure(figsize=(WIDTH, 1.2 + 5 * (0.35 + 0.11 * units)), layout="constrained")
+    titles = {"input gate": 0, "forget gate": 0, "output gate": 0, "cell state": -limit, "output": -1}
+    for axes, values, (title, low) in zip(figure.subplots(5, 1, sharex=True), found, titles.items(), strict=True):
+        _heatmap(axes, values[0, 0], (low, limit if title == "cell state" else 1), title)
+        frame = {"fill": False, "edgecolor": COLORS[1], "linewidth": 2, "clip_on": False}
+        axes.add_patch(Rectangle((k - 1.5, -0.5), 1, units, **frame))
+    axes.set_xticks(range(len(digits)), digits)
+    axes.set_xlabel(f"digits, step by step; framed: number {k}, to be remembered")
+    return figure
+
+
+def _heatmap(axes: Axes, values: Tensor, limits: tuple[float, float], title: str) -> None:
+    """Values [T, H] with the steps on x and the units on y, and their colours."""
+    image = axes.imshow(values.T, "cividis", vmin=limits[0], vmax=limits[1], aspect="auto")  # brighter is more
+    units = range(0, values.shape[1], 1 if values.shape[1] <= 5 else 3)
+    axes.set_yticks(units, [unit + 1 for unit in units])
+    axes.grid(False)
+    axes.set_title(title, fontsize=9)
+    axes.set_ylabel("unit", fontsize=8)
+    ticks = [limits[0], sum(limits) / 2, limits[1]]
+    bar = axes.figure.colorbar(image, ax=axes, pad=0.02, ticks=ticks, format="{x:.2g}")
+    for scale in (axes, bar.ax):
+        scale.tick_params(labelsize=8)
+
+
+@styled
+def kept(found: Kept, k: int) -> Figure:
+    """Where the k-th digit is kept, unit by unit, and how well it can be read from the whole state at each step."""
+    units = found.cell.shape[1]
+    figure = Figure(figsize=(WIDTH, 2.2 + 2 * (0.35 + 0.14 * units)), layout="constrained")
+    *maps, axes = figure.subplots(3, 1, sharex=True, height_ratios=(units + 4, units + 4, 10))
+    for panel, values, name in zip(maps, (found.hidden, found.cell), ("output", "cell state"), strict=True):
+        _heatmap(panel, values, (0, 1), f"{name}: share of variance that the digit explains")
+    axes.plot(found.read_out, "o-")
+    axes.axhline(0.1, color="grey", linestyle=":")
+    axes.set_title("digit read from the whole state (dotted: chance)", fontsize=9)
+    axes.set(ylim=(0, 1.08), yticks=(0, 0.5, 1), xlabel="step of the list")
+    axes.set_ylabel("accuracy", fontsize=8)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xticks(range(len(found.read_out)), range(k, k + len(found.read_out)))
+    axes.tick_params(labelsize=8)
+    return figure
+
+
+@styled
+def digit_plane(
+    points: Tensor, digits: Tensor, names: tuple[str, str], head: tuple[Tensor, Tensor] | None = None
+) -> Figure:
+    """Two numbers of a state [N, 2] as the digits that are to be remembered [N], which also stand at their means.
+
+    Args:
+        points: the two numbers.
+        digits: one each.
+        names: of the axes.
+        head: weight [C, 2] and bias [C] of the read-out, to show what it answers where.
+    """
+    figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
+    axes = figure.subplots()
+    axes.grid(False)
+    margin = 0.06 * (points.amax(0) - points.amin(0))
+    (left, bottom), (right, top) = (points.amin(0) - margin).tolist(), (points.amax(0) + margin).tolist()
+    axes.set(xlabel=names[0], ylabel=names[1], xlim=(left, right), ylim=(bottom, top))
+    if head is not None:
+        place = np.stack(np.meshgrid(np.linspace(left, right, 300), np.linspace(bottom, top, 300)), -1)
+        said = (place @ head[0].detach().numpy().T + head[1].detach().numpy()).argmax(-1)
+        for digit in np.unique(said):
+            region = digit == said
+            axes.contourf(*place.T, region.T, [0.5, 1.5], colors=[DIGITS[digit]], alpha=0.2)
+            axes.contour(*place.T, region.T, [0.5], colors="grey", linewidths=0.6)
+            axes.text(*place[region].mean(0), digit, ha="center", va="center", fontsize=24, alpha=0.35)
+    for digit in digits.unique().tolist():
+        own = points[digits == digit]
+        axes.scatter(*own.T, 30, marker=f"${digit}$", color=DIGITS[digit], alpha=0.8, linewidths=0, rasterized=True)
+        axes.text(*own.mean(0), digit, ha="center", va="center", bbox=DISC)
+    return figure
+
+
+@styled
+def prefix_predictions(images: Tensor, probabilities: Tensor, truth: Tensor) -> Figure:
+    """Images [N, 28, 28], and beside each row what the network would answer after it: probabilities [N, 28, C].
+
+    A class that is likelier than all others together somewhere has a line with its name, the others are grey.
+    """
+    figure = Figure(figsize=(WIDTH, 0.4 + 1.9 * len(images)), layout="constrained")
+    panels = figure.subplots(len(images), 2, squeeze=False, width_ratios=(1, 1.5), sharey=True)
+    rows = np.arange(1, images.shape[1] + 1)
+    for (shown, axes), image, lines, digit in zip(panels, images, probabilities.mT.numpy(), truth, strict=True):
+        shown.imshow(image, "gray_r", extent=(0.5, 28.5, 28.5, 0.5), aspect="auto")
+        shown.set(xticks=[], ylabel="row", title=f"a {digit}")
+        shown.grid(False)
+        for label, line in enumerate(lines):
+            if line.max() <= 0.5:
+                axes.plot(line, rows, color="0.8", zorder=1)
+                continue
+            axes.plot(line, rows, color=DIGITS[label], linestyle=("-", "--", "-.", ":")[label % 4])
+            at = int(np.median(np.flatnonzero(line >= 0.95 * line.max())))
+            axes.text(line[at], rows[at], label, ha="center", va="center", fontsize=9, bbox=DISC)
+        axes.set(xlim=(0, 1.08), ylim=(28.5, 0.5), xticks=(0, 0.5, 1))
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlabel("probability after the row")
+    return figure
+
+
+@styled
+def confusion(counts: Tensor) -> Figure:
+    """Which digit is taken for which: counts [10, 10], the mistakes coloured."""
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    axes = figure.subplots()
+    mistakes = counts.numpy() * (1 - np.eye(len(counts)))
+    axes.imshow(np.ma.masked_equal(mistakes, 0), "Oranges", vmin=0, vmax=max(1.6 * mistakes.max(), 1))
+    for (i, j), count in np.ndenumerate(counts.numpy()):
+        if i == j:
+            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor="0.88", linewidth=0))
+        if count:
+            axes.text(j, i, count, ha="center", va="center", fontsize=8, color="0.4" if i == j else "black")
+    axes.set(xticks=range(10), yticks=range(10), xlabel="answer of the network", ylabel="digit shown")
+    axes.grid(False)
+    return figure
+
+
+@styled
+def pictures(found: Answered, which: Tensor) -> Figure:
+    """Some of the images, four a row, each with the answer, its probability and, where that is wrong, the truth."""
+    rows = -(-len(which) // 4)
+    figure = Figure(figsize=(WIDTH, 1.45 * rows), layout="constrained")
+    for axes, i in zip_longest(figure.subplots(rows, 4, squeeze=False).flat, which.tolist()):
+        axes.axis("off")
+        if i is not None:
+            axes.imshow(found.batch.inputs[i], "gray_r")
+            answer, truth = int(found.answers[i]), int(found.batch.targets[i])
+            title = f"{answer} ({found.confidences[i]:.1%})" + ("" if answer == truth else f"\ntruth: {truth}")
+            axes.set_title(title, fontsize=9, color="black" if answer == truth else COLORS[1])
+    return figure

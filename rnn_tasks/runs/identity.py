@@ -1,0 +1,32 @@
+"""The fingerprint of a run: its configuration, and the version of the numerics."""
+
+import json
+from hashlib import blake2b
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+# Raised by hand when a change is meant to change the numbers of a run. tests/test_golden.py fails when they change
+# without it.
+NUMERICS = 1
+
+NO_INFLUENCE = ("name", "threads", "data_dir", "logger", "callbacks")  # leave the numbers of a run as they are
+ONLY_SHOWN = ("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler")  # in ``trainer``
+
+
+def influence(cfg: DictConfig) -> dict[str, Any]:
+    """The part of a configuration that shapes the numbers of a run, as plain containers."""
+    values = {key: value for key, value in OmegaConf.to_container(cfg, resolve=True).items() if key not in NO_INFLUENCE}
+    task = {key: value for key, value in values["task"].items() if key not in NO_INFLUENCE}
+    trainer = {key: value for key, value in values["trainer"].items() if key not in ONLY_SHOWN}
+    return {**values, "trainer": trainer, "task": {**task, "name": values["task"]["name"]}}
+
+
+def fingerprint(cfg: DictConfig) -> str:
+    """A hash of all that shapes the numbers of a run.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    text = json.dumps([influence(cfg), NUMERICS], sort_keys=True)
+    return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,128 @@
+"""What came out of a run: measured on the whole test set, and shown in plots and in TensorBoard."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+from omegaconf import DictConfig
+from tabulate import tabulate
+from torch import nn
+
+from rnn_tasks.errors import UserError
+from rnn_tasks.runs import plots
+from rnn_tasks.seeds import generator
+from rnn_tasks.tasks import Task
+from rnn_tasks.tasks.answers import answers
+from rnn_tasks.training.history import read_history
+from rnn_tasks.training.intervals import curve
+from rnn_tasks.training.learner import Learner
+from rnn_tasks.training.metrics import KINDS, best_replicate, sort_keys
+from rnn_tasks.training.scoring import forward_replicates
+from rnn_tasks.training.tensorboard_logger import TensorBoard
+
+RANDOM_CASES, FAILED_CASES, TRIED_CASES = 10, 5, 200
+
+
+def measure(trainer: Trainer, learner: Learner, task: Task, run: Path) -> dict[str, Any]:
+    """The metrics of the last epoch's weights: as training went, and on the full validation and test sets.
+
+    A set that ``trainer.limit_val_batches=0`` or ``limit_test_batches=0`` leaves out is missing.
+    """
+    trainer.validate(learner, datamodule=task, verbose=False, weights_only=True)
+    trainer.test(learner, datamodule=task, verbose=False, weights_only=True)
+    history = read_history(run / "history.csv")
+    if not history:
+        raise UserError("trainer.max_time: the run ended before its first epoch")
+    last = {row["replicate"]: row for row in history}  # of a stalled one, of the epoch in which it was frozen
+    rows = [None if failed else last[replicate] for replicate, failed in enumerate(learner.failed.tolist())]
+    train = {kind: [row and row[f"train_{kind}"] for row in rows] for kind in KINDS}
+    measured = {split: learner.metrics[split] for split in ("val", "test") if split in learner.metrics}
+    if "test" in measured:
+        measured["test"]["chance"] = task.chance_accuracy
+    return {"train": train, **measured}
+
+
+def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any], cfg: DictConfig, run: Path) -> None:
+    """Save the plots of a run and give every logger its outcome; TensorBoard gets plots and verification cases too."""
+    by_length = metrics.get("test", {}).get("by_length", {})
+    figures = {"train/curves": plots.curves({"": read_history(run / "history.csv")})}
+    if len(by_length) > 1:
+        figures["test/by_length"] = plots.by_length({"": by_length}, task.chance_accuracy, task.lengths)
+    for name, figure in figures.items():
+        figure.savefig(run / f"{name.replace('/', '_')}.png")
+    final = {
+        f"{split}/final_{kind}{suffix}": value
+        for split in ("val", "test")
+        for kind in KINDS
+        if split in metrics
+        for suffix, value in curve(metrics[split][kind]).items()
+    }
+    verified = cases(task, model, best_replicate(sort_keys(metrics["val"])) if "val" in metrics else 0)
+    if "\n" in verified[0]["input"]:  # a picture
+        figures["verification"] = plots.pictures(verified)
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoard):
+            logger.log_outcome(
+                hyperparameters(cfg), final, by_length, figures, cases_table(verified), trainer.global_step
+            )
+        else:
+            logger.log_hyperparams(hyperparameters(cfg))
+            logger.log_metrics(final, trainer.global_step)
+            logger.finalize("success")
+
+
+def cases(task: Task, model: nn.Module, replicate: int = 0) -> list[dict[str, Any]]:
+    """Random test problems, and further ones that the network fails: inputs [T, D], input, output, target, right."""
+    task.setup()
+    model.eval()
+    chosen = generator(task.data_seed, "cases")
+    found, failed = [], 0
+    with torch.inference_mode():
+        for number in range(TRIED_CASES):
+            examples = task.test[int(torch.randint(len(task.test), (1,), generator=chosen))]
+            batch = examples[torch.randint(len(examples), (1,), generator=chosen)]
+            inputs = batch.inputs.to(next(model.parameters()))
+            logits = forward_replicates(model, batch._replace(inputs=inputs, lengths=batch.lengths.to(inputs.device)))
+            answer = answers(logits)[replicate, 0].cpu()
+            right = bool((answer == batch.targets[0]).all())
+            if number < RANDOM_CASES or (not right and failed < FAILED_CASES):
+                failed += not right
+                found.append(
+                    {
+                        "inputs": batch.inputs[0],
+                        "input": task.write_input(batch.inputs[0]),
+                        "output": task.write_answer(answer),
+                        "target": task.write_answer(batch.targets[0]),
+                        "right": right,
+                    }
+                )
+    return found
+
+
+def cases_table(cases: list[dict[str, Any]]) -> str:
+    """Verification cases as a Markdown table; a picture is named by its number."""
+    rows = [
+        {
+            "input": f"picture {number}" if "\n" in case["input"] else f"`{case['input']}`",
+            "output": case["output"],
+            "target": case["target"],
+            "": "right" if case["right"] else "**wrong**",
+        }
+        for number, case in enumerate(cases, 1)
+    ]
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def hyperparameters(cfg: DictConfig) -> dict[str, bool | int | float | str]:
+    """What a sweep is sorted by: the flat values of a configuration, without those of machine and bookkeeping."""
+    values = {key: cfg[key] for key in ("experiment", "seed")}
+    for group in ("task", "model", "loss", "optimizer", "scheduler"):
+        for key, value in (cfg[group] or {}).items():
+            if key == "_target_":
+                values[group] = value.rsplit(".")[-1]
+            elif key not in ("_partial_", "fused", "name", "losses", "lr" if group == "task" else "", "data_dir"):
+                values[f"{group}.{key}"] = value
+    for key in ("max_epochs", "gradient_clip_val", "precision"):
+        values[f"trainer.{key}"] = cfg.trainer[key]
+    return {key: value if isinstance(value, bool | int | float) else str(value) for key, value in values.items()}

@@ -1,0 +1,122 @@
+"""Counting right answers, of whole sequences and of their parts, at every length; and what many replicates say."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+KINDS = ("loss", "accuracy", "sequence_accuracy")
+
+
+class Tally(Metric):
+    """Losses and right answers, kept apart by replicate and length.
+
+    An accuracy is the share of single answers that are right (of bits, for a sum), a sequence accuracy the share of
+    sequences all of whose answers are right. Both are lists with a number for each replicate.
+
+    Args:
+        replicates: R.
+        longest: steps of the longest sequence.
+        extra_steps: steps of a sequence beyond its length.
+        shared: each of several processes counts a part, the numbers are those of all.
+    """
+
+    full_state_update = False
+
+    def __init__(self, replicates: int, longest: int, extra_steps: int = 0, shared: bool = False) -> None:
+        super().__init__(sync_on_compute=shared, compute_with_cache=False)
+        self.extra_steps = extra_steps
+        # by replicate and steps: sequences, answers, sum of their losses, right answers, sequences that are all right
+        zeros = torch.zeros(replicates, longest + 1, 5, dtype=torch.float64)
+        self.add_state("sums", zeros, dist_reduce_fx="sum", persistent=True)
+
+    def update(self, losses: Tensor, right: Tensor, lengths: Tensor) -> None:
+        """Count a batch, or a chunk of batches, of each replicate.
+
+        Args:
+            losses: [..., R, B] or [..., R, B, T], zero in the padding.
+            right: the same, true in the padding.
+            lengths: [..., R, B], real steps.
+        """
+        if losses.dim() > lengths.dim():
+            rights = right.sum(-1) - (right.shape[-1] - lengths)
+            columns = (torch.ones_like(lengths), lengths, losses.sum(-1), rights, rights == lengths)
+        else:
+            one = torch.ones_like(losses)
+            columns = (one, one, losses, right, right)
+        replicates, longest, _ = self.sums.shape
+        rows = (lengths + longest * torch.arange(replicates, device=lengths.device)[:, None]).flatten()
+        counted = torch.stack([column.double() for column in columns], -1).flatten(0, -2)
+        self.sums = self.sums.double()  # which trainer.precision may have changed
+        self.sums.view(-1, 5).index_add_(0, rows, counted)
+
+    def compute(self, failed: list[bool] | None = None) -> dict[str, Any]:
+        """Counts, and lists of one number for each replicate: over all sequences, and by length.
+
+        Args:
+            failed: replicates of which nothing is to be told: None stands in their place.
+        """
+        failed = failed or [False] * len(self.sums)
+        seen = self.sums[0, :, 0].nonzero().flatten().tolist()
+        by_length = {
+            str(steps - self.extra_steps): _shares(self.sums[:, steps].tolist(), failed)
+            for steps in seen
+            if steps >= self.extra_steps
+        }
+        return {**_shares(self.sums.sum(1).tolist(), failed), "by_length": by_length}
+
+
+def _shares(sums: list[list[float]], failed: list[bool]) -> dict[str, Any]:
+    def share(column: int, of: int) -> list[float | None]:
+        return [None if bad else row[column] / max(row[of], 1) for row, bad in zip(sums, failed, strict=True)]
+
+    return {
+        "n": int(sums[0][0]),
+        "loss": share(2, of=1),
+        "accuracy": share(3, of=1),
+        "sequence_accuracy": share(4, of=0),
+    }
+
+
+class Reliability:
+    """How often answers given with a confidence are right, in 15 bins of confidence of equal width.
+
+    Args:
+        replicates: R.
+    """
+
+    BINS = 15
+
+    def __init__(self, replicates: int) -> None:
+        self.sums = torch.zeros(replicates, self.BINS, 3, dtype=torch.float64)  # answers, confidences, right ones
+
+    def update(self, confidences: Tensor, right: Tensor) -> None:
+        """Count answers: [R, B] each."""
+        bins = (confidences * self.BINS).ceil().long().clamp(1, self.BINS) - 1
+        counted = torch.stack((torch.ones_like(confidences), confidences, right), -1).double()
+        self.sums.scatter_add_(1, bins[..., None].expand(counted.shape), counted)
+
+    def compute(self, failed: list[bool]) -> dict[str, Any]:
+        """The expected calibration error (Naeini et al. 2015) of each replicate, None of those that failed, and bins.
+
+        The error is the mean distance of confidence and share of right answers over the bins, weighted by their
+        answers. A bin is [answers, sum of their confidences, right ones]; a replicate that failed has none.
+        """
+        answers, confidences, right = self.sums.unbind(-1)
+        errors = ((confidences - right).abs().sum(1) / answers.sum(1)).tolist()
+        return {
+            "calibration_error": [None if bad else error for bad, error in zip(failed, errors, strict=True)],
+            "bins": [None if bad else bins for bad, bins in zip(failed, self.sums.tolist(), strict=True)],
+        }
+
+
+def sort_keys(metrics: dict[str, Any]) -> list[list[float] | None]:
+    """How good each replicate is: the higher sequence accuracy, of equal ones the lower loss; None if it has failed."""
+    pairs = zip(metrics["sequence_accuracy"], metrics["loss"], strict=True)
+    return [None if loss is None else [share, -loss] for share, loss in pairs]
+
+
+def best_replicate(found: list[list[float] | None]) -> int:
+    """The best of the replicates whose ``ranks`` these are."""
+    return max(range(len(found)), key=lambda number: found[number] or [-1.0], default=0)

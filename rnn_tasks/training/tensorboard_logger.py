@@ -1,0 +1,82 @@
+"""TensorBoard's events of a run: its curves while it trains, and its outcome when it has ended."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from rnn_tasks.training.intervals import curve
+from rnn_tasks.training.metrics import KINDS
+
+BANDS = {"train": ("loss", "gradient_norm"), "val": KINDS}
+OUTCOME = "events.out.tfevents.9999999999.outcome"  # TensorBoard reads event files in the order of their names
+
+
+class TensorBoard(TensorBoardLogger):
+    """Writes the curves of a run into one event file, its outcome into another, which is replaced if written again.
+
+    The mean over replicates and its band from the least to the greatest are one chart each in the tab Custom Scalars.
+    """
+
+    banded = False
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        super().log_metrics(metrics, step)
+        if not self.banded and any(tag.endswith("_min") for tag in metrics):
+            self.banded = True
+            self.experiment.add_custom_scalars(
+                {
+                    split: {
+                        kind: ["Margin", [f"{split}/{kind}{end}" for end in ("", "_min", "_max")]] for kind in kinds
+                    }
+                    for split, kinds in BANDS.items()
+                }
+            )
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        if self._experiment is not None:
+            self._experiment.flush()
+
+    def save(self) -> None:
+        """Nothing to save: the run keeps its own config.yaml."""
+
+    def log_outcome(
+        self,
+        hyperparameters: dict[str, Any],
+        final: dict[str, float],
+        by_length: dict[str, Any],
+        figures: dict[str, Figure],
+        text: str,
+        step: int,
+    ) -> None:
+        """Write what stands only at the end of a run.
+
+        Args:
+            hyperparameters, final: a row of the HPARAMS tab.
+            by_length: test metrics, shown as curves over the length.
+            figures: by tag.
+            text: verification cases, in Markdown.
+            step: the last of the run.
+        """
+        outcome = Path(self.log_dir) / OUTCOME
+        with TemporaryDirectory(dir=self.log_dir) as directory, SummaryWriter(directory) as writer:
+            for summary in hparams(hyperparameters, final):
+                writer.file_writer.add_summary(summary)
+            for tag, value in final.items():
+                writer.add_scalar(tag, value, step)
+            for length, values in by_length.items():
+                for kind in ("accuracy", "sequence_accuracy"):
+                    for suffix, value in curve(values[kind]).items():
+                        writer.add_scalar(f"test_by_length/{kind}{suffix}", value, int(length))
+            for tag, figure in figures.items():
+                writer.add_figure(tag, figure, step)
+            writer.add_text("verification", text, step)
+            writer.flush()
+            next(Path(directory).iterdir()).replace(outcome)
