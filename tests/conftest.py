@@ -1,23 +1,6 @@
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-
-from rnn_tasks import config
-from rnn_tasks.train import train
-
-REPOSITORY = Path(__file__).parent.parent
-DATA = Path(os.environ.get("RNN_TASKS_DATA", REPOSITORY / "data"))
-SMALL = [
-    "task.train_size=64",
-    "task.val_size=32",
-    "trainer.max_epochs=2",
-    "trainer.enable_progress_bar=false",
-    "threads=1",
-]
+from helpers import DATA
 
 torch.set_num_threads(1)
 
@@ -41,14 +24,3 @@ def mnist(workplace):
     except UserError as error:
         pytest.skip(str(error))
     return workplace
-
-
-def trained(run, *overrides):
-    """Train in this process and return the result."""
-    return train(config.compose([*SMALL, *overrides]), Path(run))
-
-
-def command(module, *words, **kwargs):
-    """Run a command of the project as a person would and return the ended process."""
-    words = [sys.executable, "-m", f"rnn_tasks.{module}", *words]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, **kwargs)

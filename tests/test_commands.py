@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import DATA, command, trained
+from helpers import DATA, command, trained
 from paper import photo
 from PIL import Image
 from torchvision.datasets import MNIST

@@ -18,13 +18,13 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from conftest import trained
+from helpers import picture, trained
 from PIL import Image
 from strokes import sent, written
 
 from rnn_tasks import config, draw, runs
 from rnn_tasks.page import app as server
-from rnn_tasks.page.networks import Networks, rendered
+from rnn_tasks.page.networks import Networks
 
 HOST = "127.0.0.1:8000"
 FILES = ["/", "/page.css", "/page.js", "/icon.svg", "/networks"]
@@ -98,14 +98,6 @@ class Reply(NamedTuple):
 
 def drawing(number, **values):
     return {"strokes": sent(written(number)), **values}
-
-
-def picture(number, kind="PNG"):
-    """A picture of a number, black on white."""
-    ink = rendered([np.array(stroke, np.float32).reshape(-1, 2) for stroke in sent(written(number))])
-    file = io.BytesIO()
-    Image.fromarray(255 - (255 * ink).astype(np.uint8)).save(file, kind)
-    return file.getvalue()
 
 
 def refused(reply, status, words=""):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 import uvicorn
+from helpers import picture
 from strokes import written
-from test_draw import picture
 
 from rnn_tasks import runs
 from rnn_tasks.draw import listening

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import DATA, command, trained
+from helpers import DATA, command, trained
 
 from rnn_tasks import runs
 from rnn_tasks.errors import UserError

@@ -8,7 +8,7 @@ from itertools import cycle
 import numpy as np
 import pytest
 import torch
-from conftest import DATA
+from helpers import DATA
 from paper import photo
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import DATA, command, trained
+from helpers import DATA, command, trained
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from rnn_tasks import config, runs

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import REPOSITORY, SMALL
+from helpers import REPOSITORY, SMALL
 from PIL import Image, ImageDraw
 
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import REPOSITORY, SMALL, command
+from helpers import REPOSITORY, SMALL, command
 
 from rnn_tasks import config
 from rnn_tasks.train import train

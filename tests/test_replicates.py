@@ -7,9 +7,8 @@ from importlib import import_module
 
 import pytest
 import torch
-from conftest import trained
+from helpers import assert_equal_ends, points, train_with_stops, trained
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_resume import assert_equal_ends, points, train_with_stops
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError

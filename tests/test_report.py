@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, command, trained
+from helpers import REPOSITORY, command, trained
 
 from rnn_tasks import config, reproduce, runs
 from rnn_tasks.report import experiments, jobs, page, verdicts

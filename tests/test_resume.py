@@ -1,15 +1,12 @@
 """Stopping and going on: the end is bit for bit that of a run that was never stopped."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
-from conftest import command, trained
+from helpers import assert_equal_ends, command, points, start, stop_after, train_with_stops, trained, wait_for
 
 from rnn_tasks import runs
 from rnn_tasks.errors import Interrupted, UserError
@@ -24,63 +21,6 @@ DEEP = [
     "model=lstm", "model.layers=2", "model.dropout=0.3", "task.train_size=320", "task.batch_size=16",
     "trainer.max_epochs=3", "scheduler=cosine", "trainer.log_every_n_steps=1",
 ]  # fmt: skip
-
-
-def end_of(run):
-    """Everything that must be equal at the end of two runs."""
-    weights = {
-        name: torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
-        for name in ("last", "best")
-    }
-    result = json.loads((run / "result.json").read_text())
-    return weights, (run / "history.csv").read_text(), result["metrics"], points(run)
-
-
-def points(run):
-    """Every scalar point of the event files, as TensorBoard's own reader gives them."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
-    events.Reload()
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
-
-
-def assert_equal_ends(run, reference):
-    (weights, *others), (reference_weights, *reference_others) = end_of(run), end_of(reference)
-    for name, state in weights.items():
-        assert state.keys() == reference_weights[name].keys()
-        torch.testing.assert_close(state, reference_weights[name], rtol=0, atol=0, equal_nan=True)
-    assert others == reference_others
-
-
-def stop_after(monkeypatch, *batches):
-    """Make the next runs stop as by a signal after so many batches, each once."""
-    waiting = list(batches)
-    original = RunRecorder.on_train_batch_end
-
-    def hook(self, trainer, *args):
-        if waiting and batches_done(trainer) >= waiting[0]:
-            waiting.pop(0)
-            os.kill(os.getpid(), signal.SIGINT)
-        original(self, trainer, *args)
-
-    monkeypatch.setattr(RunRecorder, "on_train_batch_end", hook)
-
-
-def batches_done(trainer):
-    order = trainer.train_dataloader.sampler
-    return trainer.current_epoch * order.batches + order.chunks[trainer.fit_loop.epoch_loop.batch_idx][1]
-
-
-def train_with_stops(monkeypatch, run, stops, *words):
-    """Train in several sessions, each but the last stopped by a signal."""
-    stop_after(monkeypatch, *stops)
-    for _ in stops:
-        with pytest.raises(Interrupted):
-            trained(run, *words)
-        assert not (run / "result.json").exists()
-        time.sleep(1 - time.time() % 1)  # event files are ordered by the second in which they were begun
-    trained(run, *words)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -216,19 +156,6 @@ def test_curves_have_one_point_a_step(uninterrupted, tmp_path):
 def test_epochs_without_validation_say_so(tmp_path):
     trained(tmp_path, *DEEP, "trainer.check_val_every_n_epoch=2")
     assert ["val_loss" in row for row in read_history(tmp_path / "history.csv")] == [False, True, False]
-
-
-def start(*words, cwd):
-    words = [sys.executable, "-m", "rnn_tasks.train", *words]
-    return subprocess.Popen(words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition, process):
-    end = time.time() + 60
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.time() < end
-        time.sleep(0.01)
 
 
 LONG = [*DEEP, "task.val_size=32", "trainer.max_epochs=40", "hydra.run.dir=run"]

@@ -6,9 +6,8 @@ import re
 
 import pytest
 import torch
-from conftest import SMALL, command, trained
+from helpers import SMALL, command, points, trained
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_resume import points
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
