@@ -38,23 +38,35 @@ def train(cfg: DictConfig, run: Path) -> dict[str, Any]:
     with runs.claimed(run):
         cfg = runs.own_config(run, cfg)
         result = runs.read_result(run)
-        if result is None:
-            from rnn_tasks.runs import outcome
-            from rnn_tasks.training import recorder as checkpoints
-            from rnn_tasks.training import trainer  # these import torch, which takes seconds
+        return _fit_and_measure(cfg, run) if result is None else result
 
-            record = checkpoints.RunRecorder(run, cfg.trainer.patience)
-            with record.stopping_on_signals(), trainer.refusals():
-                task, model = config.build(cfg)
-                learner = trainer.build_learner(cfg, task, model)
-                lightning = trainer.build_trainer(cfg, task, run, record)
-                lightning.fit(learner, datamodule=task, ckpt_path=trainer.resume_point(run), weights_only=True)
-                metrics = outcome.measure(lightning, learner, task, run)
-                result = runs.describe(cfg, model, metrics, record.seconds)
-                if lightning.is_global_zero and not cfg.trainer.fast_dev_run:  # a trial must not be taken for a run
-                    outcome.show(lightning, task, model, metrics, cfg, run)
-                    runs.write_result(run, result)
-        return result
+
+def _fit_and_measure(cfg: DictConfig, run: Path) -> dict[str, Any]:
+    from rnn_tasks import runs  # these import torch, which takes seconds
+    from rnn_tasks.runs import outcome
+    from rnn_tasks.tasks.schedule import TrainSchedule
+    from rnn_tasks.training.process import prepare_process
+    from rnn_tasks.training.recorder import RunRecorder
+    from rnn_tasks.training.signals import StopSignals
+    from rnn_tasks.training.trainer import build_learner, build_trainer, refusals
+
+    prepare_process(cfg.threads, profile=bool(cfg.trainer.profiler))
+    with StopSignals() as signals, refusals():
+        task, model = config.build(cfg)
+        task.setup()
+        schedule = task.schedule = TrainSchedule.of(cfg.trainer, task)
+        early = {key: cfg.trainer[key] or 0 for key in ("patience", "min_epochs", "min_steps")}
+        recorder = RunRecorder(run, schedule, signals, **early)
+        learner = build_learner(cfg, task, model, schedule)
+        trainer = build_trainer(cfg, schedule, run, recorder)
+        trainer.fit(learner, datamodule=task, ckpt_path=recorder.resume_point(), weights_only=True)
+        model.to(trainer.strategy.root_device)  # Lightning has left it on the CPU
+        metrics = outcome.measure(learner, task, cfg, run)
+        result = runs.describe(cfg, model, metrics, recorder.seconds)
+        if not cfg.trainer.fast_dev_run:  # a trial must not be taken for a run
+            outcome.show(trainer, task, model, metrics, cfg, run)
+            runs.write_result(run, result)
+    return result
 
 
 def _train_and_report(cfg: DictConfig, run: Path) -> None:

@@ -84,8 +84,11 @@ def stop_after(monkeypatch, *batches):
 
 
 def batches_done(trainer):
-    order = trainer.train_dataloader.sampler
-    return trainer.current_epoch * order.batches + order.chunks[trainer.fit_loop.epoch_loop.batch_idx][1]
+    schedule = trainer.datamodule.schedule
+    return (
+        trainer.current_epoch * schedule.batches
+        + schedule.chunks(trainer.current_epoch)[trainer.fit_loop.epoch_loop.batch_idx][1]
+    )
 
 
 def train_with_stops(monkeypatch, run, stops, *words):

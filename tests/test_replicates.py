@@ -15,7 +15,7 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.models import CELLS, Network
 from rnn_tasks.runs import outcome, tables
 from rnn_tasks.runs.evaluation import evaluate
-from rnn_tasks.tasks import base
+from rnn_tasks.tasks import schedule
 from rnn_tasks.training.history import read_history
 from rnn_tasks.training.intervals import summarize
 from rnn_tasks.training.learner import Learner
@@ -129,7 +129,7 @@ def test_a_replicate_that_fails_is_frozen_and_counted_and_the_others_go_on(tmp_p
 
 def test_a_failure_is_the_same_after_a_resume(tmp_path, monkeypatch):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base, "CHUNK_BATCHES", 3)
+        patch.setattr(schedule, "CHUNK_BATCHES", 3)
         spoil(monkeypatch, [0, 2], step=10)
         trained(tmp_path / "reference", *FAILING)
         train_with_stops(monkeypatch, tmp_path / "run", (7, 13, 21), *FAILING)

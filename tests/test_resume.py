@@ -10,8 +10,9 @@ from helpers import assert_equal_ends, command, points, start, stop_after, train
 
 from rnn_tasks import runs
 from rnn_tasks.errors import Interrupted, UserError
-from rnn_tasks.tasks import base
+from rnn_tasks.tasks import schedule
 from rnn_tasks.train import train
+from rnn_tasks.training import evaluation
 from rnn_tasks.training.checkpoints import save
 from rnn_tasks.training.history import read_history
 from rnn_tasks.training.learner import Learner
@@ -27,7 +28,7 @@ DEEP = [
 def small_chunks():
     """Runs of 20 steps an epoch can then be stopped within it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base, "CHUNK_BATCHES", 3)
+        patch.setattr(schedule, "CHUNK_BATCHES", 3)
         yield
 
 
@@ -126,11 +127,11 @@ def test_a_run_goes_on_as_it_was_begun(tmp_path, monkeypatch):
 
 
 def test_stopped_while_it_is_measured(tmp_path, monkeypatch, uninterrupted):
-    def stopped(self):
+    def stopped(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Learner, "on_test_epoch_end", stopped)
+        patch.setattr(evaluation, "measure", stopped)
         with pytest.raises(Interrupted):
             trained(tmp_path, *DEEP)
     time.sleep(1 - time.time() % 1)

@@ -12,7 +12,6 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.tasks import Memory
 from rnn_tasks.tasks.adder import add
 from rnn_tasks.tasks.base import Examples, evaluation_loader
-from rnn_tasks.tasks.sampling import Pace, ReplicateBatchSampler
 
 
 def task(*overrides):
@@ -114,69 +113,6 @@ def test_test_sets_of_the_adder_by_length():
     ]
     again = adder.test_examples([7], 100)[0]
     assert torch.equal(again.inputs, adder.test[6].inputs)
-
-
-def order(size=10, batch_size=4, seeds=range(1), chunk=1, rank=0, ranks=1, **pace):
-    return ReplicateBatchSampler(size, batch_size, seeds, Pace(**pace), chunk, rank, ranks)
-
-
-def dealt(epoch, order, done=0):
-    """Every batch of an epoch: for each replicate the numbers of its examples."""
-    order.set_epoch(epoch)
-    order.done = done
-    return [batch for chunk in order for batch in chunk.tolist()]
-
-
-def test_an_order_comes_from_seed_and_epoch_and_can_be_taken_up_again():
-    assert len(order()) == 3
-    first = [batch for (batch,) in dealt(0, order())]
-    assert sorted(sum(first, [])) == list(range(10)) and [len(batch) for batch in first] == [4, 4, 2]
-    assert dealt(0, order()) != dealt(1, order()) and dealt(0, order()) != dealt(0, order(seeds=range(1, 2)))
-    assert dealt(1, order(), done=2) == dealt(1, order())[2:]
-    shares = [dealt(0, order(16, rank=rank, ranks=2)) for rank in (0, 1)]
-    assert sorted(sum(sum(sum(shares, []), []), [])) == list(range(16))
-
-
-def test_replicates_have_the_orders_of_their_seeds_whatever_the_chunk():
-    alone = [dealt(2, order(seeds=range(seed, seed + 1))) for seed in (5, 6, 7)]
-    for chunk in (1, 2, 100):
-        together = dealt(2, order(seeds=range(5, 8), chunk=chunk))
-        assert [[batch[replicate] for batch in together] for replicate in range(3)] == [
-            [batch for (batch,) in batches] for batches in alone
-        ]
-
-
-@pytest.mark.parametrize("chunk", [1, 3, 7, 50])
-@pytest.mark.parametrize(
-    "pace",
-    [
-        {}, {"limit": 11}, {"limit": 0.5}, {"validate": 0.3}, {"validate": 5}, {"max_steps": 33}, {"max_steps": 7},
-        {"accumulate": 3, "max_steps": 9}, {"limit": 13, "validate": 4, "accumulate": 2, "max_steps": 8},
-    ],
-)  # fmt: skip
-def test_chunks_end_wherever_something_has_to_happen(chunk, pace):
-    dealer = order(82, 4, chunk=chunk, max_epochs=3, **pace)  # 21 batches, the last one smaller
-    steps = 0
-    for epoch in range(-(-dealer.total_steps // dealer.steps)):
-        dealer.set_epoch(epoch)
-        last = min(dealer.batches, (dealer.total_steps - steps) * dealer.accumulate)
-        ends = [end for _, end in dealer.chunks]
-        assert [start for start, _ in dealer.chunks] == [0, *ends[:-1]] and ends[-1] == last
-        assert all(end - start <= chunk for start, end in dealer.chunks)
-        assert set(range(dealer.validate, last + 1, dealer.validate)) <= set(ends)
-        if last == 21:
-            assert (20, 21) in dealer.chunks
-        steps += -(-last // dealer.accumulate)
-    assert steps == dealer.total_steps == min(3 * dealer.steps, pace.get("max_steps", 1000))
-
-
-@pytest.mark.parametrize(
-    ("pace", "message"),
-    [({"limit": 0.01}, "leaves nothing of the 3 batches"), ({"validate": 4}, "an epoch has 3 batches")],
-)
-def test_a_pace_that_cannot_be(pace, message):
-    with pytest.raises(UserError, match=message):
-        order(**pace)
 
 
 def test_a_batch_is_cut_to_its_longest_sequence():

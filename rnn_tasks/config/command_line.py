@@ -26,7 +26,7 @@ def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
         if not word.startswith("-"):
             if not re.match(r"[+~]*[A-Za-z_]", word):
                 raise UserError(f"{word}: not of the form key=value")
-            if (group := word.removesuffix("=null")) in CHOSEN and group != word:
+            if (group := word.removesuffix("=null")) in (*CHOSEN, "logger") and group != word:
                 raise _not_chosen(group)
             overrides.append(word)
         elif flag == "--info":  # its value is optional: nothing may follow it

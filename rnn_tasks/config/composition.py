@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
@@ -22,7 +23,7 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach `refusals`, which says 
 PACKAGE = Path(__file__).parent.parent
 CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir())
 
-CHOSEN = ("model", "optimizer", "loss", "logger", "task")  # groups that cannot be left out
+CHOSEN = ("model", "optimizer", "loss", "task")  # groups that cannot be left out
 
 
 def directory_name(overrides: str) -> str:
@@ -57,15 +58,20 @@ def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
     for group in CHOSEN:
         if choices.get(group) is None:
             raise _not_chosen(group)
+    if not cfg.get("logger"):
+        raise _not_chosen("logger")
     groups = {group: choice for group, choice in choices.items() if choice is not None and "hydra" not in group}
+    available = GlobalHydra.instance().config_loader().get_group_options("logger")
+    groups["logger"] = f"[{','.join(name for name in cfg.logger if name in available)}]"
     with refusals():
         usual = hydra_compose("config", [f"{group}={choice}" for group, choice in groups.items()])
         cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
         OmegaConf.resolve(cfg)
     check(cfg, usual)
-    logger = find_spec(groups["logger"])
-    if logger is None or logger.origin is None:  # a directory of that name is no package
-        raise UserError(f"logger={groups['logger']}: that package is not installed; pip install {groups['logger']}")
+    for logger in set(cfg.logger) & {"wandb", "mlflow"}:
+        package = find_spec(logger)
+        if package is None or package.origin is None:  # a directory of that name is no package
+            raise UserError(f"logger={logger}: that package is not installed; pip install {logger}")
     OmegaConf.set_struct(cfg, False)
     cfg.experiment = choices.get("experiment")
     if "data_dir" in cfg.task:

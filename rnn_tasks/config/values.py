@@ -109,8 +109,12 @@ def check(cfg: DictConfig, usual: DictConfig) -> None:
         raise UserError(
             f"trainer.max_time={cfg.trainer.max_time}: must be days, hours, minutes, seconds like 00:01:30:00"
         )
-    if str(cfg.trainer.strategy).endswith(("spawn", "fork")):
-        raise UserError(f"trainer.strategy={cfg.trainer.strategy}: leaves no metrics in this process; take ddp")
+    devices = cfg.trainer.devices
+    if str(devices) not in ("1", "auto") and not (isinstance(devices, ListConfig) and len(devices) == 1):
+        raise UserError(
+            f"trainer.devices={_said(devices)}: a run uses one device; take 1, or [2] for the third, and"
+            " model.replicates for more networks at once"
+        )
     task, loss = cfg.task, cfg.loss._target_.rsplit(".")[-1]
     for key in ("lengths", "test_lengths"):
         if key in task and task[key] is not None and not (len(task[key]) == 2 and 1 <= task[key][0] <= task[key][1]):

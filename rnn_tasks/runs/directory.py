@@ -27,14 +27,11 @@ PRETRAINED = Path(__file__).parent.parent / "pretrained"  # runs that come with 
 
 @contextmanager
 def claimed(run: Path) -> Iterator[None]:
-    """Hold the directory for this process, and those that Lightning starts from it, alone.
+    """Hold the directory for this process alone.
 
     Raises:
         UserError: another process trains there.
     """
-    if int(os.environ.get("LOCAL_RANK", 0)):  # the process that started this one holds it
-        yield
-        return
     run.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(run / ".lock", timeout=0):

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 # without it.
 NUMERICS = 1
 
-NO_INFLUENCE = ("name", "threads", "data_dir", "logger", "callbacks")  # leave the numbers of a run as they are
+NO_INFLUENCE = ("name", "threads", "data_dir", "logger")  # leave the numbers of a run as they are
 ONLY_SHOWN = ("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler")  # in ``trainer``
 
 
@@ -19,6 +19,8 @@ def influence(cfg: DictConfig) -> dict[str, Any]:
     values = {key: value for key, value in OmegaConf.to_container(cfg, resolve=True).items() if key not in NO_INFLUENCE}
     task = {key: value for key, value in values["task"].items() if key not in NO_INFLUENCE}
     trainer = {key: value for key, value in values["trainer"].items() if key not in ONLY_SHOWN}
+    if not values.get("callbacks"):  # callbacks may change anything, their absence changes nothing
+        values.pop("callbacks", None)
     return {**values, "trainer": trainer, "task": {**task, "name": values["task"]["name"]}}
 
 

@@ -14,6 +14,7 @@ from rnn_tasks.runs import plots
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.answers import answers
+from rnn_tasks.training import evaluation
 from rnn_tasks.training.history import read_history
 from rnn_tasks.training.intervals import curve
 from rnn_tasks.training.learner import Learner
@@ -24,23 +25,30 @@ from rnn_tasks.training.tensorboard_logger import TensorBoard
 RANDOM_CASES, FAILED_CASES, TRIED_CASES = 10, 5, 200
 
 
-def measure(trainer: Trainer, learner: Learner, task: Task, run: Path) -> dict[str, Any]:
+def measure(learner: Learner, task: Task, cfg: DictConfig, run: Path) -> dict[str, Any]:
     """The metrics of the last epoch's weights: as training went, and on the full validation and test sets.
 
     A set that ``trainer.limit_val_batches=0`` or ``limit_test_batches=0`` leaves out is missing.
+
+    Raises:
+        UserError: the run ended before its first epoch, or no replicate has a finite loss.
     """
-    trainer.validate(learner, datamodule=task, verbose=False, weights_only=True)
-    trainer.test(learner, datamodule=task, verbose=False, weights_only=True)
     history = read_history(run / "history.csv")
     if not history:
         raise UserError("trainer.max_time: the run ended before its first epoch")
+    failed = learner.failed.tolist()
     last = {row["replicate"]: row for row in history}  # of a stalled one, of the epoch in which it was frozen
-    rows = [None if failed else last[replicate] for replicate, failed in enumerate(learner.failed.tolist())]
-    train = {kind: [row and row[f"train_{kind}"] for row in rows] for kind in KINDS}
-    measured = {split: learner.metrics[split] for split in ("val", "test") if split in learner.metrics}
-    if "test" in measured:
-        measured["test"]["chance"] = task.chance_accuracy
-    return {"train": train, **measured}
+    rows = [None if bad else last[replicate] for replicate, bad in enumerate(failed)]
+    metrics: dict[str, Any] = {"train": {kind: [row and row[f"train_{kind}"] for row in rows] for kind in KINDS}}
+    for split, sets in (("val", [task.val]), ("test", task.test)):
+        limit = 1 if cfg.trainer.fast_dev_run else cfg.trainer[f"limit_{split}_batches"]
+        if limit:
+            metrics[split] = evaluation.measure(learner.model, task, learner.loss, sets, failed, limit=limit)
+            if all(loss is None for loss in metrics[split]["loss"]):
+                raise UserError(
+                    f"the {split} loss of every network is infinite or NaN; a smaller optimizer.lr may help"
+                )
+    return metrics
 
 
 def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any], cfg: DictConfig, run: Path) -> None:

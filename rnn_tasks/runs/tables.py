@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_only
 from tabulate import tabulate
 
 from rnn_tasks.training.intervals import summarize
@@ -11,7 +10,6 @@ from rnn_tasks.training.intervals import summarize
 PERFECT = " at 100 %"
 
 
-@rank_zero_only
 def print_result(result: dict[str, Any], run: Path) -> None:
     """Print the metrics of a run, a split a row, and its directory."""
     names = {"train": "training", "val": "validation", "test": "test"}

@@ -10,10 +10,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks.answers import answers, confidences
-from rnn_tasks.tasks.sampling import Pace, ReplicateBatchSampler
+from rnn_tasks.tasks.schedule import ReplicateBatchSampler, TrainSchedule
 
 EVALUATION_STEPS = 100_000  # of all sequences of a batch that is only evaluated: 100 MB of states of 256 units
-CHUNK_NUMBERS, CHUNK_BATCHES = 500_000, 100  # at most, of the inputs that are dealt at once
 
 
 class Batch(NamedTuple):
@@ -100,7 +99,7 @@ class Task(LightningDataModule):
         super().__init__()
         self.name, self.batch_size, self.data_seed = name, batch_size, data_seed
         self.seeds = range(seed, seed + replicates)
-        self.pace = Pace()
+        self.schedule: TrainSchedule | None = None  # of the run; an epoch is one pass without it
         self.train_size, self.val_size, self.test_size = train_size, val_size, test_size
         self.lengths, self.test_lengths = tuple(lengths), test_lengths and tuple(test_lengths)
         self.train: Examples | None = None
@@ -153,11 +152,8 @@ class Task(LightningDataModule):
             self.test = self.test_examples(range(self.test_lengths[0], self.test_lengths[1] + 1), self.test_size)
 
     def train_dataloader(self) -> DataLoader:
-        ranks = {"rank": self.trainer.global_rank, "ranks": self.trainer.world_size} if self.trainer else {}
-        numbers = self.train.inputs[0].numel() * self.batch_size * len(self.seeds)
-        chunk = min(CHUNK_BATCHES, max(1, CHUNK_NUMBERS // numbers))
-        order = ReplicateBatchSampler(len(self.train), self.batch_size, self.seeds, self.pace, chunk, **ranks)
-        return DataLoader(self.train, sampler=order, batch_size=None)
+        schedule = self.schedule or TrainSchedule(len(self.train), self.batch_size)
+        return DataLoader(self.train, sampler=ReplicateBatchSampler(schedule, self.seeds), batch_size=None)
 
     def val_dataloader(self) -> DataLoader:
         return evaluation_loader([self.val], len(self.seeds))

@@ -1,16 +1,15 @@
 """Checkpoints: written so that a kill leaves the former one whole, read without executing anything."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from rnn_tasks.errors import UserError
-
-if TYPE_CHECKING:  # torch is imported when a model is built or loaded: a missing run is known before
-    pass
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -41,7 +40,7 @@ def save(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's own checkpoints, written by ``save``."""
+    """Lets Lightning write its checkpoints by ``save``."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         save(checkpoint, Path(path))

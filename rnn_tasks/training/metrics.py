@@ -19,13 +19,13 @@ class Tally(Metric):
         replicates: R.
         longest: steps of the longest sequence.
         extra_steps: steps of a sequence beyond its length.
-        shared: each of several processes counts a part, the numbers are those of all.
+
     """
 
     full_state_update = False
 
-    def __init__(self, replicates: int, longest: int, extra_steps: int = 0, shared: bool = False) -> None:
-        super().__init__(sync_on_compute=shared, compute_with_cache=False)
+    def __init__(self, replicates: int, longest: int, extra_steps: int = 0) -> None:
+        super().__init__(compute_with_cache=False)
         self.extra_steps = extra_steps
         # by replicate and steps: sequences, answers, sum of their losses, right answers, sequences that are all right
         zeros = torch.zeros(replicates, longest + 1, 5, dtype=torch.float64)

@@ -5,7 +5,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
@@ -23,11 +22,13 @@ class TensorBoard(TensorBoardLogger):
     The mean over replicates and its band from the least to the greatest are one chart each in the tab Custom Scalars.
     """
 
-    banded = False
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.written = self.banded = False
 
-    @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         super().log_metrics(metrics, step)
+        self.written = True
         if not self.banded and any(tag.endswith("_min") for tag in metrics):
             self.banded = True
             self.experiment.add_custom_scalars(
@@ -39,10 +40,10 @@ class TensorBoard(TensorBoardLogger):
                 }
             )
 
-    @rank_zero_only
     def finalize(self, status: str) -> None:
-        if self._experiment is not None:
-            self._experiment.flush()
+        """Write out what is waiting, and end the writer's thread."""
+        if self.written:
+            self.experiment.close()
 
     def save(self) -> None:
         """Nothing to save: the run keeps its own config.yaml."""
