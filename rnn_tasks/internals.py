@@ -81,7 +81,7 @@ def forget_cuda_check() -> None:
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 
-def is_main_process() -> None:
+def act_as_main_process() -> None:
     """Let Lightning's loggers write: ``lightning.pytorch.utilities.rank_zero_only.rank``.
 
     Lightning guesses the rank from variables like SLURM_PROCID; a run of this project is always one process.

@@ -101,9 +101,10 @@ def _explain(error: Exception) -> str:
         where = (cause.full_key or "").rpartition(".")[0]
         there = f"{where or 'the configuration'} has {', '.join(known)}" if known else one_line(cause)
         return f"{cause.full_key or cause.key}: no such key; {there}"
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        return f"{group}={option}: no such {group}; there are {', '.join(error.options)}"
+    if isinstance(error, MissingConfigException) and "/" in (error.missing_cfg_file or ""):
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        options = error.options or sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        return f"{group}={option}: no such {group}; there are {', '.join(options)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: not of the form key=value"
     return one_line(error)

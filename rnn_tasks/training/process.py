@@ -30,7 +30,7 @@ def prepare_process(threads: int, profile: bool = False) -> None:
     torch.set_num_threads(threads)
     _keep_memory()
     internals.forget_cuda_check()
-    internals.is_main_process()
+    internals.act_as_main_process()
     logging.getLogger("lightning.pytorch").setLevel(logging.INFO if profile else logging.WARNING)
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message)

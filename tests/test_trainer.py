@@ -1,0 +1,116 @@
+"""The user's own callbacks, several loggers, and what a run refuses of the Trainer's arguments."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from helpers import SMALL, command, points, trained
+
+from rnn_tasks import config, runs
+from rnn_tasks.errors import UserError
+
+CALLBACK = '''
+from lightning import Callback
+
+
+class Counter(Callback):
+    """Counts chunks and optimizer steps, and writes them when training ends."""
+
+    def __init__(self, file):
+        self.file, self.chunks = file, 0
+
+    def on_train_batch_end(self, trainer, learner, outputs, batch, batch_idx):
+        self.chunks += 1
+
+    def on_train_end(self, trainer, learner):
+        with open(self.file, "w") as file:
+            file.write(f"{self.chunks} {trainer.global_step}")
+'''
+
+
+@pytest.fixture
+def counter(workplace, monkeypatch):
+    """A module of the user's with a callback."""
+    (workplace / "counting.py").write_text(CALLBACK)
+    monkeypatch.syspath_prepend(workplace)
+    return workplace
+
+
+def test_a_callback_by_its_class_sees_chunks_and_optimizer_steps(counter):
+    trained("run", "+callbacks.mine._target_=counting.Counter", "+callbacks.mine.file=counted")
+    assert Path("counted").read_text() == "2 16"  # two epochs of eight steps, a chunk each
+
+
+def test_callbacks_from_files_of_ones_own(counter):
+    group = counter / "conf" / "callbacks"
+    group.mkdir(parents=True)
+    for name in ("first", "second"):
+        (group / f"{name}.yaml").write_text(
+            f"# @package callbacks.{name}\n_target_: counting.Counter\nfile: {name}.txt\n"
+        )
+    ended = command("train", "--config-dir", "conf", "callbacks=[first,second]", *SMALL)
+    assert ended.returncode == 0, ended.stderr
+    assert Path("first.txt").read_text() == Path("second.txt").read_text() == "2 16"
+
+
+def test_a_callback_is_part_of_what_makes_a_run_the_same(counter):
+    plain = config.compose(SMALL)
+    called = config.compose([*SMALL, "+callbacks.mine._target_=counting.Counter", "+callbacks.mine.file=x"])
+    assert "callbacks" not in runs.influence(plain)
+    assert runs.influence(plain) != runs.influence(called)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["+callbacks.mine._target_=counting.Nothing"], r"^callbacks\.mine: .*counting\.Nothing"),
+        (["+callbacks.mine._target_=builtins.dict"], r"^callbacks\.mine: is a dict; must be a lightning\.Callback"),
+        (["callbacks=[nothing]"], "^callbacks=nothing: no such callbacks; there are weight_norms"),
+    ],
+)
+def test_callbacks_that_cannot_be_are_refused_in_one_line(counter, words, message):
+    with pytest.raises(UserError, match=message) as refused:
+        trained("run", *words)
+    assert "\n" not in str(refused.value)
+
+
+def test_norms_of_weights_are_logged_after_each_validation(workplace):
+    trained("run", "callbacks=[weight_norms]", "model.replicates=2", "trainer.precision=64-true")
+    curves, (first, second) = points(Path("run")), (runs.load("run", "last", replicate) for replicate in (0, 1))
+    name = "head.weight"
+    ends = sorted(run.model.state_dict()[name].norm().item() for run in (first, second))
+    assert [step for step, _ in curves[f"weights/{name}"]] == [8, 16]
+    assert [curves[f"weights/{name}{end}"][-1][1] for end in ("_min", "_max")] == pytest.approx(ends)
+    assert curves[f"weights/{name}"][-1][1] == pytest.approx(sum(ends) / 2)
+
+
+def test_several_loggers_write_the_same_curves(workplace):
+    trained("run", "logger=[csv,tensorboard]", "trainer.log_every_n_steps=1")
+    (file,) = Path("run").rglob("metrics.csv")
+    rows = list(csv.DictReader(file.open()))
+    losses = [(int(row["step"]), float(row["train/loss"])) for row in rows if row["train/loss"]]
+    assert losses == [(step, pytest.approx(value)) for step, value in points(Path("run"))["train/loss"]]
+    assert len(losses) == 16
+
+
+def test_a_key_of_one_of_several_loggers(workplace):
+    cfg = config.compose(["logger=[csv,tensorboard]", "logger.csv.name=curves"])
+    assert cfg.logger.csv.name == "curves" and set(cfg.logger) == {"csv", "tensorboard"}
+    with pytest.raises(UserError, match=r"logger\.csv\.nam: no such key"):
+        config.compose(["logger=[csv,tensorboard]", "logger.csv.nam=curves"])
+    with pytest.raises(UserError, match="logger=nothing: no such logger; there are csv, mlflow, tensorboard, wandb"):
+        config.compose(["logger=[csv,nothing]"])
+
+
+@pytest.mark.parametrize("devices", ["2", "[0,1]", "-1", "x"])
+def test_more_than_one_device_is_refused(devices):
+    with pytest.raises(UserError, match=r"trainer\.devices=.*: a run uses one device") as refused:
+        config.compose([f"trainer.devices={devices}"])
+    assert "\n" not in str(refused.value)
+
+
+def test_a_run_inside_a_slurm_allocation_writes_its_curves(workplace, monkeypatch):
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    ended = command("train", *SMALL, "hydra.run.dir=run", "trainer.log_every_n_steps=1")
+    assert ended.returncode == 0 and "validation" in ended.stdout, ended.stderr
+    assert len(points(workplace / "run")["train/loss"]) == 16
