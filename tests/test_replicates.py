@@ -12,13 +12,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
-from rnn_tasks.models import CELLS, Network
+from rnn_tasks.models import CELLS
 from rnn_tasks.runs import outcome, tables
 from rnn_tasks.runs.evaluation import evaluate
 from rnn_tasks.tasks import schedule
+from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.history import read_history
 from rnn_tasks.training.intervals import summarize
 from rnn_tasks.training.learner import Learner
+from rnn_tasks.training.losses import mse
 from rnn_tasks.training.recorder import RunRecorder
 
 FIFTY = ["task.train_size=400", "task.batch_size=8", "trainer.max_epochs=1", "trainer.log_every_n_steps=10"]
@@ -78,7 +80,7 @@ def test_a_replicate_is_the_run_of_its_seed(tmp_path, cell, what, optimizer):
 
 @pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("words", OTHERS.values(), ids=OTHERS)
-def test_whatever_else_is_asked_for(tmp_path, words):
+def test_a_replicate_is_the_run_of_its_seed_under_other_settings(tmp_path, words):
     trained(tmp_path / "all", *FIFTY, *words, "model.replicates=3")
     trained(tmp_path / "one", *FIFTY, *words, "seed=2")
     assert_alone(tmp_path / "all", tmp_path / "one", 2, rtol=0, atol=1e-5)
@@ -86,7 +88,7 @@ def test_whatever_else_is_asked_for(tmp_path, words):
 
 @pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("words", [["model=rnn"], ["model=gru", "model.hidden=40"], ["task=memory", "loss=mse"]])
-def test_over_a_whole_epoch_in_double_precision(tmp_path, words):
+def test_a_replicate_is_the_run_of_its_seed_in_double_precision(tmp_path, words):
     words = ["task.train_size=2000", "trainer.max_epochs=1", "trainer.precision=64-true", *words]
     trained(tmp_path / "all", *words, "model.replicates=3")
     trained(tmp_path / "one", *words, "seed=1")
@@ -94,16 +96,17 @@ def test_over_a_whole_epoch_in_double_precision(tmp_path, words):
 
 
 def spoil(monkeypatch, replicates, step):
-    """Let the weights of some replicates become NaN at a step."""
-    original = Learner._step
+    """Let the weights of some replicates become NaN at an optimizer step."""
+    original = torch.optim.Adam.step
 
-    def spoiling(self, optimizer, number, *args):
-        original(self, optimizer, number, *args)
-        if number == step:
+    def spoiling(self, closure=None):
+        original(self, closure)
+        parameter = self.param_groups[0]["params"][0]
+        if self.state[parameter]["step"] == step:
             with torch.no_grad():
-                self.trained[0][replicates] = torch.nan
+                parameter[replicates] = torch.nan
 
-    monkeypatch.setattr(Learner, "_step", spoiling)
+    monkeypatch.setattr(torch.optim.Adam, "step", spoiling)
 
 
 FAILING = ["model.replicates=4", "trainer.max_epochs=3"]
@@ -136,14 +139,14 @@ def test_a_failure_is_the_same_after_a_resume(tmp_path, monkeypatch):
     assert_equal_ends(tmp_path / "run", tmp_path / "reference")
 
 
-def test_when_all_fail_the_run_does(tmp_path, monkeypatch):
+def test_a_run_fails_when_all_replicates_fail(tmp_path, monkeypatch):
     spoil(monkeypatch, slice(None), step=5)
     with pytest.raises(UserError, match=r"the loss of all 4 replicates became infinite or NaN at step 6 \(epoch 0\)"):
         trained(tmp_path, *FAILING)
     assert not (tmp_path / "result.json").exists()
 
 
-def test_with_patience_each_stops_where_it_would_alone(tmp_path):
+def test_patience_stops_each_replicate_where_it_stops_alone(tmp_path):
     words = ["task=memory", "trainer.patience=1", "trainer.max_epochs=9", "optimizer.lr=0.02", "task.train_size=400"]
     trained(tmp_path / "all", *words, "model.replicates=4")
     ends = {rows.shape[0] for rows in losses(tmp_path / "all").values()}
@@ -165,7 +168,7 @@ def test_curves_show_mean_least_and_greatest(tmp_path):
     assert len(result["metrics"]["test"]["by_length"]["7"]["accuracy"]) == 3
 
 
-def test_a_spread():
+def test_summary_of_replicates():
     told = summarize([1.0, 0.5, None, 1.0, 0.9])
     assert (told.mean, told.least, told.most) == (pytest.approx(0.85), 0.5, 1.0)
     assert (told.perfect, told.count, told.failed) == (2, 5, 1)
@@ -210,26 +213,26 @@ def test_validation_chooses_the_same_replicate_for_the_last_weights(tmp_path):
 
 
 @pytest.mark.parametrize("replicates", ["0", "1025", "x", "1.5"])
-def test_numbers_of_replicates_that_are_refused(replicates):
+def test_too_few_or_too_many_replicates_are_refused(replicates):
     with pytest.raises(UserError, match=f"model.replicates={replicates}: must be"):
         config.compose([f"model.replicates={replicates}"])
 
 
-def test_an_optimizer_that_would_mix_them_is_refused():
-    model = Network(2, 1, "last", replicates=2)
-    with pytest.raises(UserError, match="Adafactor mixes the numbers of a parameter"):
-        Learner(model, losses, torch.optim.Adafactor).configure_optimizers()
+def test_an_optimizer_that_couples_replicates_is_refused():
+    task, model = config.build(config.compose(["model.replicates=2"]))
+    with pytest.raises(UserError, match="Adafactor couples the elements of a parameter"):
+        Learner(model, task, TrainSchedule(4, 2), mse, torch.optim.Adafactor).configure_optimizers()
 
 
-def test_the_last_ones_may_fail_beside_stalled_ones(tmp_path, monkeypatch):
+def test_stalled_replicates_keep_their_weights_when_all_others_fail(tmp_path, monkeypatch):
     """Replicate 0 stalls in its first epochs, the others fail later: nobody's weights are lost."""
-    original = RunRecorder._freeze_stalled
+    original = RunRecorder.on_train_epoch_end
 
     def stall(self, trainer, learner):
-        learner.freeze_replicates(torch.tensor([True, False, False]))
         original(self, trainer, learner)
+        learner.freeze_replicates(torch.tensor([True, False, False]))
 
-    monkeypatch.setattr(RunRecorder, "_freeze_stalled", stall)
+    monkeypatch.setattr(RunRecorder, "on_train_epoch_end", stall)
     spoil(monkeypatch, [1, 2], step=20)
     result = trained(tmp_path, "model.replicates=3", "trainer.max_epochs=5", "trainer.log_every_n_steps=1")
     assert [loss is None for loss in result["metrics"]["test"]["loss"]] == [False, True, True]
@@ -249,7 +252,7 @@ def test_patience_counts_epochs_with_a_validation(tmp_path):
 
 
 @pytest.mark.parametrize("words", [[], ["trainer.limit_val_batches=0"]])
-def test_weights_that_are_nan_after_the_last_step(tmp_path, monkeypatch, words):
+def test_replicates_whose_weights_are_nan_after_the_last_step_fail(tmp_path, monkeypatch, words):
     spoil(monkeypatch, [2], step=16)
     result = trained(tmp_path / "some", "model.replicates=3", *words)
     assert result["metrics"]["test"]["loss"][2] is None and result["metrics"]["train"]["loss"][2] is None
@@ -258,7 +261,7 @@ def test_weights_that_are_nan_after_the_last_step(tmp_path, monkeypatch, words):
         trained(tmp_path / "all", "model.replicates=3", *words)
 
 
-def test_a_failed_replicate_is_asked_nothing(tmp_path, monkeypatch):
+def test_a_failed_replicate_cannot_be_loaded(tmp_path, monkeypatch):
     spoil(monkeypatch, [0], step=11)
     whole = trained(tmp_path, "model.replicates=2", "trainer.max_epochs=3")["metrics"]["test"]
     for weights in ("best", "last"):
@@ -270,7 +273,7 @@ def test_a_failed_replicate_is_asked_nothing(tmp_path, monkeypatch):
     assert runs.load(tmp_path, "last").replicate == 1
 
 
-def test_a_model_that_has_no_replicates_says_so(tmp_path):
+def test_replicates_of_a_model_without_them_are_refused(tmp_path):
     (model := tmp_path / "lax.py").write_text(
         "import torch\n\n\nclass Lax(torch.nn.Linear):\n    def __init__(self, input_size, output_size, **further):\n"
         "        super().__init__(input_size, output_size)\n"

@@ -41,7 +41,7 @@ def uninterrupted(tmp_path_factory):
 
 # 20 steps an epoch: the first chunk, the middle, the last but one and the last of an epoch, the last of all
 @pytest.mark.parametrize("stops", [(1,), (7, 13), (18,), (20,), (27, 40), (57,), (60,)])
-def test_stopped_within_an_epoch_and_gone_on(tmp_path, monkeypatch, uninterrupted, stops):
+def test_resume_within_an_epoch(tmp_path, monkeypatch, uninterrupted, stops):
     train_with_stops(monkeypatch, tmp_path / "run", stops, *DEEP)
     assert_equal_ends(tmp_path / "run", uninterrupted)
 
@@ -66,7 +66,7 @@ def test_stopped_within_an_epoch_and_gone_on(tmp_path, monkeypatch, uninterrupte
         ((5, 70), ["model.replicates=5", "trainer.patience=2", "trainer.max_epochs=8", "optimizer.lr=0.1"]),
     ],
 )
-def test_stopped_and_gone_on_under_lightnings_other_words(tmp_path, monkeypatch, stops, words):
+def test_resume_under_other_trainer_arguments(tmp_path, monkeypatch, stops, words):
     trained(tmp_path / "reference", *DEEP, *words)
     train_with_stops(monkeypatch, tmp_path / "run", stops, *DEEP, *words)
     assert_equal_ends(tmp_path / "run", tmp_path / "reference")
@@ -75,7 +75,7 @@ def test_stopped_and_gone_on_under_lightnings_other_words(tmp_path, monkeypatch,
 @pytest.mark.parametrize(
     ("owner", "hook", "at"), [(RunRecorder, "on_train_batch_end", 7), (Learner, "validation_step", 1)]
 )
-def test_sigterm_at_the_end_of_an_epoch(tmp_path, monkeypatch, uninterrupted, owner, hook, at):
+def test_resume_after_sigterm_at_the_end_of_an_epoch(tmp_path, monkeypatch, uninterrupted, owner, hook, at):
     original, calls = getattr(owner, hook), []
 
     def stopped(*args):
@@ -94,7 +94,7 @@ def test_sigterm_at_the_end_of_an_epoch(tmp_path, monkeypatch, uninterrupted, ow
     assert_equal_ends(tmp_path, uninterrupted)
 
 
-def test_stopped_at_once_it_starts_from_the_beginning(tmp_path, monkeypatch, uninterrupted):
+def test_resume_after_a_second_signal_starts_from_the_beginning(tmp_path, monkeypatch, uninterrupted):
     stop_after(monkeypatch, 7, 7)  # the second signal before the step of the first has ended
     original = RunRecorder.on_train_batch_end
 
@@ -114,7 +114,7 @@ def test_stopped_at_once_it_starts_from_the_beginning(tmp_path, monkeypatch, uni
     assert_equal_ends(tmp_path, uninterrupted)
 
 
-def test_a_run_goes_on_as_it_was_begun(tmp_path, monkeypatch):
+def test_resume_keeps_the_configuration_of_the_start(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         stop_after(patch, 5)
         with pytest.raises(Interrupted):
@@ -126,7 +126,7 @@ def test_a_run_goes_on_as_it_was_begun(tmp_path, monkeypatch):
     runs.load(tmp_path, "best")
 
 
-def test_stopped_while_it_is_measured(tmp_path, monkeypatch, uninterrupted):
+def test_resume_after_a_stop_in_the_final_evaluation(tmp_path, monkeypatch, uninterrupted):
     def stopped(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -139,7 +139,7 @@ def test_stopped_while_it_is_measured(tmp_path, monkeypatch, uninterrupted):
     assert_equal_ends(tmp_path, uninterrupted)
 
 
-def test_measured_again_after_its_result_was_lost(tmp_path, uninterrupted):
+def test_resume_measures_again_when_the_result_is_lost(tmp_path, uninterrupted):
     trained(tmp_path, *DEEP)
     (tmp_path / "result.json").unlink()
     time.sleep(1 - time.time() % 1)
@@ -154,7 +154,7 @@ def test_curves_have_one_point_a_step(uninterrupted, tmp_path):
     assert [step for step, _ in points(tmp_path)["train/loss"]] == list(range(1, 31))
 
 
-def test_epochs_without_validation_say_so(tmp_path):
+def test_epochs_without_validation_have_no_validation_columns(tmp_path):
     trained(tmp_path, *DEEP, "trainer.check_val_every_n_epoch=2")
     assert ["val_loss" in row for row in read_history(tmp_path / "history.csv")] == [False, True, False]
 
@@ -173,7 +173,7 @@ def long_reference(tmp_path_factory):
 @pytest.mark.parametrize(
     "signum", [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
-def test_a_killed_process_goes_on(tmp_path, long_reference, signum):
+def test_resume_after_a_signal_to_the_process(tmp_path, long_reference, signum):
     run = tmp_path / "run"
     process = start(*LONG, cwd=tmp_path)
     wait_for(lambda: len(read_history(run / "history.csv")) >= 5, process)
@@ -187,7 +187,7 @@ def test_a_killed_process_goes_on(tmp_path, long_reference, signum):
     assert_equal_ends(run, long_reference)
 
 
-def test_killed_before_the_first_checkpoint_it_starts_from_the_beginning(tmp_path, long_reference):
+def test_resume_after_a_kill_before_the_first_checkpoint(tmp_path, long_reference):
     process = start(*LONG, cwd=tmp_path)
     wait_for((tmp_path / "run" / "config.yaml").exists, process)
     process.kill()
@@ -215,7 +215,7 @@ def test_another_run_is_not_overwritten(tmp_path):
         trained(tmp_path, "seed=1")
 
 
-def test_damaged_runs(tmp_path):
+def test_damaged_files_of_a_run_are_refused(tmp_path):
     trained(tmp_path)
     for file, text in (("result.json", "{"), ("result.json", '{"metrics": {}}'), ("config.yaml", "a: [")):
         (tmp_path / file).write_text(text)
@@ -227,7 +227,7 @@ def test_damaged_runs(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", None, {"a": 1}])
-def test_damaged_checkpoints(tmp_path, content):
+def test_damaged_checkpoints_are_refused(tmp_path, content):
     trained(tmp_path)
     for name in ("best", "last"):
         path = tmp_path / "checkpoints" / f"{name}.ckpt"

@@ -1,5 +1,6 @@
 """What came out of a run: measured on the whole test set, and shown in plots and in TensorBoard."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rnn_tasks.runs import plots
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.answers import answers
+from rnn_tasks.tasks.base import Examples
 from rnn_tasks.training import evaluation
 from rnn_tasks.training.history import read_history
 from rnn_tasks.training.intervals import curve
@@ -28,27 +30,33 @@ RANDOM_CASES, FAILED_CASES, TRIED_CASES = 10, 5, 200
 def measure(learner: Learner, task: Task, cfg: DictConfig, run: Path) -> dict[str, Any]:
     """The metrics of the last epoch's weights: as training went, and on the full validation and test sets.
 
-    A set that ``trainer.limit_val_batches=0`` or ``limit_test_batches=0`` leaves out is missing.
+    A set that ``trainer.limit_val_batches=0`` or ``limit_test_batches=0`` leaves out is missing. A replicate whose loss
+    on one of them is not finite has failed.
 
     Raises:
-        UserError: the run ended before its first epoch, or no replicate has a finite loss.
+        UserError: the run ended before its first epoch, or all replicates have failed.
     """
     history = read_history(run / "history.csv")
     if not history:
         raise UserError("trainer.max_time: the run ended before its first epoch")
-    failed = learner.failed.tolist()
+    limits = {split: cfg.trainer[f"limit_{split}_batches"] for split in ("val", "test")}
+    if cfg.trainer.fast_dev_run:
+        limits = dict.fromkeys(limits, 1)
+    sets = {"val": [task.val], "test": task.test}
+    measured = {split: _measured(learner, task, sets[split], limit) for split, limit in limits.items() if limit}
     last = {row["replicate"]: row for row in history}  # of a stalled one, of the epoch in which it was frozen
-    rows = [None if bad else last[replicate] for replicate, bad in enumerate(failed)]
-    metrics: dict[str, Any] = {"train": {kind: [row and row[f"train_{kind}"] for row in rows] for kind in KINDS}}
-    for split, sets in (("val", [task.val]), ("test", task.test)):
-        limit = 1 if cfg.trainer.fast_dev_run else cfg.trainer[f"limit_{split}_batches"]
-        if limit:
-            metrics[split] = evaluation.measure(learner.model, task, learner.loss, sets, failed, limit=limit)
-            if all(loss is None for loss in metrics[split]["loss"]):
-                raise UserError(
-                    f"the {split} loss of every network is infinite or NaN; a smaller optimizer.lr may help"
-                )
-    return metrics
+    rows = [None if failed else last[replicate] for replicate, failed in enumerate(learner.failed.tolist())]
+    return {"train": {kind: [row and row[f"train_{kind}"] for row in rows] for kind in KINDS}, **measured}
+
+
+def _measured(learner: Learner, task: Task, sets: list[Examples], limit: int | float) -> dict[str, Any]:
+    """Metrics on examples; replicates whose loss is not finite fail, and are left out."""
+    metrics = evaluation.measure(learner.model, task, learner.loss, sets, learner.failed.tolist(), limit=limit)
+    lost = [loss is not None and not isfinite(loss) for loss in metrics["loss"]]
+    if not any(lost):
+        return metrics
+    learner.fail(torch.tensor(lost, device=learner.failed.device), f"after step {learner.global_step}")
+    return evaluation.measure(learner.model, task, learner.loss, sets, learner.failed.tolist(), limit=limit)
 
 
 def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any], cfg: DictConfig, run: Path) -> None:
