@@ -88,7 +88,7 @@ def act_as_main_process() -> None:
     """
     from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-    rank_zero_only.rank = 0
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]
 
 
 def linear_pointwise(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, added: Tensor | None = None) -> Tensor:

@@ -127,7 +127,7 @@ class Learner(LightningModule):
                 step += 1
                 self._step(optimizer, step, losses.detach(), weight)
                 if scheduler is not None:
-                    scheduler.step()  # type: ignore[union-attr,call-arg]
+                    scheduler.step()  # type: ignore[union-attr]
         internals.count_optimizer_steps(self.trainer, step - self.global_step)
         logits, losses = (torch.stack(parts) for parts in zip(*seen, strict=True))
         right = answers(logits) == chunk.targets
@@ -152,14 +152,14 @@ class Learner(LightningModule):
         """Take an optimizer step, clipped and logged; ``losses`` and ``weight`` as for ``_backward``."""
         logs = self.log_every > 0 and step % self.log_every == 0
         if logs or self.clip:
-            trained = [parameter for parameter in self.trained if parameter.grad is not None]
-            gradients = [parameter.grad if self.stacked else parameter.grad[None] for parameter in trained]
+            pairs = [(parameter, parameter.grad) for parameter in self.trained if parameter.grad is not None]
+            gradients = [gradient if self.stacked else gradient[None] for _, gradient in pairs]  # [R, ...]
             norms = torch.cat([gradient.flatten(1) for gradient in gradients], 1).norm(dim=1)  # [R]
         if logs:
             means = (losses * weight).flatten(1).sum(1) / weight.flatten(1).sum(1)  # [R]
             self._log_step(step, {"loss": means, "gradient_norm": norms}, optimizer.param_groups[0]["lr"])
         if self.clip:  # not in place: the gradients of two biases may share their memory
-            for parameter, gradient in zip(trained, self._clipped(gradients, norms), strict=True):
+            for (parameter, _), gradient in zip(pairs, self._clipped(gradients, norms), strict=True):
                 parameter.grad = gradient.view_as(parameter)
         optimizer.step()
         for parameter in self.trained:

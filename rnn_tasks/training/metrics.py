@@ -1,4 +1,6 @@
-"""Counting right answers, of whole sequences and of their parts, at every length; and what many replicates say."""
+"""Counts of right answers, of whole sequences and of their parts, at every length."""
+
+from __future__ import annotations
 
 from typing import Any
 
@@ -20,42 +22,45 @@ class Tally(Metric):
         longest: steps of the longest sequence.
         extra_steps: steps of a sequence beyond its length.
 
+    Attributes:
+        sums: [R, longest + 1, 5], by steps: sequences, answers, sum of their losses, right answers, sequences whose
+            answers are all right.
     """
 
     full_state_update = False
+    sums: Tensor
 
     def __init__(self, replicates: int, longest: int, extra_steps: int = 0) -> None:
-        super().__init__(compute_with_cache=False)
+        super().__init__(sync_on_compute=False, compute_with_cache=False)
         self.extra_steps = extra_steps
-        # by replicate and steps: sequences, answers, sum of their losses, right answers, sequences that are all right
         zeros = torch.zeros(replicates, longest + 1, 5, dtype=torch.float64)
         self.add_state("sums", zeros, dist_reduce_fx="sum", persistent=True)
 
     def update(self, losses: Tensor, right: Tensor, lengths: Tensor) -> None:
-        """Count a batch, or a chunk of batches, of each replicate.
+        """Count a batch, or a chunk of N batches, of each replicate.
 
         Args:
-            losses: [..., R, B] or [..., R, B, T], zero in the padding.
+            losses: [R, B] or [R, B, T], with a leading N for a chunk; zero in the padding.
             right: the same, true in the padding.
-            lengths: [..., R, B], real steps.
+            lengths: [R, B] or [N, R, B], real steps.
         """
         if losses.dim() > lengths.dim():
-            rights = right.sum(-1) - (right.shape[-1] - lengths)
-            columns = (torch.ones_like(lengths), lengths, losses.sum(-1), rights, rights == lengths)
+            right_answers = right.sum(-1) - (right.shape[-1] - lengths)
+            columns = (torch.ones_like(lengths), lengths, losses.sum(-1), right_answers, right_answers == lengths)
         else:
-            one = torch.ones_like(losses)
-            columns = (one, one, losses, right, right)
+            ones = torch.ones_like(losses)
+            columns = (ones, ones, losses, right, right)
         replicates, longest, _ = self.sums.shape
         rows = (lengths + longest * torch.arange(replicates, device=lengths.device)[:, None]).flatten()
-        counted = torch.stack([column.double() for column in columns], -1).flatten(0, -2)
-        self.sums = self.sums.double()  # which trainer.precision may have changed
-        self.sums.view(-1, 5).index_add_(0, rows, counted)
+        counts = torch.stack([column.double() for column in columns], -1).flatten(0, -2)
+        self.sums = self.sums.double()  # trainer.precision may have changed it
+        self.sums.view(-1, 5).index_add_(0, rows, counts)
 
     def compute(self, failed: list[bool] | None = None) -> dict[str, Any]:
         """Counts, and lists of one number for each replicate: over all sequences, and by length.
 
         Args:
-            failed: replicates of which nothing is to be told: None stands in their place.
+            failed: replicates whose numbers are left out; None stands in their place.
         """
         failed = failed or [False] * len(self.sums)
         seen = self.sums[0, :, 0].nonzero().flatten().tolist()
@@ -82,26 +87,34 @@ def _shares(sums: list[list[float]], failed: list[bool]) -> dict[str, Any]:
 class Reliability:
     """How often answers given with a confidence are right, in 15 bins of confidence of equal width.
 
+    Source: Guo, Pleiss, Sun and Weinberger 2017.
+
     Args:
         replicates: R.
+
+    Attributes:
+        sums: [R, 15, 3], by bin: answers, sum of their confidences, right answers.
     """
 
     BINS = 15
 
     def __init__(self, replicates: int) -> None:
-        self.sums = torch.zeros(replicates, self.BINS, 3, dtype=torch.float64)  # answers, confidences, right ones
+        self.sums = torch.zeros(replicates, self.BINS, 3, dtype=torch.float64)
 
     def update(self, confidences: Tensor, right: Tensor) -> None:
-        """Count answers: [R, B] each."""
+        """Count the answers of each replicate: confidences from 0 to 1 and whether they are right, [R, B] each."""
         bins = (confidences * self.BINS).ceil().long().clamp(1, self.BINS) - 1
-        counted = torch.stack((torch.ones_like(confidences), confidences, right), -1).double()
-        self.sums.scatter_add_(1, bins[..., None].expand(counted.shape), counted)
+        counts = torch.stack((torch.ones_like(confidences), confidences, right), -1).double()
+        self.sums.scatter_add_(1, bins[..., None].expand(counts.shape), counts)
 
     def compute(self, failed: list[bool]) -> dict[str, Any]:
-        """The expected calibration error (Naeini et al. 2015) of each replicate, None of those that failed, and bins.
+        """The expected calibration error (Naeini, Cooper and Hauskrecht 2015) of each replicate, and its bins.
 
-        The error is the mean distance of confidence and share of right answers over the bins, weighted by their
-        answers. A bin is [answers, sum of their confidences, right ones]; a replicate that failed has none.
+        The error is the mean distance between confidence and share of right answers over the bins, weighted by their
+        answers. A bin is [answers, sum of their confidences, right answers].
+
+        Args:
+            failed: replicates whose numbers are left out; None stands in their place.
         """
         answers, confidences, right = self.sums.unbind(-1)
         errors = ((confidences - right).abs().sum(1) / answers.sum(1)).tolist()
@@ -112,11 +125,11 @@ class Reliability:
 
 
 def sort_keys(metrics: dict[str, Any]) -> list[list[float] | None]:
-    """How good each replicate is: the higher sequence accuracy, of equal ones the lower loss; None if it has failed."""
+    """Sort key of each replicate: sequence accuracy, ties broken by lower loss; None if it failed."""
     pairs = zip(metrics["sequence_accuracy"], metrics["loss"], strict=True)
-    return [None if loss is None else [share, -loss] for share, loss in pairs]
+    return [None if loss is None else [accuracy, -loss] for accuracy, loss in pairs]
 
 
-def best_replicate(found: list[list[float] | None]) -> int:
-    """The best of the replicates whose ``ranks`` these are."""
-    return max(range(len(found)), key=lambda number: found[number] or [-1.0], default=0)
+def best_replicate(keys: list[list[float] | None]) -> int:
+    """The number of the best replicate by its sort key, 0 if all have failed."""
+    return max(range(len(keys)), key=lambda number: keys[number] or [-1.0], default=0)

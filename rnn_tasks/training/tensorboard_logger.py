@@ -1,5 +1,6 @@
 """TensorBoard's events of a run: its curves while it trains, and its outcome when it has ended."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,7 +27,7 @@ class TensorBoard(TensorBoardLogger):
         super().__init__(*args, **kwargs)
         self.written = self.banded = False
 
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         super().log_metrics(metrics, step)
         self.written = True
         if not self.banded and any(tag.endswith("_min") for tag in metrics):
