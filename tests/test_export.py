@@ -11,7 +11,7 @@ from helpers import DATA, command, trained
 
 from rnn_tasks import runs
 from rnn_tasks.errors import UserError
-from rnn_tasks.runs.export import plain, whole
+from rnn_tasks.runs.export import PlainNetwork, torch_modules
 
 STRANGER = """
 import sys, torch
@@ -47,7 +47,7 @@ def test_an_image_reader_of_plain_modules_gives_the_same_answers(mnist, words):
     (images,) = run.task.test
     with torch.inference_mode():
         ours = run.logits(images.inputs, images.lengths)
-        torch.testing.assert_close(whole(plain(run), run)(images.inputs), ours)
+        torch.testing.assert_close(PlainNetwork(torch_modules(run), run)(images.inputs), ours)
 
 
 @pytest.mark.skipif(not find_spec("onnxruntime") or not find_spec("onnx"), reason="onnx or onnxruntime is not there")
@@ -84,7 +84,7 @@ def test_a_network_becomes_a_run_of_its_own(mnist):
     nowhere = command("export", "run", "--run", "--to", "/proc/alone")
     assert nowhere.returncode == 2 and nowhere.stderr.splitlines()[-1].startswith("error: --to /proc/alone: cannot")
     again = command("export", "run", "--run", "--to", "alone")
-    assert again.returncode == 2 and again.stderr.endswith("name a directory to be made, or delete it\n")
+    assert again.returncode == 2 and again.stderr.endswith("name a new directory, or delete it\n")
 
 
 def test_bad_input(workplace):
@@ -108,4 +108,4 @@ def test_bad_input(workplace):
 def test_a_cell_of_ones_own_has_no_module_in_torch(tmp_path):
     trained(tmp_path, "model=rnn", "model.cell=test_models.add")
     with pytest.raises(UserError, match=r"torch\.nn has no module like its model test_models"):
-        plain(runs.load(tmp_path))
+        torch_modules(runs.load(tmp_path))
