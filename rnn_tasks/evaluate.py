@@ -16,7 +16,9 @@ def arguments() -> Namespace:
     words = parser(__doc__)
     words.add_argument("run", metavar="RUN", help="a run directory, latest, or the name of a task")
     words.add_argument(
-        "--lengths", type=lengths, help="new test sequences of these lengths, like 1-40,100,1000 (default: the run's own)"
+        "--lengths",
+        type=lengths,
+        help="of new test sequences, like 1-40,100,1000 (default: the run's own test set)",
     )
     words.add_argument("--samples", type=positive, default=1000, help="test sequences of each length (default: 1000)")
     words.add_argument(

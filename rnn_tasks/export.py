@@ -60,9 +60,9 @@ def main() -> None:
         export.as_onnx(modules, run, chosen.to) if chosen.onnx else save(modules.state_dict(), chosen.to)
     except OSError as error:
         raise UserError(f"--to {chosen.to}: cannot be written ({error.strerror})") from None
-    description = {name: str(module) for name, module in modules.items()} | {"readout": run.task.readout}
+    description = {name: str(module) for name, module in modules.items()} | {"readout": str(run.task.readout)}
     if run.task.readout == "last":
-        description["pooling"] = run.model.pooling
+        description["pooling"] = str(run.model.pooling)
     print(json.dumps(description, indent=1))
 
 

@@ -68,7 +68,7 @@ def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
             raise not_chosen(group)
     with refusals():
         defaults = hydra_compose("config", [f"{group}={choice}" for group, choice in chosen.items()])
-        cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+        cfg = OmegaConf.masked_copy(cfg, [key for key in map(str, cfg) if key != "hydra"])
         OmegaConf.resolve(cfg)
     for group in chosen:
         if "/" in group and isinstance(value := OmegaConf.select(cfg, group.replace("/", ".")), str):

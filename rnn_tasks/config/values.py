@@ -78,7 +78,7 @@ def check(cfg: DictConfig, defaults: DictConfig) -> None:
     Raises:
         UserError: a key is unknown or missing, or a value is of the wrong kind or out of range.
     """
-    for key in cfg:
+    for key in map(str, cfg):
         if key not in defaults:
             raise UserError(f"{key}: no such key; the configuration has {', '.join(map(str, defaults))}")
     values = dict(_leaves(cfg))
@@ -98,13 +98,17 @@ def _leaves(node: DictConfig, path: str = "") -> Iterator[tuple[str, Any]]:
     """The full keys and the values below a node."""
     for key, value in node.items():
         if isinstance(value, DictConfig):
-            yield from _leaves(value, f"{path}{key}.")
+            yield from _leaves(value, f"{path}{key!s}.")
         else:
-            yield f"{path}{key}", value
+            yield f"{path}{key!s}", value
 
 
 def _problem(key: str, value: Any) -> str | None:
     """What a value of the right kind would have to be; None if it is that."""
+    if key == "trainer.devices" and not (
+        str(value) in ("1", "auto") or (isinstance(value, ListConfig) and len(value) == 1)
+    ):
+        return "1, or the index of one device like [2]; model.replicates trains more networks at once"
     if key in CHOICES and value not in CHOICES[key] and str(value) not in CHOICES[key]:
         return f"one of {', '.join(map(_text, CHOICES[key]))}"
     if value is None:

@@ -77,7 +77,7 @@ class PlainNetwork(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         if "convolutions" in self.parts:
             maps = inputs[:, None]
-            for convolution in self.parts["convolutions"]:  # type: ignore[union-attr]
+            for convolution in self.parts["convolutions"].children():
                 maps = max_pool2d(convolution(maps).relu(), (1, 2))
             inputs = maps.transpose(1, 2).flatten(2)
         states, _ = self.parts["recurrent"](inputs)
@@ -119,7 +119,8 @@ def as_run(run: Run, weights: str, directory: Path) -> None:
     """
     assert run.result is not None
     run.task.setup()
-    cfg = OmegaConf.merge(run.config, {"name": directory.name, "data_dir": "data"})
+    cfg = run.config.copy()
+    cfg.name, cfg.data_dir = directory.name, "data"
     if "data_dir" in cfg.task:
         cfg.task.data_dir = "data"
     train = {kind: [numbers[run.replicate]] for kind, numbers in run.result["metrics"]["train"].items()}
