@@ -120,6 +120,7 @@ WRONG = {
     "trainer.accelerator=abacus": "trainer.accelerator=abacus: must be one of auto, cpu",
     "trainer.accumulate_grad_batches=0": "trainer.accumulate_grad_batches=0: must be at least 1",
     "trainer.min_epochs=x": "trainer.min_epochs=x: must be a whole number",
+    "trainer.devices=[0,1]": r"trainer.devices=\[0,1\]: must be 1",
     "trainer.devices=2": r"trainer.devices=2: must be 1, or the index of one device like \[2\]",
     "trainer.max_time=5": "trainer.max_time=5: must be days, hours, minutes and seconds like 00:01:30:00",
     "name=a/b": "name=a/b: must be the name of a directory",
@@ -167,7 +168,7 @@ def test_missing_package_of_logger_is_refused(monkeypatch):
 def test_several_loggers_and_callbacks_compose():
     cfg = config.compose(["logger=[csv,tensorboard]", "+callbacks.mine._target_=my_module.Mine"])
     assert set(cfg.logger) == {"csv", "tensorboard"} and cfg.callbacks.mine._target_ == "my_module.Mine"
-    with pytest.raises(UserError, match="logger.csv.nonsense: no such key"):
+    with pytest.raises(UserError, match=r"logger\.csv\.nonsense: no such key"):
         config.compose(["logger=[csv,tensorboard]", "logger.csv.nonsense=1"])
     with pytest.raises(UserError, match="logger=null: a logger must be chosen"):
         config.compose(["logger=[]"])

@@ -105,9 +105,7 @@ def _leaves(node: DictConfig, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _problem(key: str, value: Any) -> str | None:
     """What a value of the right kind would have to be; None if it is that."""
-    if key == "trainer.devices" and not (
-        str(value) in ("1", "auto") or (isinstance(value, ListConfig) and len(value) == 1)
-    ):
+    if key == "trainer.devices" and str(value) not in ("1", "auto") and not re.fullmatch(r"\[\d+\]", str(value)):
         return "1, or the index of one device like [2]; model.replicates trains more networks at once"
     if key in CHOICES and value not in CHOICES[key] and str(value) not in CHOICES[key]:
         return f"one of {', '.join(map(_text, CHOICES[key]))}"
