@@ -1,12 +1,17 @@
-"""The command line: parsers, the kinds of their arguments, and how a command ends."""
+"""Parsers of command-line arguments, the types of these arguments, and how a command ends."""
 
+import os
+import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import NoReturn
 
 from rnn_tasks.errors import UserError, refuse
+
+LONGEST = 100_000
 
 
 def positive(text: str) -> int:
@@ -17,17 +22,86 @@ def positive(text: str) -> int:
 
 
 def replicate(text: str) -> int | str:
-    """A number from 0, or a word."""
+    """The number of a replicate, counted from 0, or "best" or "all"."""
     if text in ("best", "all") or text.isdecimal():
         return int(text) if text.isdecimal() else text
     raise ArgumentTypeError(f"{text!r} is no replicate: a number from 0, best or all")
 
 
+def port(text: str) -> int:
+    """A number from 1 to 65535."""
+    if not (text.isdecimal() and 1 <= int(text) <= 65535):
+        raise ArgumentTypeError(f"{text!r} is no port: a number from 1 to 65535")
+    return int(text)
+
+
+def lengths(text: str) -> list[int]:
+    """The lengths in a text like "1-40,100,1000", sorted, each once."""
+    numbers: set[int] = set()
+    for part in text.split(","):
+        if not (match := re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())):
+            raise ArgumentTypeError(f"{text!r} is no list of lengths like 1-40,100,1000")
+        low, high = int(match[1]), int(match[2] or match[1])
+        if not 1 <= low <= high <= LONGEST:
+            raise ArgumentTypeError(f"{part!r} is no range within 1-{LONGEST}, like 1-40")
+        numbers |= set(range(low, high + 1))
+    return sorted(numbers)
+
+
+def program() -> str:
+    """The running command as it was called, like "rnn-tasks predict" or "python -m rnn_tasks.predict"."""
+    path, package = Path(sys.argv[0]), Path(__file__).parent.resolve()
+    if path.suffix != ".py" or package not in path.resolve().parents:
+        return path.name.removesuffix(".exe")
+    parts = path.resolve().relative_to(package.parent).with_suffix("").parts
+    return f"python -m {'.'.join(part for part in parts if part != '__main__')}"
+
+
+def command_line(name: str, arguments: str = "") -> str:
+    """How to call a command of this project, in the way in which the running one was called.
+
+    Args:
+        name: like "train".
+        arguments: what stands behind it.
+    """
+    called = program()
+    if called == f"rnn-{name}":
+        line = called
+    elif called.startswith("rnn-"):
+        line = f"rnn-tasks {name}"
+    elif called.startswith("python -m rnn_tasks "):
+        line = f"python -m rnn_tasks {name}"
+    else:
+        line = f"python -m rnn_tasks.{name}"
+    return f"{line} {arguments}".strip()
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        refuse(UserError(f"{message} (see {self.prog} --help)"))
+
+
+def parser(doc: str | None) -> ArgumentParser:
+    """A command-line parser that answers bad input in one line.
+
+    Args:
+        doc: the docstring of the command's module; None under ``python -OO``.
+    """
+    text = re.sub(r"python -m rnn_tasks\.(\w+)", lambda match: command_line(match[1]), (doc or "").replace("``", ""))
+    return _Parser(prog=program(), description=text)
+
+
 def command(main: Callable[..., int | None]) -> Callable[..., None]:
-    """Turn ``main`` into a command: a UserError ends it with one line and status 2, Ctrl-C with status 130."""
+    """Turn ``main`` into a command.
+
+    A UserError ends it with one line and status 2, Ctrl-C with status 130, a closed pipe with status 141. Modules are
+    imported from the working directory, too, however the command is called.
+    """
 
     @wraps(main)
     def run(*args: object, **kwargs: object) -> None:
+        if (here := os.getcwd()) not in sys.path:  # `python -m` has it there, an installed script has not
+            sys.path.insert(0, here)
         try:
             sys.exit(main(*args, **kwargs))
         except UserError as error:
@@ -40,24 +114,3 @@ def command(main: Callable[..., int | None]) -> Callable[..., None]:
             sys.exit(141)
 
     return run
-
-
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        refuse(UserError(f"{message} (see --help)"))
-
-
-def parser(doc: str) -> ArgumentParser:
-    """A command-line parser that answers bad input in one line.
-
-    Args:
-        doc: the module's docstring.
-    """
-    return _Parser(description=doc.replace("``", ""))
-
-
-def port(text: str) -> int:
-    """A number from 1 to 65535."""
-    if not (text.isdecimal() and 1 <= int(text) <= 65535):
-        raise ArgumentTypeError(f"{text!r} is no port: a number from 1 to 65535")
-    return int(text)

@@ -1,18 +1,21 @@
-"""How a command answers bad input: one line on stderr, a non-zero exit status, no traceback."""
+"""The errors that a command answers with one line on stderr and a non-zero exit status, without a traceback."""
 
 import sys
 from typing import NoReturn
 
 
 class UserError(Exception):
-    """Something the user can put right. The message is one line: the input, what was wrong, what would be right."""
+    """A fault that the user can mend.
+
+    The message is one line that names the input, what is wrong with it, and what would be right.
+    """
 
 
 class Interrupted(Exception):
     """A signal (Ctrl-C, SIGTERM) has stopped a run, which can be resumed.
 
     Args:
-        signum: the signal.
+        signum: the number of the signal.
     """
 
     def __init__(self, signum: int) -> None:
@@ -21,11 +24,11 @@ class Interrupted(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """The error's message on a single line."""
+    """The message of an error on a single line; its class name where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def refuse(error: UserError) -> NoReturn:
-    """End the process as bad input does."""
+    """Print the error in one line and end the process with status 2."""
     print(f"error: {one_line(error)}", file=sys.stderr)
     sys.exit(2)

@@ -1,5 +1,7 @@
-"""The configuration: everything composes and builds, and what is wrong is refused in one line."""
+"""The configuration: everything composes and builds, and wrong keys and values are refused in one line."""
 
+import subprocess
+import sys
 from importlib.machinery import ModuleSpec
 
 import pytest
@@ -32,7 +34,7 @@ def test_every_model_builds_for_every_task(task, model):
 
 @pytest.mark.parametrize("task", options("task"))
 @pytest.mark.parametrize("optimizer", options("optimizer"))
-def test_an_optimizer_takes_the_learning_rate_of_the_task(task, optimizer):
+def test_optimizer_takes_learning_rate_of_task(task, optimizer):
     cfg = config.compose([f"task={task}", f"optimizer={optimizer}", "scheduler=cosine"])
     made = instantiate(cfg.optimizer)(torch.nn.Linear(1, 1).parameters())
     assert made.param_groups[0]["lr"] == cfg.task.lr[optimizer.removesuffix("w")]
@@ -49,7 +51,7 @@ def test_every_experiment_composes_and_opens_with_its_command(experiment):
     assert f"# python -m rnn_tasks.train experiment={experiment}\n" in text and len(text.splitlines()) <= 25
 
 
-def test_all_experiments_of_the_report_are_there():
+def test_every_experiment_of_the_report_exists():
     assert set(options("experiment")) >= REPORTED
 
 
@@ -61,18 +63,18 @@ def test_debug_and_logger_compose(debug, logger):
 
 @pytest.mark.parametrize("loss", options("loss"))
 @pytest.mark.parametrize("task", options("task"))
-def test_losses_that_make_no_sense_are_refused_and_the_others_work(task, loss):
+def test_losses_that_suit_the_task_build_and_others_are_refused(task, loss):
     if loss in config.compose([f"task={task}"]).task.losses:
         task_, _network = config.build(config.compose([f"task={task}", f"loss={loss}"]))
         targets = torch.zeros(2, dtype=torch.long if task_.output_size > 1 else torch.float)
         value = instantiate(config.compose([f"task={task}", f"loss={loss}"]).loss)
         assert value(torch.zeros(2, task_.output_size), targets).shape == (2,)
     else:
-        with pytest.raises(UserError, match=rf"loss={loss}: makes no sense for task={task}; it takes .* or .*"):
+        with pytest.raises(UserError, match=rf"loss={loss}: does not suit task={task}; choose .* or .*"):
             config.compose([f"task={task}", f"loss={loss}"])
 
 
-def test_the_command_line_wins_over_experiment_over_task():
+def test_command_line_overrides_experiment_and_experiment_overrides_task():
     cfg = config.compose(["experiment=mnist_rnn_adam", "model=birnn", "model.hidden=7", "optimizer=sgd"])
     assert (cfg.model.bidirectional, cfg.model.hidden, cfg.trainer.max_epochs) == (True, 7, 30)
     assert cfg.optimizer._target_ == "torch.optim.SGD"
@@ -88,8 +90,10 @@ WRONG = {
     "model.hidden=0": "model.hidden=0: must be at least 1",
     "model.dropout=1": "model.dropout=1: must be at least 0 and less than 1",
     "optimizer.lr=0": "optimizer.lr=0: must be more than 0",
-    "optimizer.lr=nan": "optimizer.lr=nan: must be a number",
-    "optimizer.lr=inf": "optimizer.lr=inf: must be more than 0 and finite",
+    "optimizer.lr=nan": "optimizer.lr=nan: must be a finite number",
+    "optimizer.lr=inf": "optimizer.lr=inf: must be a finite number",
+    "task.lr.sgd=-inf": "task.lr.sgd=-inf: must be a finite number",
+    "+loss.label_smoothing=None": "loss.label_smoothing=null: must be at least 0",
     "optimizer.momentum=0.9": "optimizer.momentum: no such key",
     "task.train_size=-5": "task.train_size=-5: must be at least 1",
     "task.lengths=[5,2]": r"task.lengths=\[5,2\]: must be the lowest and highest length",
@@ -97,7 +101,8 @@ WRONG = {
     "task.lengths=[]": r"task.lengths=\[\]: must be the lowest",
     "task.lengths=7": r"task.lengths=7: must be a list like \[1,20\]",
     "task.lengths=[1,x]": "task.lengths=x: must be a whole number",
-    "task.order=middle": "task.order=middle: must be one of lsb, msb",
+    "task.test_lengths=[9,1]": r"task.test_lengths=\[9,1\]: must be the lowest and highest length",
+    "model.pooling=max": "model.pooling=max: must be one of last, mean",
     "trainer.max_epochs=0": "trainer.max_epochs=0: must be at least 1",
     "trainer.gpus=1": "trainer.gpus: no such key; trainer has accelerator",
     "seed=-1": "seed=-1: must be at least 0",
@@ -115,7 +120,9 @@ WRONG = {
     "trainer.accelerator=abacus": "trainer.accelerator=abacus: must be one of auto, cpu",
     "trainer.accumulate_grad_batches=0": "trainer.accumulate_grad_batches=0: must be at least 1",
     "trainer.min_epochs=x": "trainer.min_epochs=x: must be a whole number",
-    "trainer.strategy=ddp_fork": "trainer.strategy=ddp_fork: leaves no metrics",
+    "trainer.devices=[0,1]": r"trainer.devices=\[0,1\]: must be 1",
+    "trainer.devices=2": r"trainer.devices=2: must be 1, or the index of one device like \[2\]",
+    "trainer.max_time=5": "trainer.max_time=5: must be days, hours, minutes and seconds like 00:01:30:00",
     "name=a/b": "name=a/b: must be the name of a directory",
     "name=..": "name=..: must be the name of a directory",
     "name=": "name=: must be the name of a directory",
@@ -130,20 +137,44 @@ def test_wrong_values_are_refused_in_one_line(override):
     assert "\n" not in str(refused.value)
 
 
-def test_relations_between_values():
-    with pytest.raises(UserError, match=r"task.k=4: longer than the shortest sequence of task.lengths=\[3,10\]"):
-        config.compose(["task=memory", "task.k=4"])
-    with pytest.raises(UserError, match="MNIST has 60,000 images"):
-        config.compose(["task=mnist", "task.val_size=5001"])
+def test_relations_between_values_are_checked_by_constructors():
+    with pytest.raises(UserError, match=r"^task: .*k=4: must be ") as refused:
+        config.build_task(config.compose(["task=memory", "task.k=4"]))
+    assert "\n" not in str(refused.value)
 
 
-def test_a_logger_that_is_not_installed(monkeypatch):
+def test_nested_group_given_as_value_is_refused():
+    with pytest.raises(UserError, match=r"task.augmentation=handwriting: is a group; choose by task/augmentation="):
+        config.compose(["task=mnist", "task.augmentation=handwriting"])
+
+
+def test_wrong_key_is_refused_before_torch_is_imported():
+    code = (
+        "import sys; sys.argv = ['train', 'model.hiden=3']\nfrom rnn_tasks.train import main\n"
+        "try: main()\nfinally: print({'torch', 'lightning'} & set(sys.modules))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (2, "set()\n")
+    assert ended.stderr.startswith("error: model.hiden: no such key")
+
+
+def test_missing_package_of_logger_is_refused(monkeypatch):
     monkeypatch.setattr(composition, "find_spec", lambda name: ModuleSpec(name, None))  # as of a directory of that name
-    with pytest.raises(UserError, match="logger=wandb: that package is not installed; pip install wandb"):
-        config.compose(["logger=wandb"])
+    for choice in ("wandb", "[csv,wandb]"):
+        with pytest.raises(UserError, match="logger=wandb: that package is not installed; pip install wandb"):
+            config.compose([f"logger={choice}"])
 
 
-def test_flags_may_stand_anywhere():
+def test_several_loggers_and_callbacks_compose():
+    cfg = config.compose(["logger=[csv,tensorboard]", "+callbacks.mine._target_=my_module.Mine"])
+    assert set(cfg.logger) == {"csv", "tensorboard"} and cfg.callbacks.mine._target_ == "my_module.Mine"
+    with pytest.raises(UserError, match=r"logger\.csv\.nonsense: no such key"):
+        config.compose(["logger=[csv,tensorboard]", "logger.csv.nonsense=1"])
+    with pytest.raises(UserError, match="logger=null: a logger must be chosen"):
+        config.compose(["logger=[]"])
+
+
+def test_flags_and_overrides_in_any_order():
     assert config.arguments(["task=adder", "--multirun", "seed=1,2"]) == (["--multirun"], ["task=adder", "seed=1,2"])
     assert config.arguments(["a=1", "-c", "job", "b=2"]) == (["-c", "job"], ["a=1", "b=2"])
     assert config.arguments(["--info", "a=1"]) == ([], ["a=1", "--info"])
@@ -152,7 +183,7 @@ def test_flags_may_stand_anywhere():
             config.arguments(words)
 
 
-def test_directories_of_a_sweep_have_safe_and_different_names():
+def test_directory_names_of_a_sweep_are_safe_and_distinct():
     assert config.directory_name("model.hidden=3,seed=1") == "model.hidden=3,seed=1"
     names = [
         config.directory_name(text) for text in ("a=b/c", "a=b_c", "a=b c", "a=" + "x" * 300, "a=" + "x" * 301, "")
@@ -161,7 +192,7 @@ def test_directories_of_a_sweep_have_safe_and_different_names():
     assert all(len(name.encode()) <= 200 and "/" not in name and " " not in name for name in names)
 
 
-def test_only_one_thing_beside_resume():
+def test_nothing_may_stand_beside_resume():
     assert str(config.run_to_resume([], ["resume=outputs/a=1"])) == "outputs/a=1"
     assert config.run_to_resume([], ["seed=1"]) is None
     for flags, overrides in (
@@ -173,6 +204,6 @@ def test_only_one_thing_beside_resume():
             config.run_to_resume(flags, overrides)
 
 
-def test_what_is_the_same_for_a_whole_sweep_does_not_name_its_runs():
-    said = config.constant_keys(["experiment=adder_hidden", "model.hidden=1,3", "+task.k=3", "hydra.sweep.dir=x"])
-    assert said == "hydra.job.config.override_dirname.exclude_keys=[name,experiment,task.k]"
+def test_constant_keys_do_not_name_runs_of_a_sweep():
+    override = config.constant_keys(["experiment=adder_hidden", "model.hidden=1,3", "+task.k=3", "hydra.sweep.dir=x"])
+    assert override == "hydra.job.config.override_dirname.exclude_keys=[name,experiment,task.k]"

@@ -11,7 +11,7 @@ from helpers import DATA, command, trained
 
 from rnn_tasks import runs
 from rnn_tasks.errors import UserError
-from rnn_tasks.runs.export import plain, whole
+from rnn_tasks.runs.export import PlainNetwork, torch_modules
 
 STRANGER = """
 import sys, torch
@@ -27,7 +27,7 @@ assert "rnn_tasks" not in sys.modules
 """
 
 
-def test_a_stranger_gets_the_same_outputs(workplace):
+def test_state_dict_gives_the_same_outputs_without_this_project(workplace):
     trained("outputs/adder/one", "model=bilstm", "model.hidden=4", "model.layers=2", "model.replicates=3")
     inputs = torch.randn(3, 7, 2)
     torch.save(inputs, "inputs.pt")
@@ -40,19 +40,19 @@ def test_a_stranger_gets_the_same_outputs(workplace):
 
 
 @pytest.mark.parametrize("words", [["model=crnn"], ["model=bilstm", "model.pooling=mean"], ["model=birnn"]])
-def test_an_image_reader_of_plain_modules_gives_the_same_answers(mnist, words):
+def test_torch_modules_of_image_readers_give_the_same_logits(mnist, words):
     trained("run", "task=mnist", *words, "model.hidden=8", "model.replicates=2", "task.test_size=20")
     run = runs.load("run")
     run.task.setup()
     (images,) = run.task.test
     with torch.inference_mode():
         ours = run.logits(images.inputs, images.lengths)
-        torch.testing.assert_close(whole(plain(run), run)(images.inputs), ours)
+        torch.testing.assert_close(PlainNetwork(torch_modules(run), run)(images.inputs), ours)
 
 
 @pytest.mark.skipif(not find_spec("onnxruntime") or not find_spec("onnx"), reason="onnx or onnxruntime is not there")
 @pytest.mark.parametrize("words", [["model=gru"], ["task=memory", "model=birnn", "model.layers=2"]])
-def test_an_onnx_graph_gives_the_same_outputs(workplace, words):
+def test_onnx_graph_gives_the_same_outputs(workplace, words):
     import onnxruntime
 
     trained("outputs/run", *words)
@@ -66,7 +66,7 @@ def test_an_onnx_graph_gives_the_same_outputs(workplace, words):
     torch.testing.assert_close(torch.from_numpy(logits), ours, rtol=1e-4, atol=1e-5)
 
 
-def test_a_network_becomes_a_run_of_its_own(mnist):
+def test_export_as_a_run_of_its_own(mnist):
     trained("run", "task=mnist", "model.hidden=8", "model.replicates=3", "task.test_size=20")
     ended = command("export", "run", "--run", "--to", "alone")
     assert ended.returncode == 0, ended.stderr
@@ -84,10 +84,10 @@ def test_a_network_becomes_a_run_of_its_own(mnist):
     nowhere = command("export", "run", "--run", "--to", "/proc/alone")
     assert nowhere.returncode == 2 and nowhere.stderr.splitlines()[-1].startswith("error: --to /proc/alone: cannot")
     again = command("export", "run", "--run", "--to", "alone")
-    assert again.returncode == 2 and again.stderr.endswith("name a directory to be made, or delete it\n")
+    assert again.returncode == 2 and again.stderr.endswith("name a new directory, or delete it\n")
 
 
-def test_bad_input(workplace):
+def test_bad_input_is_refused_in_one_line(workplace):
     trained("outputs/adder/one")
     for words, message in (
         (["adder"], "--to"),
@@ -105,7 +105,7 @@ def test_bad_input(workplace):
         assert ended.returncode == 2 and "pip install onnx" in ended.stderr
 
 
-def test_a_cell_of_ones_own_has_no_module_in_torch(tmp_path):
+def test_cell_that_torch_lacks_is_refused(tmp_path):
     trained(tmp_path, "model=rnn", "model.cell=test_models.add")
     with pytest.raises(UserError, match=r"torch\.nn has no module like its model test_models"):
-        plain(runs.load(tmp_path))
+        torch_modules(runs.load(tmp_path))

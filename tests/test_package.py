@@ -1,6 +1,7 @@
 """A wheel, installed elsewhere and used without the checkout."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -32,7 +33,7 @@ def test_training_works_without_the_checkout(installed):
     ended = run(installed, place / "packages" / "bin" / "rnn-train", *SMALL, "model.hidden=3")
     assert ended.returncode == 0, ended.stderr
     asked = run(installed, sys.executable, "-m", "rnn_tasks.predict", "adder", "1+1")
-    assert asked.returncode == 0 and set(asked.stdout.strip()) <= {"0", "1"}
+    assert asked.returncode == 0 and re.fullmatch("[01]+\n", asked.stdout)
     assert list(place.glob("outputs/adder/*/result.json"))
 
 
@@ -65,22 +66,69 @@ def test_experiments_are_in_the_wheel(installed):
     assert ended.returncode == 0 and "lr: 0.001" in ended.stdout
 
 
-@pytest.mark.parametrize(
-    ("typed", "completed"),
-    [
-        ("task=", {"task=adder", "task=memory", "task=mnist"}),
-        ("model.hi", {"model.hidden="}),
-        ("experiment=memory_hidden1", {"experiment=memory_hidden10"}),
-    ],
-)
-def test_tab_completion(installed, typed, completed):
-    place, _ = installed
-    script = f"""
-    PATH={place / "packages" / "bin"}:$PATH
-    eval "$(rnn-train -sc install=bash)"
-    COMP_LINE="rnn-train {typed}" COMP_WORDS=(rnn-train {typed}) COMP_CWORD=1
+def script(installed, name):
+    return installed[0] / "packages" / "bin" / name
+
+
+def test_installed_commands_import_from_the_working_directory(installed):
+    (installed[0] / "own.py").write_text("from rnn_tasks.tasks import Adder\n\n\nclass Own(Adder):\n    pass\n")
+    for words in ([script(installed, "rnn-train")], [script(installed, "rnn-tasks"), "train"]):
+        ended = run(installed, *words, *SMALL, "task._target_=own.Own", "model.hidden=2", "trainer.max_epochs=1")
+        assert ended.returncode == 0, ended.stderr
+
+
+def test_installed_command_lists_all_commands(installed):
+    ended = run(installed, script(installed, "rnn-tasks"), "--help")
+    assert ended.returncode == 0 and ended.stdout.startswith("usage: rnn-tasks COMMAND ...\n")
+    assert re.search(r"^  report +Write the report", ended.stdout, re.M)
+
+
+@pytest.mark.parametrize(("name", "shown"), [("predict", "rnn-tasks predict"), ("report", "rnn-tasks report")])
+def test_usage_shows_the_installed_command(installed, name, shown):
+    ended = run(installed, script(installed, "rnn-tasks"), name, "--help")
+    assert ended.returncode == 0 and ended.stdout.startswith(f"usage: {shown} [-h]")
+    assert "python" not in ended.stdout
+    wrong = run(installed, script(installed, "rnn-tasks"), name, "--nonsense")
+    assert wrong.returncode == 2
+    assert wrong.stderr == f"error: unrecognized arguments: --nonsense (see {shown} --help)\n"
+
+
+COMPLETIONS = [
+    ("task=", {"task=adder", "task=memory", "task=mnist"}),
+    ("model.hi", {"model.hidden="}),
+    ("experiment=memory_hidden1", {"experiment=memory_hidden10"}),
+]
+
+
+def completed(installed, command, function, line):
+    """What bash completes at the end of a line, after what a command prints for it has been evaluated."""
+    words = line.split(" ")
+    code = f"""
+    PATH={installed[0] / "packages" / "bin"}:$PATH
+    eval "$({command} -sc install=bash)"
+    complete -p {command} | grep -q -- "-F {function}" || exit 1
+    COMP_LINE="{line}" COMP_WORDS=({line}) COMP_CWORD={len(words) - 1}
     COMP_POINT=${{#COMP_LINE}}
-    hydra_bash_completion 2>/dev/null
+    {function} 2>/dev/null
     printf '%s\\n' "${{COMPREPLY[@]}}"
     """
-    assert completed <= set(run(installed, "bash", "-c", script).stdout.split())
+    return set(run(installed, "bash", "-c", code).stdout.split())
+
+
+@pytest.mark.parametrize(("typed", "expected"), COMPLETIONS)
+def test_tab_completion_of_training(installed, typed, expected):
+    assert expected <= completed(installed, "rnn-train", "hydra_bash_completion", f"rnn-train {typed}")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("rnn-tasks ", {"train", "evaluate", "predict", "export", "show", "draw", "reproduce", "report"}),
+        ("rnn-tasks re", {"reproduce", "report"}),
+        *((f"rnn-tasks train {typed}", expected) for typed, expected in COMPLETIONS),
+        ("rnn-tasks train task=memory model=bi", {"model=bilstm", "model=birnn"}),
+        ("rnn-tasks predict task=", set()),  # is left to the shell, which completes file names
+    ],
+)
+def test_tab_completion_of_all_commands(installed, line, expected):
+    assert completed(installed, "rnn-tasks", "rnn_tasks_completion", line) == expected

@@ -1,6 +1,6 @@
 """Tasks, models and other parts, built from the configuration."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -8,17 +8,15 @@ from omegaconf import DictConfig
 
 from rnn_tasks.errors import UserError, one_line
 
-if TYPE_CHECKING:  # torch is imported when a model is built or loaded: a missing run is known before
-    from torch import nn
-
-    from rnn_tasks.tasks import Task
+NOT_ARGUMENTS = ("lr", "losses")  # keys of a task that its constructor does not take
 
 
-NOT_ARGUMENTS = ("lr", "losses")  # values of a task that are no arguments of its class
+def build(cfg: DictConfig) -> tuple[Any, Any]:
+    """The task (a rnn_tasks.tasks.Task) of a configuration and a fresh model (a torch.nn.Module) for it.
 
-
-def build(cfg: DictConfig) -> "tuple[Task, nn.Module]":
-    """The task of a configuration and a fresh model for it."""
+    Raises:
+        UserError: a class is missing or refuses its values.
+    """
     task = build_task(cfg)
     sizes = {"input_size": task.input_size, "output_size": task.output_size, "readout": task.readout}
     model = instantiated("model", cfg.model, **sizes, seed=cfg.seed)
@@ -27,26 +25,30 @@ def build(cfg: DictConfig) -> "tuple[Task, nn.Module]":
     return task, model
 
 
-def build_task(cfg: DictConfig) -> "Task":
-    """The task alone."""
+def build_task(cfg: DictConfig) -> Any:
+    """The task (a rnn_tasks.tasks.Task) of a configuration, without data.
+
+    Raises:
+        UserError: its class is missing or refuses its values.
+    """
     arguments = {key: value for key, value in cfg.task.items() if key not in NOT_ARGUMENTS}
     return instantiated("task", arguments, seed=cfg.seed, replicates=cfg.model.get("replicates", 1))
 
 
-def instantiated(what: str, cfg: Any, **values: Any) -> Any:
-    """What a part of the configuration describes.
+def instantiated(group: str, part: Any, **arguments: Any) -> Any:
+    """The object that a part of the configuration describes.
 
     Args:
-        what: its name, for the message.
-        cfg: the part, with its ``_target_``; nothing comes of nothing.
-        values: further arguments.
+        group: the part's name, which begins the message of an error.
+        part: a mapping with its class as ``_target_``; None gives None.
+        arguments: further arguments of the class.
 
     Raises:
-        UserError: its class is not there or refuses the values.
+        UserError: the class is missing or refuses its arguments.
     """
-    if cfg is None:
+    if part is None:
         return None
     try:
-        return instantiate(cfg, **values)
+        return instantiate(part, **arguments)
     except InstantiationException as error:
-        raise UserError(f"{what}: {one_line(error.__cause__ or error)}") from error
+        raise UserError(f"{group}: {one_line(error.__cause__ or error)}") from error

@@ -1,33 +1,34 @@
-"""What stands on the command line of training: flags, overrides, a run to go on with."""
+"""The command line of training: flags, overrides, a run to resume."""
 
 import re
 from pathlib import Path
 from typing import NoReturn
 
-from hydra._internal.utils import get_args_parser
-
-from rnn_tasks.config.composition import CHOSEN, _not_chosen
+from rnn_tasks.config.composition import REQUIRED, not_chosen
 from rnn_tasks.errors import UserError
+from rnn_tasks.internals import flags_with_values, hydra_parser
 
 
 def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
-    """A command line's flags (with their values) and overrides; argparse wants them in this order, a person in any.
+    """Flags (with their values) and overrides of a command line; Hydra wants them in this order, people mix them.
 
     Raises:
-        UserError: Hydra has no such flag.
+        UserError: Hydra has no such flag, or a word is neither a flag nor an override.
     """
-    parser = get_args_parser()
-    parser.error = _refuse
-    takes_value = {flag: action.nargs is None for action in parser._actions for flag in action.option_strings}
-    flags, overrides, last = [], [], []
+    parser = hydra_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    takes_value = flags_with_values(parser)
+    flags: list[str] = []
+    overrides: list[str] = []
+    last: list[str] = []
     words = iter(argv)
     for word in words:
         flag = word.split("=")[0]
         if not word.startswith("-"):
             if not re.match(r"[+~]*[A-Za-z_]", word):
                 raise UserError(f"{word}: not of the form key=value")
-            if (group := word.removesuffix("=null")) in (*CHOSEN, "logger") and group != word:
-                raise _not_chosen(group)
+            if (group := word.removesuffix("=null")) in REQUIRED and group != word:
+                raise not_chosen(group)
             overrides.append(word)
         elif flag == "--info":  # its value is optional: nothing may follow it
             last = [word]
@@ -42,16 +43,16 @@ def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def constant_keys(overrides: list[str]) -> str:
-    """An override that leaves out of the names of a sweep's directories what is the same for all its runs."""
+    """The override that keeps keys with the same value in all runs of a sweep out of the names of its directories."""
     keys = [word.lstrip("+~").split("=")[0] for word in overrides if "," not in word and not word.startswith("hydra")]
     return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(dict.fromkeys(['name', *keys]))}]"
 
 
 def run_to_resume(flags: list[str], overrides: list[str]) -> Path | None:
-    """The directory of ``resume=RUN``, which is taken here because Hydra would make a new run first.
+    """The directory of ``resume=RUN``, handled before Hydra, which would make a new run; None without ``resume=``.
 
     Raises:
-        UserError: something else stands beside it.
+        UserError: anything else stands on the command line, or no directory is named.
     """
     named = [word.removeprefix("resume=") for word in overrides if word.startswith("resume=")]
     if not named:

@@ -18,16 +18,21 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from rnn_tasks.config.values import check
 from rnn_tasks.errors import UserError, one_line
 
-os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach `refusals`, which says them in one line
+os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach `refusals`
 
 PACKAGE = Path(__file__).parent.parent
 CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path.is_dir())
 
-CHOSEN = ("model", "optimizer", "loss", "task")  # groups that cannot be left out
+REQUIRED = ("model", "optimizer", "loss", "logger", "task")  # groups of which an option must be chosen
+NAMED = ("logger", "callbacks")  # groups of which several options may be chosen, each under its own name
+PACKAGES = ("wandb", "mlflow")  # loggers that need a package of their name
 
 
 def directory_name(overrides: str) -> str:
-    """A run's directory within a sweep, named by its overrides: safe characters, at most 200 bytes."""
+    """The name of a run's directory within a sweep: its overrides in safe characters, at most 200 bytes.
+
+    Where characters are replaced or cut, a hash of the overrides keeps names apart.
+    """
     name = re.sub(r"[^\w.,=+-]+", "_", overrides, flags=re.ASCII).strip("_")
     if name != overrides or len(name) > 200:
         name = f"{name[:190]}_{blake2b(overrides.encode(), digest_size=4).hexdigest()}"
@@ -49,29 +54,33 @@ def compose(overrides: list[str] | None = None) -> DictConfig:
 
 
 def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
-    """Check a composed configuration and note the name of its experiment.
+    """Check a composed configuration and add the name of its experiment.
 
     Args:
         cfg: as composed.
-        choices: the option chosen of each group.
+        choices: the option chosen of each group; Hydra leaves out groups of which several were chosen.
+
+    Raises:
+        UserError: a key or value is wrong, or a package is missing.
     """
-    for group in CHOSEN:
-        if choices.get(group) is None:
-            raise _not_chosen(group)
-    if not cfg.get("logger"):
-        raise _not_chosen("logger")
-    groups = {group: choice for group, choice in choices.items() if choice is not None and "hydra" not in group}
-    available = GlobalHydra.instance().config_loader().get_group_options("logger")
-    groups["logger"] = f"[{','.join(name for name in cfg.logger if name in available)}]"
+    chosen = {group: choice for group, choice in choices.items() if choice is not None and "hydra" not in group}
+    for group in REQUIRED:
+        if group not in chosen and not cfg.get(group):
+            raise not_chosen(group)
+    options = GlobalHydra.instance().config_loader().get_group_options("logger")
+    chosen["logger"] = f"[{','.join(name for name in map(str, cfg.logger) if name in options)}]"
     with refusals():
-        usual = hydra_compose("config", [f"{group}={choice}" for group, choice in groups.items()])
-        cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+        defaults = hydra_compose("config", [f"{group}={choice}" for group, choice in chosen.items()])
+        cfg = OmegaConf.masked_copy(cfg, [key for key in map(str, cfg) if key != "hydra"])
         OmegaConf.resolve(cfg)
-    check(cfg, usual)
-    for logger in set(cfg.logger) & {"wandb", "mlflow"}:
-        package = find_spec(logger)
-        if package is None or package.origin is None:  # a directory of that name is no package
-            raise UserError(f"logger={logger}: that package is not installed; pip install {logger}")
+    for group in chosen:
+        if "/" in group and isinstance(value := OmegaConf.select(cfg, group.replace("/", ".")), str):
+            raise UserError(f"{group.replace('/', '.')}={value}: is a group; choose by {group}={value}")
+    OmegaConf.set_struct(defaults, False)
+    for group in NAMED:  # also names that no file gives, with the keys of their own classes
+        defaults[group] = {**cfg.get(group, {}), **defaults[group]}
+    check(cfg, defaults)
+    _check_packages(cfg)
     OmegaConf.set_struct(cfg, False)
     cfg.experiment = choices.get("experiment")
     if "data_dir" in cfg.task:
@@ -88,12 +97,22 @@ def refusals() -> Iterator[None]:
         raise UserError(_explain(error)) from error
 
 
-def _not_chosen(group: str) -> UserError:
+def not_chosen(group: str) -> UserError:
+    """The error of a group of which an option must be chosen, with the options that there are."""
     options = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
     return UserError(f"{group}=null: a {group} must be chosen; there are {options}")
 
 
+def _check_packages(cfg: DictConfig) -> None:
+    for name in PACKAGES:
+        if name in cfg.logger:
+            package = find_spec(name)
+            if package is None or package.origin is None:  # a directory of that name is no package
+                raise UserError(f"logger={name}: that package is not installed; pip install {name}")
+
+
 def _explain(error: Exception) -> str:
+    """What the error says, in one line that names the override and what would be right."""
     cause = error.__cause__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigKeyError | OmegaConfBaseException):
         node = cause.parent_node

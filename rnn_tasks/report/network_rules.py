@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rnn_tasks.evaluate import lengths as lengths_of
+from rnn_tasks.arguments import lengths as lengths_of
 from rnn_tasks.report import verdicts
 from rnn_tasks.report.analysis import automata, inspection
 from rnn_tasks.report.evidence import Evidence, FinishedRun

@@ -1,4 +1,4 @@
-"""Run directories: written by training, found, loaded and measured by everything else."""
+"""Run directories: written by training; found, loaded and measured by everything else."""
 
 from rnn_tasks.runs.directory import (
     OUTPUTS,

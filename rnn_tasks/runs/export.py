@@ -1,4 +1,4 @@
-"""A trained network for use without this project."""
+"""A trained network written for use without this project."""
 
 import os
 import re
@@ -6,13 +6,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+from torch.nn.functional import max_pool2d
+
 from rnn_tasks.errors import UserError
+from rnn_tasks.models.crnn import KERNEL, PADDING, Crnn
+from rnn_tasks.runs.directory import write_result
+from rnn_tasks.runs.evaluation import measured
+from rnn_tasks.runs.identity import fingerprint
+from rnn_tasks.runs.loading import Run
+from rnn_tasks.training.checkpoints import save
+from rnn_tasks.training.metrics import sort_keys
 
 NAMES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 
-def plain(run: Any) -> Any:
-    """A replicate as torch.nn modules with its weights: ``recurrent`` (RNN, LSTM or GRU) and ``head`` (Linear).
+def torch_modules(run: Run) -> nn.ModuleDict:
+    """The network as torch.nn modules with its weights: ``recurrent`` (RNN, LSTM or GRU) and ``head`` (Linear).
 
     A Crnn has ``convolutions`` as well, a list of Conv2d.
 
@@ -22,115 +34,117 @@ def plain(run: Any) -> Any:
     Raises:
         UserError: torch.nn has no such cell.
     """
-    from torch import nn
-
-    from rnn_tasks.models.crnn import KERNEL, PADDING, Crnn
-
     network, model = run.model, run.config.model
     name = getattr(getattr(network, "cell", None), "name", "")
     if name not in NAMES:
         raise UserError(f"{run.path}: torch.nn has no module like its model {model.get('cell', model._target_)}")
-    words = {"num_layers": model.layers, "dropout": model.dropout if model.layers > 1 else 0.0}
-    words |= {"bidirectional": model.bidirectional, "batch_first": True}
+    arguments = {"num_layers": model.layers, "dropout": model.dropout if model.layers > 1 else 0.0}
+    arguments |= {"bidirectional": model.bidirectional, "batch_first": True}
     state = {key: value[0] for key, value in network.state_dict().items()}
+    features, outputs = state["recurrent.weight_ih_l0"].shape[1], state["head.weight"].shape
     modules = nn.ModuleDict(
         {
-            "recurrent": getattr(nn, NAMES[name])(state["recurrent.weight_ih_l0"].shape[1], model.hidden, **words),
-            "head": nn.Linear(*reversed(state["head.weight"].shape)),
+            "recurrent": getattr(nn, NAMES[name])(features, model.hidden, **arguments),
+            "head": nn.Linear(outputs[1], outputs[0]),
         }
     )
     if isinstance(network, Crnn):
         weights = [weight for key, weight in state.items() if key.startswith("convolutions.weight_")]
         modules["convolutions"] = nn.ModuleList(
-            nn.Conv2d(*reversed(weight.shape[:2]), KERNEL, padding=PADDING) for weight in weights
+            nn.Conv2d(weight.shape[1], weight.shape[0], KERNEL, padding=PADDING) for weight in weights
         )
         state = {re.sub(r"^convolutions\.(\w+)_(\d+)$", r"convolutions.\2.\1", key): state[key] for key in state}
     modules.load_state_dict(state)
     return modules.eval()
 
 
-def whole(modules: Any, run: Any) -> Any:
-    """The modules as one: inputs [B, T, D] -> logits [B, T, C], or [B, C] of one answer."""
-    from torch import Tensor, cat, nn
-    from torch.nn.functional import max_pool2d
+class PlainNetwork(nn.Module):
+    """The modules of ``torch_modules`` in one: inputs [B, T, D] -> logits [B, T, C], or [B, C] of a single answer.
 
-    hidden, last, pooling = modules["recurrent"].hidden_size, run.task.readout == "last", run.model.pooling
+    Sequences must have no padding.
 
-    class Whole(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.parts = modules
+    Args:
+        modules: from ``torch_modules``.
+        run: the run that they are from.
+    """
 
-        def forward(self, inputs: Tensor) -> Tensor:
-            if "convolutions" in self.parts:
-                maps = inputs[:, None]
-                for convolution in self.parts["convolutions"]:
-                    maps = max_pool2d(convolution(maps).relu(), (1, 2))
-                inputs = maps.transpose(1, 2).flatten(2)
-            states, _ = self.parts["recurrent"](inputs)
-            if last:
-                ends = cat((states[:, -1, :hidden], states[:, 0, hidden:]), -1)
-                states = states.mean(1) if pooling == "mean" else ends
-            return self.parts["head"](states)
+    def __init__(self, modules: nn.ModuleDict, run: Run) -> None:
+        super().__init__()
+        self.parts, self.hidden = modules, int(run.config.model.hidden)
+        self.pooling = run.model.pooling if run.task.readout == "last" else None
+        self.eval()
 
-    return Whole().eval()
+    def forward(self, inputs: Tensor) -> Tensor:
+        if "convolutions" in self.parts:
+            maps = inputs[:, None]
+            for convolution in self.parts["convolutions"].children():
+                maps = max_pool2d(convolution(maps).relu(), (1, 2))
+            inputs = maps.transpose(1, 2).flatten(2)
+        states, _ = self.parts["recurrent"](inputs)
+        if self.pooling == "mean":
+            states = states.mean(1)
+        elif self.pooling == "last":  # the final state of each direction
+            states = torch.cat((states[:, -1, : self.hidden], states[:, 0, self.hidden :]), -1)
+        return self.parts["head"](states)
 
 
-def as_onnx(modules: Any, run: Any, path: Path) -> None:
-    """Write the modules as an ONNX graph."""
-    import torch
+def as_onnx(modules: nn.ModuleDict, run: Run, path: Path) -> None:
+    """Write the modules as an ONNX graph, which takes any number of sequences of any length.
 
-    last = run.task.readout == "last"
+    Args:
+        modules: from ``torch_modules``.
+        run: the run that they are from.
+        path: the file.
+    """
     example = torch.zeros(2, run.task.longest, run.task.input_size)
-    axes = {"inputs": {0: "batch", 1: "steps"}, "logits": {0: "batch"} if last else {0: "batch", 1: "steps"}}
+    steps = {0: "batch", 1: "steps"}
     torch.onnx.export(
-        whole(modules, run),
+        PlainNetwork(modules, run),
         (example,),
         path,
         input_names=["inputs"],
         output_names=["logits"],
-        dynamic_axes=axes,
+        dynamic_axes={"inputs": steps, "logits": {0: "batch"} if run.task.readout == "last" else steps},
         dynamo=False,
     )
 
 
-def as_run(run: Any, weights: str, directory: Path) -> None:
+def as_run(run: Run, weights: str, directory: Path) -> None:
     """Write the network as a run directory of its own, which names the commands that made it.
 
     Args:
-        run: from runs.load, with one replicate.
+        run: from runs.load, with one replicate, finished.
         weights: which of its weights these are, "best" or "last".
-        directory: what is made, with config.yaml, result.json, checkpoints/best.ckpt and README.md.
+        directory: the new run: config.yaml, result.json, checkpoints/best.ckpt and README.md.
     """
-    from omegaconf import OmegaConf
-
-    from rnn_tasks import runs
-    from rnn_tasks.runs.evaluation import measure
-    from rnn_tasks.training.checkpoints import save
-    from rnn_tasks.training.metrics import sort_keys
-
+    assert run.result is not None
     run.task.setup()
-    cfg = OmegaConf.merge(run.config, {"name": directory.name, "data_dir": "data"})
+    cfg = run.config.copy()
+    cfg.name, cfg.data_dir = directory.name, "data"
     if "data_dir" in cfg.task:
         cfg.task.data_dir = "data"
     train = {kind: [numbers[run.replicate]] for kind, numbers in run.result["metrics"]["train"].items()}
-    metrics = {"train": train, "val": measure(run, [run.task.val]), "test": measure(run, run.task.test)}
-    accuracy, of = metrics["test"]["sequence_accuracy"][0], metrics["test"]["n"]
-    made = f" experiment={run.result['experiment']}" if run.result["experiment"] else ""
-    how = f"--run --weights {weights} --replicate {run.replicate} --to {os.path.relpath(directory)}"
-    said = (
-        f"# {directory.name}\n\nReplicate {run.replicate} of {run.result['replicates']} of the run that"
-        f" `python -m rnn_tasks.train{made}` made, written here by `python -m rnn_tasks.export RUN {how}`.\n"
-        f"It gets {accuracy:.2%} of {of:,} test examples right (`python -m rnn_tasks.evaluate {directory.name}`).\n"
-    )
+    metrics = {"train": train, "val": measured(run, [run.task.val]), "test": measured(run, run.task.test)}
     facts = {"config": OmegaConf.to_container(cfg), "metrics": metrics, "replicates": 1, "seed": cfg.seed}
-    facts |= {"experiment": None, "fingerprint": runs.fingerprint(cfg)}  # it is one network, not the experiment
-    kept = {"state_dict": run.model.state_dict(), "score": sort_keys(metrics["val"]), "failed": [False]}
+    facts |= {"experiment": None, "fingerprint": fingerprint(cfg)}  # it is one network, not the experiment
+    checkpoint = {"state_dict": run.model.state_dict(), "score": sort_keys(metrics["val"]), "failed": [False]}
     with TemporaryDirectory(dir=directory.parent) as temporary:
-        begun = Path(temporary) / directory.name
-        (begun / "checkpoints").mkdir(parents=True)
-        save(kept, begun / "checkpoints" / "best.ckpt")
-        (begun / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
-        (begun / "README.md").write_text(said)
-        runs.write_result(begun, run.result | facts)
-        begun.rename(directory)
+        new = Path(temporary) / directory.name
+        (new / "checkpoints").mkdir(parents=True)
+        save(checkpoint, new / "checkpoints" / "best.ckpt")
+        (new / "config.yaml").write_text(OmegaConf.to_yaml(cfg), encoding="utf-8")
+        (new / "README.md").write_text(_readme(run, weights, directory, metrics["test"]), encoding="utf-8")
+        write_result(new, run.result | facts)
+        new.rename(directory)
+
+
+def _readme(run: Run, weights: str, directory: Path, test: dict[str, Any]) -> str:
+    assert run.result is not None
+    experiment = f" experiment={run.result['experiment']}" if run.result["experiment"] else ""
+    options = f"--run --weights {weights} --replicate {run.replicate} --to {os.path.relpath(directory)}"
+    return (
+        f"# {directory.name}\n\nReplicate {run.replicate} of {run.result['replicates']} of the run that"
+        f" `python -m rnn_tasks.train{experiment}` made, written here by `python -m rnn_tasks.export RUN {options}`.\n"
+        f"It gets {test['sequence_accuracy'][0]:.2%} of {test['n']:,} test examples right"
+        f" (`python -m rnn_tasks.evaluate {directory.name}`).\n"
+    )

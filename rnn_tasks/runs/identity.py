@@ -1,4 +1,4 @@
-"""The fingerprint of a run: its configuration, and the version of the numerics."""
+"""The fingerprint of a run: its configuration and the version of the numerics."""
 
 import json
 from hashlib import blake2b
@@ -10,22 +10,23 @@ from omegaconf import DictConfig, OmegaConf
 # without it.
 NUMERICS = 1
 
-NO_INFLUENCE = ("name", "threads", "data_dir", "logger")  # leave the numbers of a run as they are
-ONLY_SHOWN = ("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler")  # in ``trainer``
+NO_INFLUENCE = ("name", "threads", "data_dir", "logger")  # keys that do not change the numbers of a run
+ONLY_SHOWN = ("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler")  # the same in ``trainer``
 
 
 def influence(cfg: DictConfig) -> dict[str, Any]:
-    """The part of a configuration that shapes the numbers of a run, as plain containers."""
-    values = {key: value for key, value in OmegaConf.to_container(cfg, resolve=True).items() if key not in NO_INFLUENCE}
-    task = {key: value for key, value in values["task"].items() if key not in NO_INFLUENCE}
+    """The part of a configuration that decides the numbers of a run, as plain containers."""
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    values = {key: value for key, value in values.items() if key not in NO_INFLUENCE}
+    task = {key: value for key, value in values["task"].items() if key == "name" or key not in NO_INFLUENCE}
     trainer = {key: value for key, value in values["trainer"].items() if key not in ONLY_SHOWN}
-    if not values.get("callbacks"):  # callbacks may change anything, their absence changes nothing
+    if not values.get("callbacks"):  # a callback may change anything, its absence changes nothing
         values.pop("callbacks", None)
-    return {**values, "trainer": trainer, "task": {**task, "name": values["task"]["name"]}}
+    return {**values, "trainer": trainer, "task": task}
 
 
 def fingerprint(cfg: DictConfig) -> str:
-    """A hash of all that shapes the numbers of a run.
+    """A hash of all that decides the numbers of a run.
 
     Returns:
         32 hexadecimal digits.

@@ -1,11 +1,13 @@
-"""A finished run, loaded: its model with the weights asked for, its task and its result."""
+"""Loading a run: its model with the weights asked for, its task and its result."""
+
+from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from rnn_tasks.config.build import build
 from rnn_tasks.errors import UserError, one_line
@@ -19,28 +21,36 @@ if TYPE_CHECKING:  # torch is imported when a model is built or loaded: a missin
 
 @dataclass
 class Run:
-    """A run that has been trained.
+    """A trained run, for use in a notebook: ``run = runs.load("adder")``.
+
+    ``run.ask("1011+110")`` answers a problem, ``run.logits(inputs, lengths)`` takes tensors, and
+    ``run.model(inputs, lengths, return_states=True)`` gives the states of all steps as well.
+    ``run.result["metrics"]["test"]["sequence_accuracy"]`` is a list with a number for each replicate. The losses and
+    accuracies of all epochs are in ``history.csv``: ``pandas.read_csv(run.path / "history.csv")``.
 
     Attributes:
         path: its directory.
-        config: its configuration, resolved.
-        task: its data; call ``task.setup()`` to draw them.
-        model: with the weights asked for, in evaluation mode.
-        replicate: which one the model is; None if it is all of them.
-        failed: of each of the model's replicates whether its loss became NaN.
-        result: what result.json holds, None before the run has ended.
+        config: its configuration, resolved, like ``run.config.model.hidden``.
+        task: its task; ``task.setup()`` makes the examples: ``task.train``, ``task.val`` and the list ``task.test``.
+        model: a torch.nn.Module with the weights asked for, in evaluation mode, on the CPU.
+        replicate: the number of the replicate that the model is; None if it is all of them.
+        failed: whether the loss of each of the model's replicates became infinite or NaN.
+        result: the content of result.json, None if the run has not finished.
     """
 
     path: Path
     config: DictConfig
-    task: "Task"
-    model: "nn.Module"
+    task: Task
+    model: nn.Module
     replicate: int | None
     failed: list[bool]
     result: dict[str, Any] | None
 
     def ask(self, text: str) -> tuple[str, float]:
-        """The answer to a problem as people write it, and the probability of its least certain part.
+        """The answer to a problem, as people write both, and the probability of the answer's least certain part.
+
+        Args:
+            text: like "1011+110".
 
         Raises:
             ValueError: the text is not a problem of the task; the message shows what one looks like.
@@ -50,12 +60,14 @@ class Run:
         problem = self.task.parse(text)
         return self.answer(problem[None], torch.tensor([len(problem)]))[0]
 
-    def answer(self, inputs: "Tensor", lengths: "Tensor") -> list[tuple[str, float]]:
-        """Each answer as people write it, and the probability of its least certain part.
+    def answer(self, inputs: Tensor, lengths: Tensor) -> list[tuple[str, float]]:
+        """Answers as people write them, each with the probability of its least certain part.
+
+        A model of all replicates answers with the first.
 
         Args:
             inputs: [N, T, D].
-            lengths: [N], the steps of each sequence, all the same where an answer has many parts.
+            lengths: [N], the steps of each sequence, all equal if the task asks for an answer at every step.
         """
         import torch
 
@@ -63,11 +75,15 @@ class Run:
             logits = self.logits(inputs, lengths)
             return [self.task.answer(each) for each in (logits if self.replicate is not None else logits[0])]
 
-    def logits(self, inputs: "Tensor", lengths: "Tensor") -> "Tensor":
-        """What the model gives for inputs [B, T, D] of ``lengths`` steps [B], in the precision of its weights.
+    def logits(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Logits of the model, computed in the precision of its weights.
+
+        Args:
+            inputs: [B, T, D].
+            lengths: [B], the steps of each sequence.
 
         Returns:
-            [B, T, C] or [B, C] logits; of all replicates [R, B, T, C] or [R, B, C].
+            [B, T, C], or [B, C] if the task asks for one answer; of all replicates [R, B, T, C] or [R, B, C].
         """
         from rnn_tasks.tasks import Batch
         from rnn_tasks.training.scoring import forward_replicates
@@ -75,7 +91,7 @@ class Run:
         logits = forward_replicates(self.model, Batch(inputs.to(next(self.model.parameters())), lengths, lengths))
         return logits if self.replicate is None else logits[0]
 
-    def prefix_predictions(self, inputs: "Tensor") -> "Tensor":
+    def prefix_predictions(self, inputs: Tensor) -> Tensor:
         """Class probabilities after each step, as if the sequence ended there; of a run of one replicate.
 
         A bidirectional network reads each prefix from both of its ends. For a network that reads forwards alone these
@@ -99,43 +115,53 @@ class Run:
 def load(
     run: str | Path, weights: Literal["best", "last"] = "best", replicate: int | Literal["best", "all"] = "best"
 ) -> Run:
-    """A run with its model and task, ready to use.
+    """Load a run with its model and task, ready to use.
 
     Args:
-        run: its directory, "latest", or a task's name for its newest finished run.
+        run: its directory, "latest", the name of a task for its newest finished run, "handwriting" or "report".
         weights: the best by validation, or those of the last epoch.
-        replicate: a number, the best by validation of these weights, or all of them.
+        replicate: its number, the best by validation of these weights, or all of them.
 
     Raises:
-        UserError: it is not there or is damaged.
+        UserError: the run, its weights or the replicate are missing or damaged.
     """
     path = find(str(run))
     if path is None:
         raise UserError(f"{run}: no such run; give its directory, latest, the name of a task, handwriting or report")
     cfg, result = read_config(path), read_result(path)
-    state, found, failed = _weights(path, weights, result)
-    replicates = cfg.model.get("replicates", 1)
-    if replicate == "best":
-        replicate = max(range(replicates), key=lambda number: (not failed[number], found[number] or [-1.0]))
-    if replicate != "all":
-        if not 0 <= replicate < replicates:
-            raise UserError(f"--replicate {replicate}: {path} has {replicates}, counted from 0")
-        if failed[replicate]:
-            raise UserError(f"--replicate {replicate}: has failed, its loss became infinite or NaN; take another one")
-        if "replicates" in cfg.model:
-            state = {key: value[replicate : replicate + 1] for key, value in state.items()}
-            cfg = OmegaConf.merge(cfg, {"model": {"replicates": 1}, "seed": cfg.seed + replicate})
-            failed = [False]
+    state, sort_keys, failed = _weights(path, weights, result)
+    number = _number(path, replicate, sort_keys, failed)
+    if number is not None and "replicates" in cfg.model:
+        state = {key: value[number : number + 1] for key, value in state.items()}
+        cfg.model.replicates, cfg.seed, failed = 1, cfg.seed + number, [False]
     task, model = build(cfg)
     try:
         model.to(next(iter(state.values())).dtype).load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{path}: its {weights} weights do not fit its config.yaml ({one_line(error)[:120]})") from None
-    return Run(path, cfg, task, model.eval(), None if replicate == "all" else replicate, failed, result)
+    return Run(path, cfg, task, model.eval(), number, failed, result)
+
+
+def _number(path: Path, replicate: int | str, sort_keys: list[list[float] | None], failed: list[bool]) -> int | None:
+    """The number of the replicate to load; None for all."""
+    if replicate == "all":
+        return None
+    best = max(range(len(failed)), key=lambda number: (not failed[number], sort_keys[number] or [-1.0]))
+    number = best if replicate == "best" else int(replicate)
+    if not 0 <= number < len(failed):
+        raise UserError(f"--replicate {number}: {path} has {len(failed)}, counted from 0")
+    if failed[number]:
+        raise UserError(f"--replicate {number}: has failed, its loss became infinite or NaN; take another one")
+    return number
 
 
 def tell_replicate(run: Run, chosen: int | str) -> None:
-    """Say on stderr which of several replicates was chosen, where it was not the user who did."""
+    """Print on stderr which of several replicates was chosen, if the user left the choice to validation.
+
+    Args:
+        run: the loaded run.
+        chosen: what the user asked for, a number, "best" or "all".
+    """
     replicates = read_config(run.path).model.get("replicates", 1)
     if chosen == "best" and replicates > 1:
         print(f"replicate {run.replicate}, of {replicates} the best in validation", file=sys.stderr)
@@ -143,12 +169,12 @@ def tell_replicate(run: Run, chosen: int | str) -> None:
 
 def _weights(
     run: Path, weights: str, result: dict[str, Any] | None
-) -> "tuple[dict[str, Tensor], list[list[float] | None], list[bool]]":
-    """Weights of all replicates, how good each is in validation, and which have failed."""
+) -> tuple[dict[str, Tensor], list[list[float] | None], list[bool]]:
+    """Weights of all replicates, the sort key of each by validation, and which have failed."""
     from rnn_tasks.training.checkpoints import read_checkpoint
     from rnn_tasks.training.metrics import sort_keys
 
-    path = run / "checkpoints" / f"{weights}.ckpt"
+    path, best = (run / "checkpoints" / f"{name}.ckpt" for name in (weights, "best"))
     if not path.is_file():
         raise UserError(f"{path}: is missing; the run has not got so far, or take the other --weights")
     checkpoint = read_checkpoint(path)
@@ -156,11 +182,9 @@ def _weights(
     if weights == "best":
         return state, checkpoint["score"], checkpoint["failed"]
     failed = state["failed"].tolist()
-    val = result["metrics"].get("val") if result else None
-    best = path.with_name("best.ckpt")
-    found = sort_keys(val) if val else read_checkpoint(best)["score"] if best.exists() else [None] * len(failed)
-    return (
-        {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")},
-        found,
-        failed,
-    )
+    if result and "val" in result["metrics"]:
+        keys = sort_keys(result["metrics"]["val"])
+    else:
+        keys = read_checkpoint(best)["score"] if best.exists() else [None] * len(failed)
+    model = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
+    return model, keys, failed

@@ -1,6 +1,5 @@
 """What came out of a run: measured on the whole test set, and shown in plots and in TensorBoard."""
 
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +51,10 @@ def measure(learner: Learner, task: Task, cfg: DictConfig, run: Path) -> dict[st
 def _measured(learner: Learner, task: Task, sets: list[Examples], limit: int | float) -> dict[str, Any]:
     """Metrics on examples; replicates whose loss is not finite fail, and are left out."""
     metrics = evaluation.measure(learner.model, task, learner.loss, sets, learner.failed.tolist(), limit=limit)
-    lost = [loss is not None and not isfinite(loss) for loss in metrics["loss"]]
-    if not any(lost):
-        return metrics
-    learner.fail(torch.tensor(lost, device=learner.failed.device), f"after step {learner.global_step}")
-    return evaluation.measure(learner.model, task, learner.loss, sets, learner.failed.tolist(), limit=limit)
+    lost = [loss is None and not failed for loss, failed in zip(metrics["loss"], learner.failed.tolist(), strict=True)]
+    if any(lost):
+        learner.fail(torch.tensor(lost, device=learner.failed.device), f"after step {learner.global_step}")
+    return metrics
 
 
 def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any], cfg: DictConfig, run: Path) -> None:

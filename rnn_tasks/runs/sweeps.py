@@ -1,149 +1,194 @@
-"""A sweep: a directory of runs, and one table over them."""
+"""Sweeps: directories of runs, with a table and a plot over them."""
+
+from __future__ import annotations
 
 import csv
 import re
 import sys
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from tabulate import tabulate
 
-from rnn_tasks import runs
 from rnn_tasks.errors import one_line
+from rnn_tasks.runs.directory import read_result
+
+if TYPE_CHECKING:  # these import torch, which takes seconds: a sweep with a wrong key is refused before
+    from rnn_tasks.runs.tables import Row
 
 FAILURE = "error.txt"
-MOST_CURVES = 6  # that can be told apart
+MOST_CURVES = 6  # of one plot, so that they can be told apart
+FEWEST_VALUES = 3  # of a number, for a plot over it
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """What the table of a sweep shows of a run.
+
+    Attributes:
+        run: its name.
+        splits: metrics of "test" and "val", where these were measured.
+        seconds: how long it took, None if it has not finished.
+        failed: why it has no result, None if it has one.
+    """
+
+    run: str
+    splits: dict[str, Row] = field(default_factory=dict)
+    seconds: float | None = None
+    failed: str | None = None
 
 
 def note_failure(run: Path, error: Exception) -> None:
-    """Keep why a run of a sweep failed; the sweep goes on."""
+    """Print why a run of a sweep failed and write it to its directory; the sweep goes on."""
     reason = one_line(error)
     print(f"error: {reason}", file=sys.stderr)
     run.mkdir(parents=True, exist_ok=True)
-    (run / FAILURE).write_text(reason + "\n")
+    (run / FAILURE).write_text(reason + "\n", encoding="utf-8")
 
 
-def results(sweep: Path) -> dict[str, dict[str, Any] | None]:
-    """What result.json of each run holds, in the natural order of their names; None of one that has not finished."""
-    found = sorted((path for path in sweep.iterdir() if path.is_dir()), key=_natural)
-    return {run.name: runs.read_result(run) for run in found}
+def sweep_results(sweep: Path) -> dict[str, dict[str, Any] | None]:
+    """The content of each run's result.json in the natural order of the runs' names; None if it has not finished."""
+    directories = sorted((path for path in sweep.iterdir() if path.is_dir()), key=_natural)
+    return {run.name: read_result(run) for run in directories}
 
 
-def rows(sweep: Path) -> list[dict[str, Any]]:
-    """A row for each run of a sweep: its figures, means over several replicates, or the reason why it failed."""
-    from rnn_tasks.training.intervals import summarize
+def sweep_rows(sweep: Path) -> list[SweepRow]:
+    """A row for each run of a sweep."""
+    from rnn_tasks.runs.tables import Row
 
-    found = []
-    for name, result in results(sweep).items():
-        row: dict[str, Any] = {"run": name}
+    rows = []
+    for name, result in sweep_results(sweep).items():
         reason, ended = sweep / name / FAILURE, sweep / name / "result.json"
         if result is None or (reason.exists() and reason.stat().st_mtime > ended.stat().st_mtime):
-            row["failed"] = reason.read_text().strip() if reason.exists() else "stopped before its end"
+            text = reason.read_text(encoding="utf-8").strip() if reason.exists() else "stopped before its end"
+            rows.append(SweepRow(name, failed=text))
         else:
-            for split in ("test", "val"):
-                for kind, word in (("accuracy", "accuracy"), ("sequence_accuracy", "whole"), ("loss", "loss")):
-                    if split not in result["metrics"]:
-                        continue
-                    told, title = summarize(result["metrics"][split][kind]), f"{split} {word}"
-                    row[title] = told.mean
-                    if told.count > 1 and word != "loss":
-                        low, high = told.within
-                        row |= {f"{title} low": low, f"{title} high": high, f"{title} best": told.most}
-                    if told.count > 1 and word == "whole":
-                        row[f"{split} at 100 %"] = f"{told.perfect} of {told.count}"
-            row["seconds"] = result["seconds"]
-        found.append(row)
-    return found
+            metrics = result["metrics"]
+            splits = {split: Row.of(split, metrics[split]) for split in ("test", "val") if split in metrics}
+            rows.append(SweepRow(name, splits, result["seconds"]))
+    return rows
 
 
-def table(found: list[dict[str, Any]], style: str) -> str:
-    """The rows as tabulate's ``style`` shows them: no losses, and a mean with its interval and the best in one cell."""
-    hidden = ["loss", " low", " high", " best"]
-    if all(row.get("test accuracy") == row.get("test whole") for row in found):
-        hidden.append(" whole")
-    elif any("test whole low" in row for row in found):  # the table is wide enough
-        hidden.append("val accuracy")
-    shown = []
-    for row in found:
-        cells = {}
-        for title, value in row.items():
-            if title.endswith(tuple(hidden)):
-                continue
-            share = title.endswith(("accuracy", "whole"))
-            cells[title] = f"{value:.2%}" if share else value
-            if f"{title} low" in row:
-                low, high, best = (row[f"{title} {word}"] * 100 for word in ("low", "high", "best"))
-                cells[title] = f"{value * 100:.2f} [{low:.2f}, {high:.2f}], best {best:.2f}"
-        shown.append(cells)
-    return tabulate(shown, headers="keys", tablefmt=style)
+def sweep_table(rows: list[SweepRow], style: str) -> str:
+    """The rows as a table in one of tabulate's styles.
+
+    It leaves out the exact match where that is the accuracy in all rows, and else, with intervals, the accuracy in
+    validation, which would make it too wide.
+    """
+    from rnn_tasks.runs.tables import count_perfect, percent
+
+    splits = [split for row in rows for split in row.splits.values()]
+    several = any(split.several for split in splits)
+    parts = any(split.accuracy != split.exact_match for split in splits if split.name == "test")
+    cells = []
+    for row in rows:
+        texts = {"run": row.run}
+        for name, split in row.splits.items():
+            if name == "test" or not (parts and several):
+                texts[f"{name} accuracy"] = percent(split.accuracy, best=True)
+            if parts:
+                texts[f"{name} exact match"] = percent(split.exact_match, best=True)
+            if several:
+                texts[f"{name} at 100 %"] = count_perfect(split.exact_match)
+        ended = {"failed": row.failed} if row.seconds is None else {"seconds": f"{row.seconds:g}"}
+        cells.append(texts | ended)
+    return tabulate(cells, headers="keys", tablefmt=style, disable_numparse=True)
+
+
+def csv_row(row: SweepRow) -> dict[str, Any]:
+    """A row of summary.csv, numbers in full: means over the replicates that have not failed.
+
+    Of several replicates there are also the 95 % interval of a mean (low, high), the best, and how many are perfect.
+    """
+    cells: dict[str, Any] = {"run": row.run, "failed": row.failed}
+    for name, split in row.splits.items():
+        for title, share in (("accuracy", split.accuracy), ("exact match", split.exact_match)):
+            cells[f"{name} {title}"] = share and share.mean
+            if share and split.several:
+                low, high = share.within
+                cells |= {f"{name} {title} low": low, f"{name} {title} high": high, f"{name} {title} best": share.most}
+        if split.exact_match and split.several:
+            cells |= {f"{name} at 100 %": split.exact_match.perfect, f"{name} replicates": split.exact_match.count}
+        cells[f"{name} loss"] = split.loss and split.loss.mean
+    return cells | {"seconds": row.seconds}
+
+
+def by_number(values: dict[str, T]) -> tuple[str, dict[str, dict[float, T]]]:
+    """Values of runs, arranged for a plot over the number that was swept most, a line for each choice of all else.
+
+    Args:
+        values: of any kind, by names of runs like "model=rnn,task.batch_size=8".
+
+    Returns:
+        The key of the number and, by the names of the lines, the values at each of its settings, in order; an empty
+        key and no lines if no number has three settings.
+    """
+    choices = {name: dict(part.partition("=")[::2] for part in name.split(",")) for name in values}
+    settings: dict[str, set[float]] = {}
+    for pairs in choices.values():
+        for key, text in pairs.items():
+            with suppress(ValueError):
+                settings.setdefault(key, set()).add(float(text))
+    settings.pop("seed", None)  # is no quantity
+    key = max(settings, key=lambda key: len(settings[key]), default="")
+    if not key or len(settings[key]) < FEWEST_VALUES or not all(key in pairs for pairs in choices.values()):
+        return "", {}
+    lines: dict[str, dict[float, T]] = {}
+    for name, pairs in choices.items():
+        rest = ",".join(f"{other}={text}" for other, text in pairs.items() if other != key)
+        lines.setdefault(rest, {})[float(pairs[key])] = values[name]
+    return key, {name: dict(sorted(points.items())) for name, points in lines.items()}
 
 
 def plot(sweep: Path) -> None:
-    """Draw the test accuracy of all runs: over the length where there are several, over the number that was swept."""
-    found = {name: result for name, result in results(sweep).items() if result and "test" in result["metrics"]}
-    tests = {name: result["metrics"]["test"] for name, result in found.items()}
-    curves = {name: test["by_length"] for name, test in tests.items() if len(test["by_length"]) > 1}
-    key, lines = by_number({name: test["sequence_accuracy"] for name, test in tests.items()})
+    """Save plots of the test accuracy of all runs: over the length if there are several, over the swept number."""
     from rnn_tasks.runs import plots
 
+    results = {name: result for name, result in sweep_results(sweep).items() if result and "test" in result["metrics"]}
+    tests = {name: result["metrics"]["test"] for name, result in results.items()}
+    curves = {name: test["by_length"] for name, test in tests.items() if len(test["by_length"]) > 1}
     if 1 <= len(curves) <= MOST_CURVES:
-        first = found[next(iter(curves))]
-        chance, trained = first["metrics"]["test"]["chance"], first["config"]["task"]["lengths"]
-        plots.by_length(curves, chance, trained).savefig(sweep / "test_by_length.png")
+        first = next(iter(curves))
+        trained = results[first]["config"]["task"]["lengths"]
+        plots.by_length(curves, tests[first]["chance"], trained).savefig(sweep / "test_by_length.png")
+    key, lines = by_number({name: test["sequence_accuracy"] for name, test in tests.items()})
     if key:
         plots.by_number(key, lines).savefig(sweep / f"test_by_{key}.png")
 
 
-def by_number(runs: dict[str, Any]) -> tuple[str, dict[str, dict[float, Any]]]:
-    """What was found at each value of the number that was swept most, a line for each choice of all else.
-
-    Args:
-        runs: what was found, by names like model=rnn,task.batch_size=8.
+def write_summary(sweep: Path) -> bool:
+    """Write summary.csv, summary.md and plots to a sweep's directory, and print the table.
 
     Returns:
-        The key, empty where there is none, and by the names of the lines what was found at each of its values.
+        Whether all runs have finished.
     """
-    split = {name: dict(part.partition("=")[::2] for part in name.split(",")) for name in runs}
-    values: dict[str, set[float]] = {}
-    for choices in split.values():
-        for key, value in choices.items():
-            with suppress(ValueError):
-                values.setdefault(key, set()).add(float(value))
-    values.pop("seed", None)  # is no quantity
-    key = max(values, key=lambda key: len(values[key]), default="")
-    if not key or len(values[key]) < 3 or not all(key in choices for choices in split.values()):
-        return "", {}
-    lines: dict[str, dict[float, Any]] = {}
-    for name, choices in split.items():
-        rest = ",".join(f"{other}={value}" for other, value in choices.items() if other != key)
-        lines.setdefault(rest, {})[float(choices[key])] = runs[name]
-    return key, {name: dict(sorted(points.items())) for name, points in lines.items()}
-
-
-def write_summary(sweep: Path) -> bool:
-    """Leave summary.csv, summary.md and a plot in a sweep's directory and print the table; tell if all has finished."""
-    found = rows(sweep)
-    with (sweep / "summary.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(title for row in found for title in row)))
+    rows = sweep_rows(sweep)
+    cells = [csv_row(row) for row in rows]
+    titles = sorted({title: None for row in cells for title in row}, key=lambda title: title == "seconds")
+    with (sweep / "summary.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, titles)
         writer.writeheader()
-        writer.writerows(found)
-    (sweep / "summary.md").write_text(table(found, "github") + "\n")
+        writer.writerows(cells)
+    (sweep / "summary.md").write_text(sweep_table(rows, "github") + "\n", encoding="utf-8")
     plot(sweep)
-    print(f"\n{table(found, 'simple')}\n{sweep}")
-    return not any("failed" in row for row in found)
+    print(f"\n{sweep_table(rows, 'simple')}\n{sweep}")
+    return all(row.failed is None for row in rows)
 
 
 class SweepSummary(Callback):
-    """Summarizes a sweep that has come to its end; its exit status tells if all runs have finished."""
+    """Summarizes a sweep at its end; the exit status is 1 if a run has not finished."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if not write_summary(Path(config.hydra.sweep.dir)):
             sys.exit(1)
 
 
-def _natural(run: Path) -> list[Any]:
-    """Sorts model.hidden=10 behind model.hidden=9."""
+def _natural(run: Path) -> list[str | float]:
+    """A sort key that puts model.hidden=10 behind model.hidden=9."""
     return [float(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+\.?\d*)", run.name))]

@@ -1,60 +1,128 @@
 """Metrics as tables for the terminal."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
-from rnn_tasks.training.intervals import summarize
+from rnn_tasks.training.intervals import Summary, summarize
 
-PERFECT = " at 100 %"
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a table shows of a split, a length or a run, each metric over its replicates; None if all have failed.
+
+    Attributes:
+        name: the first cell.
+        sequences: how many were measured, None where that is not known.
+        loss, accuracy: of single answers.
+        exact_match: the share of sequences all of whose answers are right.
+        calibration_error: None where it was not measured.
+    """
+
+    name: str
+    sequences: int | None
+    loss: Summary | None
+    accuracy: Summary | None
+    exact_match: Summary | None
+    calibration_error: Summary | None = None
+
+    @classmethod
+    def of(cls, name: str, metrics: dict[str, Any]) -> Row:
+        """A row of metrics as result.json has them."""
+        return cls(
+            name,
+            metrics.get("n"),
+            _summary(metrics["loss"]),
+            _summary(metrics["accuracy"]),
+            _summary(metrics["sequence_accuracy"]),
+            _summary(metrics.get("calibration_error", [None])),
+        )
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several replicates."""
+        return self.accuracy is not None and self.accuracy.count > 1
+
+
+def _summary(numbers: list[float | None]) -> Summary | None:
+    return None if all(number is None for number in numbers) else summarize(numbers)
+
+
+def percent(share: Summary | None, best: bool = False) -> str:
+    """A share as text: the mean, of several replicates with its 95 % interval.
+
+    Args:
+        share: None if all replicates have failed.
+        best: add the best replicate.
+
+    >>> percent(summarize([0.5]))
+    '50.00%'
+    """
+    if share is None:
+        return "failed"
+    if share.count == 1:
+        return f"{share.mean:.2%}"
+    low, high = share.within
+    text = f"{share.mean:.2%} [{low * 100:.2f}, {high * 100:.2f}]"
+    return f"{text}, best {share.most * 100:.2f}" if best else text
+
+
+def count_perfect(share: Summary | None) -> str:
+    """How many replicates have a share of 100 %, and how many have failed."""
+    if share is None:
+        return ""
+    return f"{share.perfect} of {share.count}" + (f" ({share.failed} failed)" if share.failed else "")
+
+
+def table(metrics: dict[str, dict[str, Any]]) -> str:
+    """A table with a row for each of several metrics.
+
+    Args:
+        metrics: as result.json has them, by the names of the rows.
+    """
+    rows = [Row.of(name, values) for name, values in metrics.items()]
+    several = any(row.several for row in rows)
+    columns: dict[str, Callable[[Row], str]] = {
+        "": lambda row: row.name,
+        "sequences": lambda row: "" if row.sequences is None else str(row.sequences),
+        "loss": lambda row: "failed" if row.loss is None else f"{row.loss.mean:.3g}",
+        "accuracy": lambda row: percent(row.accuracy),
+    }
+    if several:
+        columns["accuracy best"] = lambda row: f"{row.accuracy.most:.2%}" if row.accuracy else ""
+    if any(row.accuracy != row.exact_match for row in rows):
+        columns["exact match"] = lambda row: percent(row.exact_match)
+        if several:
+            columns["exact match best"] = lambda row: f"{row.exact_match.most:.2%}" if row.exact_match else ""
+    if any(row.calibration_error for row in rows):
+        columns["calibration error"] = lambda row: f"{row.calibration_error.mean:.2%}" if row.calibration_error else ""
+    if several:
+        columns["at 100 %"] = lambda row: count_perfect(row.exact_match)
+    cells = [[text(row) for text in columns.values()] for row in rows]
+    alignment = ("left", *("right",) * (len(columns) - 1))
+    return tabulate(cells, headers=list(columns), disable_numparse=True, colalign=alignment)
+
+
+def metrics_table(metrics: dict[str, Any]) -> str:
+    """Test metrics as a table with a row for each length, and the accuracy of guessing."""
+    by_length = metrics["by_length"] if len(metrics["by_length"]) > 1 else {}
+    rows = {f"length {length}": values for length, values in by_length.items()}
+    return f"{table(rows | {'all': metrics})}\nchance {metrics['chance']:.2%}"
 
 
 def print_result(result: dict[str, Any], run: Path) -> None:
     """Print the metrics of a run, a split a row, and its directory."""
-    names = {"train": "training", "val": "validation", "test": "test"}
-    metrics = {name: result["metrics"][split] for split, name in names.items() if split in result["metrics"]}
+    metrics = {name: result["metrics"][split] for split, name in SPLITS.items() if split in result["metrics"]}
     chance = result["metrics"].get("test", {}).get("chance")
     notes = [f"chance {chance:.2%}"] if chance else []
     replicates = result["replicates"]
     each = f", each of {replicates} replicates" if replicates > 1 else ""
     notes += [f"{result['parameters']} parameters{each}", f"{result['seconds']:.0f} seconds"]
     print(f"{table(metrics)}\n{', '.join(notes)}\n{run}")
-
-
-def metrics_table(metrics: dict[str, Any]) -> str:
-    """Test metrics, a length a row."""
-    by_length = metrics["by_length"] if len(metrics["by_length"]) > 1 else {}
-    return table({**{f"length {length}": values for length, values in by_length.items()}, "all": metrics}) + (
-        f"\nchance {metrics['chance']:.2%}"
-    )
-
-
-def shown(numbers: list[float | None]) -> dict[str, str]:
-    """What a table shows of an accuracy: of several replicates the mean with its interval, the best and the share."""
-    if len(numbers) == 1:
-        return {"": f"{numbers[0]:.2%}"}
-    told = summarize(numbers)
-    failed = f" ({told.failed} failed)" if told.failed else ""
-    low, high = told.within
-    return {
-        "": f"{told.mean:.2%} [{low * 100:.2f}, {high * 100:.2f}]",
-        " best": f"{told.most:.2%}",
-        PERFECT: f"{told.perfect} of {told.count}{failed}",
-    }
-
-
-def table(rows: dict[str, dict[str, Any]]) -> str:
-    """A row for each split or length; of several replicates means with their 95 % intervals."""
-    parts = {"accuracy": "accuracy"}
-    if any(values["accuracy"] != values["sequence_accuracy"] for values in rows.values()):
-        parts["sequence_accuracy"] = "whole"
-    told = []
-    for name, values in rows.items():
-        row = {"": name, "sequences": values.get("n", ""), "loss": f"{summarize(values['loss']).mean:.3g}"}
-        for kind, title in parts.items():
-            row |= {f"{title}{part}": text for part, text in shown(values[kind]).items() if part != PERFECT}
-        if "calibration_error" in values:
-            row["calibration error"] = f"{summarize(values['calibration_error']).mean:.2%}"
-        told.append(row | {PERFECT.strip(): text for part, text in shown(values[kind]).items() if part == PERFECT})
-    return tabulate(told, headers="keys", disable_numparse=True, colalign=("left", *("right",) * (len(told[0]) - 1)))

@@ -1,25 +1,73 @@
-"""The one evaluator."""
+"""The evaluator: the metrics of a model with replicates on sets of examples."""
 
+from collections.abc import Callable
+from itertools import islice
+from math import isfinite
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from rnn_tasks.tasks.base import evaluation_loader
-from rnn_tasks.training.metrics import Tally
+from rnn_tasks.errors import UserError
+from rnn_tasks.tasks.answers import confidences
+from rnn_tasks.tasks.base import Batch, Examples, Task, evaluation_loader
+from rnn_tasks.training.metrics import Reliability, Tally
 from rnn_tasks.training.scoring import forward_replicates, score
 
 
 def measure(
-    model: Any, task: Any, loss: Any, sets: Any, failed: Any = None, calibration: bool = False, limit: Any = 1.0
+    model: nn.Module,
+    task: Task,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    sets: list[Examples],
+    failed: list[bool] | None = None,
+    calibration: bool = False,
+    limit: int | float = 1.0,
 ) -> dict[str, Any]:
+    """Loss, accuracy and sequence accuracy of each replicate, over all examples and by length.
+
+    The model runs in evaluation mode, on the device and in the precision of its parameters.
+
+    Args:
+        model: with R replicates; a model without the attribute ``replicates`` counts as one.
+        task: whose examples these are.
+        loss: of each answer alone, [..., C], [...] -> [...].
+        sets: the examples.
+        failed: [R], replicates whose numbers are left out.
+        calibration: also measure how well the confidences of answers agree with their accuracy (targets [B] only).
+        limit: how much is measured, like Lightning's ``limit_test_batches``: an int is a number of batches, a float a
+            share of them.
+
+    Returns:
+        What Tally.compute and, with ``calibration``, Reliability.compute give, and ``chance``. None stands in the place
+        of a replicate that has failed or whose loss is not finite. The dict is empty if ``limit`` is 0.
+
+    Raises:
+        UserError: the share leaves no batch.
+    """
+    if not limit:
+        return {}
     replicates = getattr(model, "replicates", 1)
-    tally = Tally(replicates, max(int(examples.lengths.max()) for examples in sets), task.extra_steps)
+    loader = evaluation_loader(sets, replicates)
+    batches = min(limit, len(loader)) if isinstance(limit, int) else int(limit * len(loader))
+    if not batches:
+        raise UserError(f"a share of {limit}: leaves none of the {len(loader)} batches that are evaluated; take more")
+    longest = max(task.longest, *(int(examples.lengths.max()) for examples in sets))
+    tally, reliability = Tally(replicates, longest, task.extra_steps), Reliability(replicates)
+    parameter, training = next(model.parameters()), model.training
+    tally.to(parameter.device)
     model.eval()
-    first = next(model.parameters())
-    loader = list(evaluation_loader(sets, replicates))
-    loader = loader[:limit] if isinstance(limit, int) else loader[: int(limit * len(loader))]
     with torch.inference_mode():
-        for batch in loader:
-            batch = batch._replace(inputs=batch.inputs.to(first))
-            tally.update(*score(forward_replicates(model, batch), batch, loss))
-    return tally.compute(failed) | {"chance": task.chance_accuracy}
+        for inputs, lengths, targets in islice(loader, batches):
+            batch = Batch(inputs.to(parameter), lengths.to(parameter.device), targets.to(parameter.device))
+            logits = forward_replicates(model, batch)
+            losses, right, steps = score(logits, batch, loss)
+            tally.update(losses, right, steps)
+            if calibration:
+                reliability.update(confidences(logits).cpu(), right.cpu())
+    model.train(training)
+    failed = failed or [False] * replicates
+    finite = [isfinite(number) for number in tally.compute()["loss"]]
+    failed = [bad or not ok for bad, ok in zip(failed, finite, strict=True)]
+    metrics = tally.compute(failed) | {"chance": task.chance_accuracy}
+    return metrics | reliability.compute(failed) if calibration else metrics

@@ -1,0 +1,94 @@
+"""Commands as they are called: as one command, as modules and as files, and what they call themselves."""
+
+import subprocess
+import sys
+
+import pytest
+from helpers import REPOSITORY, SMALL, command
+
+from rnn_tasks import __main__ as console
+from rnn_tasks import arguments
+
+
+def call(*words, cwd=None):
+    """Run ``python`` with these words and return the ended process."""
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=120, cwd=cwd)
+
+
+def test_all_commands_are_listed_with_a_line_each_without_torch():
+    code = (
+        "import sys; sys.argv[1:] = ['--help']\nfrom rnn_tasks.__main__ import main\n"
+        "try: main()\nfinally: assert not {'torch', 'lightning', 'hydra'} & set(sys.modules)"
+    )
+    ended = call("-c", code)
+    assert ended.returncode == 0, ended.stderr
+    lines = [line.split(maxsplit=1) for line in ended.stdout.splitlines() if line.startswith("  ")]
+    assert [name for name, _ in lines] == list(console.COMMANDS)
+    assert dict(lines)["evaluate"] == "Measure a finished run again"
+    assert call("-m", "rnn_tasks").stdout.startswith("usage: python -m rnn_tasks COMMAND ...\n")
+
+
+def test_unknown_command_is_refused_in_one_line():
+    ended = call("-m", "rnn_tasks", "nonsense")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"error: nonsense: no such command; there are {', '.join(console.COMMANDS)}\n"
+
+
+@pytest.mark.parametrize("name", console.COMMANDS)
+def test_every_command_has_a_module_with_a_summary(name):
+    assert 10 < len(console.summary(name)) < 80
+    assert (REPOSITORY / console.module(name).replace(".", "/")).with_suffix(".py").is_file()
+
+
+def test_one_command_trains_and_calls_itself_by_its_name(workplace):
+    ended = call("-m", "rnn_tasks", "train", *SMALL, "trainer.max_epochs=1", "name=one")
+    assert ended.returncode == 0 and "outputs/adder/one" in ended.stdout, ended.stderr
+    assert call("-m", "rnn_tasks", "predict", "adder", "1+1").returncode == 0
+    shown = call("-m", "rnn_tasks", "predict", "--help").stdout
+    assert shown.startswith("usage: python -m rnn_tasks predict [-h]") and "rnn_tasks.predict" not in shown
+
+
+def test_training_file_can_be_run_as_a_script(workplace):
+    ended = call(REPOSITORY / "rnn_tasks" / "train.py", *SMALL, "trainer.max_epochs=1")
+    assert ended.returncode == 0, ended.stderr
+    assert list(workplace.glob("outputs/adder/*/result.json"))
+
+
+@pytest.mark.parametrize(
+    ("called", "own", "other"),
+    [
+        ("/somewhere/bin/rnn-train", "rnn-train", "rnn-tasks predict"),
+        ("C:/bin/rnn-tasks.exe", "rnn-tasks", "rnn-tasks predict"),
+        ("rnn-tasks evaluate", "rnn-tasks evaluate", "rnn-tasks predict"),
+        ("python -m rnn_tasks evaluate", "python -m rnn_tasks evaluate", "python -m rnn_tasks predict"),
+        (f"{REPOSITORY}/rnn_tasks/evaluate.py", "python -m rnn_tasks.evaluate", "python -m rnn_tasks.predict"),
+        (f"{REPOSITORY}/rnn_tasks/report/__main__.py", "python -m rnn_tasks.report", "python -m rnn_tasks.predict"),
+        (f"{REPOSITORY}/rnn_tasks/__main__.py", "python -m rnn_tasks", "python -m rnn_tasks.predict"),
+        ("/somewhere/pytest.py", "pytest.py", "python -m rnn_tasks.predict"),
+    ],
+)
+def test_commands_are_named_as_they_were_called(monkeypatch, called, own, other):
+    monkeypatch.setattr(sys, "argv", [called])
+    assert arguments.program() == own
+    assert arguments.command_line("predict") == other
+    assert arguments.command_line("predict", "1+1") == f"{other} 1+1"
+
+
+def test_training_is_named_by_its_own_script(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/rnn-train"])
+    assert arguments.command_line("train", "resume=x") == "rnn-train resume=x"
+
+
+def test_help_works_without_docstrings():
+    ended = call("-OO", "-m", "rnn_tasks.evaluate", "--help")
+    assert ended.returncode == 0 and ended.stdout.startswith("usage: python -m rnn_tasks.evaluate [-h]"), ended.stderr
+    assert "Measure a finished run again" in call("-OO", "-m", "rnn_tasks").stdout
+
+
+def test_importing_commands_and_asking_for_help_need_no_torch():
+    modules = ", ".join(f"rnn_tasks.{name}" for name in console.COMMANDS if name != "report")
+    code = f"import sys, rnn_tasks, rnn_tasks.runs, {modules}, rnn_tasks.report.__main__\n"
+    ended = call("-c", code + "assert not {'torch', 'lightning'} & set(sys.modules)")
+    assert ended.returncode == 0, ended.stderr
+    ended = command("train", "--help")
+    assert ended.returncode == 0 and "model: bilstm, birnn, crnn, gru, lstm, rnn" in ended.stdout

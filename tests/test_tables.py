@@ -1,0 +1,165 @@
+"""Tables of metrics, of one run and of a sweep, from numbers written by hand."""
+
+import csv
+import json
+
+import pytest
+
+from rnn_tasks.runs import sweeps, tables
+from rnn_tasks.runs.tables import Row
+from rnn_tasks.training.intervals import summarize
+
+ONE = {"n": 8, "loss": [0.25], "accuracy": [0.875], "sequence_accuracy": [0.5]}
+EQUAL = {"n": 8, "loss": [0.25], "accuracy": [0.875], "sequence_accuracy": [0.875]}
+THREE = {"n": 8, "loss": [0.1, 0.2, None], "accuracy": [1.0, 0.9, None], "sequence_accuracy": [1.0, 0.5, None]}
+
+
+def cells(table, separator="  "):
+    """The cells of each line of a table, without the line below its head."""
+    lines = [line.split(separator) for line in table.splitlines() if "--" not in line]
+    return [[cell.strip(" |") for cell in line if cell.strip(" |")] for line in lines]
+
+
+def test_table_of_one_network():
+    head, first, second = cells(tables.table({"a": ONE, "b": EQUAL}))
+    assert head == ["sequences", "loss", "accuracy", "exact match"]
+    assert first == ["a", "8", "0.25", "87.50%", "50.00%"]
+    assert second == ["b", "8", "0.25", "87.50%", "87.50%"]
+
+
+def test_table_leaves_out_exact_match_that_is_the_accuracy():
+    assert cells(tables.table({"a": EQUAL}))[0] == ["sequences", "loss", "accuracy"]
+
+
+def test_table_of_replicates_shows_interval_best_and_perfect():
+    head, row = cells(tables.table({"a": THREE}))
+    share = summarize([1.0, 0.5, None])
+    low, high = share.within
+    assert (low, high) == (0.0, 1.0)  # cut to what a share can be
+    assert head == [
+        *("sequences", "loss", "accuracy", "accuracy best", "exact match", "exact match best", "at 100 %"),
+    ]
+    assert row[0:3] == ["a", "8", "0.15"] and row[4] == "100.00%"
+    assert row[5:] == ["75.00% [0.00, 100.00]", "100.00%", "1 of 3 (1 failed)"]
+
+
+def test_table_shows_calibration_error_where_it_was_measured():
+    head, first, second = cells(tables.table({"a": EQUAL | {"calibration_error": [0.0125]}, "b": EQUAL}))
+    assert head[-1] == "calibration error"
+    assert (first[-1], second[-1]) == ("1.25%", "87.50%")  # b has no cell there
+
+
+def test_table_of_a_network_that_failed():
+    failed = {"n": 8, "loss": [None], "accuracy": [None], "sequence_accuracy": [None]}
+    assert cells(tables.table({"a": failed}))[1] == ["a", "8", "failed", "failed"]
+
+
+def test_metrics_table_has_a_row_for_each_length():
+    lengths = {"5": ONE, "10": EQUAL}
+    table = tables.metrics_table(ONE | {"by_length": lengths, "chance": 0.125})
+    assert [row[0] for row in cells(table)[1:]] == ["length 5", "length 10", "all", "chance 12.50%"]
+    assert "length" not in tables.metrics_table(ONE | {"by_length": {"5": ONE}, "chance": 0.125})
+
+
+def test_print_result(capsys, tmp_path):
+    metrics = {"train": ONE | {"n": 0}, "test": ONE | {"chance": 0.5}}
+    tables.print_result({"metrics": metrics, "replicates": 2, "parameters": 7, "seconds": 3.2}, tmp_path)
+    table, facts, directory = capsys.readouterr().out.rstrip("\n").rsplit("\n", 2)
+    assert [row[0] for row in cells(table)[1:]] == ["training", "test"]
+    assert (facts, directory) == ("chance 50.00%, 7 parameters, each of 2 replicates, 3 seconds", str(tmp_path))
+
+
+def write_run(sweep, name, metrics=None, failed=None):
+    (run := sweep / name).mkdir(parents=True)
+    if failed:
+        sweeps.note_failure(run, ValueError(failed))
+    if metrics:
+        config = {"task": {"lengths": [1, 20]}, "trainer": {}}
+        result = {"metrics": {"train": {}, **metrics}, "parameters": 1, "seconds": 2.5, "config": config}
+        (run / "result.json").write_text(json.dumps(result))
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """A sweep of three runs, of which one has failed and one has been stopped."""
+    curve = {"by_length": {"5": THREE, "10": THREE}, "chance": 0.5}
+    write_run(tmp_path, "model.hidden=10", {"test": THREE | curve, "val": THREE})
+    write_run(tmp_path, "model.hidden=9", failed="no luck")
+    write_run(tmp_path, "model.hidden=1")
+    return tmp_path
+
+
+def test_rows_of_a_sweep_are_in_natural_order_with_reasons_of_failure(sweep):
+    stopped, failed, ended = sweeps.sweep_rows(sweep)
+    assert (stopped.run, stopped.failed, stopped.splits) == ("model.hidden=1", "stopped before its end", {})
+    assert (failed.run, failed.failed, failed.seconds) == ("model.hidden=9", "no luck", None)
+    assert (ended.run, ended.failed, ended.seconds) == ("model.hidden=10", None, 2.5)
+    assert ended.splits == {"test": Row.of("test", THREE), "val": Row.of("val", THREE)}
+
+
+def test_run_that_failed_after_its_result_is_a_failure(sweep):
+    sweeps.note_failure(sweep / "model.hidden=10", ValueError("too late"))
+    assert [row.failed for row in sweeps.sweep_rows(sweep)] == ["stopped before its end", "no luck", "too late"]
+
+
+def test_sweep_table_of_replicates(sweep):
+    head, *_, ended = cells(sweeps.sweep_table(sweeps.sweep_rows(sweep), "github"), "|")
+    assert head == [
+        *("run", "failed", "test accuracy", "test exact match", "test at 100 %"),
+        *("val exact match", "val at 100 %", "seconds"),
+    ]
+    assert ended[0] == "model.hidden=10" and ended[-1] == "2.5"
+    assert ended[2:4] == ["75.00% [0.00, 100.00], best 100.00", "1 of 3 (1 failed)"]
+
+
+def test_sweep_table_of_single_networks_whose_accuracies_are_equal(tmp_path):
+    write_run(tmp_path, "seed=0", {"test": EQUAL, "val": ONE})
+    head, row = cells(sweeps.sweep_table(sweeps.sweep_rows(tmp_path), "github"), "|")
+    assert head == ["run", "test accuracy", "val accuracy", "seconds"]
+    assert row == ["seed=0", "87.50%", "87.50%", "2.5"]
+
+
+def test_summary_files_of_a_sweep(sweep, capsys):
+    assert not sweeps.write_summary(sweep)  # not all have finished
+    with (sweep / "summary.csv").open(newline="") as file:
+        stopped, failed, ended = csv.DictReader(file)
+    assert (stopped["failed"], failed["failed"], ended["failed"]) == ("stopped before its end", "no luck", "")
+    numbers = {title: float(text) for title, text in ended.items() if title not in ("run", "failed")}
+    share = summarize(THREE["sequence_accuracy"])
+    assert list(numbers)[-1] == "seconds" and numbers["seconds"] == 2.5
+    assert numbers["test accuracy"] == pytest.approx(0.95) and numbers["val loss"] == pytest.approx(0.15)
+    assert numbers["test exact match"] == share.mean and numbers["test exact match best"] == 1
+    assert (numbers["test exact match low"], numbers["test exact match high"]) == share.within
+    assert (numbers["test at 100 %"], numbers["test replicates"]) == (1, 3)
+    assert (sweep / "summary.md").read_text().count("\n") == 5
+    assert (sweep / "test_by_length.png").stat().st_size > 1000
+    assert str(sweep) in capsys.readouterr().out
+
+
+def test_summary_of_a_sweep_whose_runs_have_all_finished(tmp_path, capsys):
+    for hidden in (1, 3, 5):
+        write_run(tmp_path, f"model.hidden={hidden}", {"test": ONE | {"by_length": {}}, "val": ONE})
+    assert sweeps.write_summary(tmp_path)
+    assert (tmp_path / "test_by_model.hidden.png").stat().st_size > 1000
+    assert "test accuracy low" not in (tmp_path / "summary.csv").read_text()  # there are no replicates
+
+
+def test_by_number_arranges_values_by_the_number_swept_most():
+    names = {f"model={model},task.batch_size={size}": (model, size) for model in ("rnn", "gru") for size in (16, 2, 4)}
+    key, lines = sweeps.by_number(names)
+    assert key == "task.batch_size" and set(lines) == {"model=rnn", "model=gru"}
+    assert list(lines["model=rnn"].items()) == [(2.0, ("rnn", 2)), (4.0, ("rnn", 4)), (16.0, ("rnn", 16))]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [],
+        ["model.hidden=1", "model.hidden=3"],  # too few
+        ["seed=0", "seed=1", "seed=2"],  # is no quantity
+        ["model=rnn", "model=gru", "model=lstm"],
+        ["model.hidden=1", "model.hidden=2", "model.hidden=3", "model=gru"],  # one run has none
+    ],
+)
+def test_by_number_without_a_number_to_plot_over(names):
+    assert sweeps.by_number(dict.fromkeys(names)) == ("", {})
