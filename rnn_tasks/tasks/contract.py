@@ -66,7 +66,7 @@ def check_examples(source: str, task: "Task", examples: Examples) -> None:
 
 
 def _check_answers(source: str, targets: Tensor, output_size: int) -> None:
-    """Bits for one logit, else numbers of classes; in the padding too, since losses are computed there and then masked."""
+    """Bits for one logit, else numbers of classes; in the padding too, where losses are computed before masking."""
     if output_size == 1:
         valid, rule = bool((targets == targets.bool()).all()), "0 or 1"
     else:

@@ -33,16 +33,16 @@ def forward_replicates(
         inputs, lengths, targets = inputs[0], lengths[0], targets[0]
     logits = model(inputs, lengths, dropout_key)
     if batch.targets is not batch.lengths:  # comparing shapes takes less than a microsecond: every step can afford it
-        leading = (model.replicates,) if stacked and lengths.dim() == 1 else ()
-        _check_logits(model, logits, (*leading, *targets.shape), output_size)
+        replicates = (model.replicates,) if stacked and lengths.dim() == 1 else ()
+        _check_logits(model, logits, (*replicates, *targets.shape), output_size)
     return logits if stacked else logits[None]
 
 
-def _check_logits(model: nn.Module, logits: Any, answers: tuple[Any, ...], output_size: int | None) -> None:
+def _check_logits(model: nn.Module, logits: Any, leading: tuple[Any, ...], output_size: int | None) -> None:
     shape = tuple(logits.shape) if torch.is_tensor(logits) else ()
-    if shape[:-1] != answers or output_size not in (None, shape[-1]):
+    if shape[:-1] != leading or output_size not in (None, shape[-1]):
         given = f"logits {list(shape)}" if torch.is_tensor(logits) else f"a value of type {type(logits).__name__}"
-        asked = ", ".join(map(str, (*answers, output_size or "C")))
+        asked = ", ".join(map(str, (*leading, output_size or "C")))
         raise UserError(f"{method_name(model, 'forward')}: gave {given}, must be logits [{asked}]")
 
 
