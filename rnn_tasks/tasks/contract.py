@@ -39,7 +39,7 @@ def check_examples(source: str, task: "Task", examples: Examples) -> None:
     Args:
         source: where they come from, as the beginning of a message, like "parity.Parity.draw: gave".
         task: says which sizes and answers they must have.
-        examples: inputs have been converted to float32 already.
+        examples: inputs have been converted to float32, whole numbers to int64.
 
     Raises:
         UserError: one line names the source, what is wrong and what it must be.
@@ -49,7 +49,7 @@ def check_examples(source: str, task: "Task", examples: Examples) -> None:
         _require(torch.is_tensor(value), f"{source} {name} of type {_type(value)}, must be a torch.Tensor")
     inputs, lengths, targets = examples.inputs, examples.lengths, examples.targets
     _require(
-        lengths.dim() == 1 and len(lengths) > 0 and lengths.dtype in (torch.int64, torch.int32),
+        lengths.dim() == 1 and len(lengths) > 0 and lengths.dtype == torch.int64,
         f"{source} lengths {list(lengths.shape)} of {lengths.dtype}, must be [N] of torch.int64 with N at least 1",
     )
     size, longest = len(lengths), int(lengths.max())

@@ -38,10 +38,9 @@ class Examples(Dataset):
     """
 
     def __init__(self, inputs: Tensor, lengths: Tensor, targets: Tensor) -> None:
-        self.inputs = inputs.float() if torch.is_tensor(inputs) else inputs  # what else is wrong, the contract says
-        self.lengths, self.targets = lengths, targets
-        if torch.is_tensor(targets) and not targets.is_floating_point():
-            self.targets = targets.long()
+        # What the conversions leave wrong is refused by contract.check_examples.
+        self.inputs = inputs.float() if torch.is_tensor(inputs) else inputs
+        self.lengths, self.targets = _whole_as_long(lengths), _whole_as_long(targets)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -55,6 +54,10 @@ class Examples(Dataset):
     @cached_property
     def _padded(self) -> bool:
         return bool((self.lengths < self.inputs.shape[1]).any())
+
+
+def _whole_as_long(tensor: Tensor) -> Tensor:
+    return tensor if not torch.is_tensor(tensor) or tensor.is_floating_point() else tensor.long()
 
 
 def _rows(tensor: Tensor, index: Tensor | int) -> Tensor:
