@@ -25,7 +25,6 @@ from rnn_tasks.models import kernel
 from rnn_tasks.training import trainer
 from rnn_tasks.training.recorder import RunRecorder
 
-LARGEST = kernel.LARGEST
 ADDER = [  # eleven steps, every sequence as long as the others
     "task=adder", "task.lengths=[10,10]", "task.test_lengths=[10,10]", "task.train_size=1600",
     "scheduler=none", "loss=mse", "trainer.gradient_clip_val=0",
@@ -49,7 +48,8 @@ class InTurn(Callback):
 
     def on_train_epoch_start(self, trainer, learner):
         self.compiled = self.kernels[trainer.current_epoch % len(self.kernels)]
-        kernel.LARGEST = LARGEST if self.compiled else 0
+        without = "sequential" if learner.model.replicates == 1 else "stacked"
+        learner.model.backend = None if self.compiled else without
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, trainer, learner, outputs, batch, batch_index):
@@ -78,7 +78,6 @@ def rounds(words, contenders=None, kernels=(True,), count=5):
         lightning = trainer.build_trainer(cfg, task, Path(directory), RunRecorder(Path(directory)))
         lightning.callbacks.append(turns := InTurn(contenders or {}, kernels))
         lightning.fit(trainer.build_learner(cfg, task, model), datamodule=task)
-    kernel.LARGEST = LARGEST
     return turns.rounds[1:]
 
 

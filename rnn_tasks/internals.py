@@ -11,6 +11,7 @@ import os
 import signal
 from argparse import ArgumentParser
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
@@ -102,15 +103,26 @@ def linear_pointwise(inputs: Tensor, weight: Tensor, bias: Tensor | None = None,
         bias: [H].
         added: [B, H].
     """
+    plain, with_added = _linear_pointwise()
+    if added is None:
+        return plain(inputs, weight, bias, "none", [], "")
+    return with_added(inputs, added, weight, bias, "add")
+
+
+@cache  # looked up once: a layer calls these at every step
+def _linear_pointwise() -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
     import torch
 
-    if added is None:
-        return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
-    return torch.ops.mkldnn._linear_pointwise.binary(inputs, added, weight, bias, "add")
+    return torch.ops.mkldnn._linear_pointwise, torch.ops.mkldnn._linear_pointwise.binary
 
 
 def tanh_backward(gradient: Tensor, output: Tensor, out: Tensor) -> Tensor:
     """gradient * (1 - output^2), written to ``out`` in one pass: ``torch.ops.aten.tanh_backward.grad_input``."""
+    return _tanh_backward()(gradient, output, grad_input=out)
+
+
+@cache
+def _tanh_backward() -> Callable[..., Tensor]:
     import torch
 
-    return torch.ops.aten.tanh_backward.grad_input(gradient, output, grad_input=out)
+    return torch.ops.aten.tanh_backward.grad_input

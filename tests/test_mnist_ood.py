@@ -1,6 +1,7 @@
 """What makes a network read other handwriting, and how that is measured."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def middle(image):
     return float(rows), float(columns)
 
 
-def test_without_values_nothing_changes():
+def test_an_augmentation_without_values_changes_nothing():
     images = torch.rand(3, 28, 28)
     assert torch.allclose(Augmentation()(images, generator(0)), images, atol=1e-5)
 
@@ -51,6 +52,43 @@ def test_each_value_changes_images_within_bounds(value):
     changed = Augmentation(**{value: FULL[value]})(images, generator(1))
     assert not torch.allclose(changed, images, atol=0.05)
     assert changed.shape == images.shape and changed.min() >= 0 and changed.max() <= 1
+
+
+def changed_share(**values):
+    """Of 2,000 images the share that an augmentation changes."""
+    images = blot().expand(2000, 28, 28)
+    changed = Augmentation(**values)(images, generator(2))
+    return ((changed - images).abs().amax((1, 2)) > 1e-3).float().mean().item()
+
+
+@pytest.mark.parametrize(("value", "share"), [("noise", 1 / 8), ("stroke", 1 / 2), ("blur", 1 / 2)])
+def test_some_changes_are_made_to_a_share_of_the_images(value, share):
+    assert changed_share(**{value: FULL[value]}) == pytest.approx(share, rel=0.2)
+
+
+def test_one_image_in_eight_loses_a_square_of_at_most_the_given_side():
+    erased = 28 * 28 - Augmentation(erase=8)(torch.ones(2000, 28, 28), generator(3)).sum((1, 2))
+    assert erased.max() <= 9**2 and 0.07 < (erased > 0).float().mean() <= 1 / 8 + 0.03
+
+
+def test_shifts_are_normal_and_bounded_in_both_directions():
+    images = Augmentation(shift=4)(blot(4, 12, 12).expand(2000, 28, 28), generator(4))
+    for axis in (1, 2):
+        moved = images.sum(axis) @ torch.arange(28.0) / images.sum((1, 2)) - 13.5
+        assert moved.abs().max() <= 4.01 and moved.mean().abs() < 0.15
+        assert moved.std() == pytest.approx(0.96 * 2, rel=0.05)  # 0.96: of a standard normal clamped at 2
+
+
+def test_contrast_scales_the_ink_both_ways():
+    ink = Augmentation(contrast=0.6)(torch.full((2000, 28, 28), 0.3), generator(5))[:, 0, 0].log() - math.log(0.3)
+    assert ink.abs().max() <= 0.6001 and ink.min() < -0.5 and ink.max() > 0.5
+
+
+@pytest.mark.parametrize("value", FULL)
+@pytest.mark.parametrize("wrong", [-1, math.inf, math.nan, True, "1"])
+def test_values_that_an_augmentation_refuses(value, wrong):
+    with pytest.raises(ValueError, match=f"{value}={wrong!r}: must be "):
+        Augmentation(**{value: wrong})
 
 
 def test_a_stream_decides_the_changes():
@@ -87,16 +125,49 @@ def test_strokes_and_blur():
     assert square(blot(), torch.full((1, 1, 1), 14.0), torch.full((1, 1, 1), 14.0), 8).sum() == 64
 
 
-def test_corruptions_spoil_the_same_way_each_time_and_leave_the_digits():
+def test_corruptions_change_every_image_the_same_way_each_time_and_keep_the_digits():
     images = blot(16, 6, 6).repeat(12, 1, 1)
     examples = Examples(images, torch.full((12,), 28), torch.arange(12))
     assert len(mnist_ood.CORRUPTIONS) == 8
     for name in mnist_ood.CORRUPTIONS:
-        one, again = mnist_ood.corrupted(examples, name), mnist_ood.corrupted(examples, name)
-        assert torch.equal(one.inputs, again.inputs) and torch.equal(one.targets, examples.targets), name
-        assert one.inputs.min() >= 0 and one.inputs.max() <= 1
-        changed = (one.inputs - images).abs().flatten(1).max(1).values > 0.1
+        first, again = mnist_ood.corrupted(examples, name), mnist_ood.corrupted(examples, name)
+        assert torch.equal(first.inputs, again.inputs) and torch.equal(first.targets, examples.targets), name
+        assert first.inputs.min() >= 0 and first.inputs.max() <= 1
+        changed = (first.inputs - images).abs().flatten(1).max(1).values > 0.1
         assert changed.all(), name
+
+
+def corrupted(image, name):
+    images = image.expand(400, 28, 28)
+    return mnist_ood.corrupted(Examples(images, torch.full((400,), 28), torch.zeros(400)), name).inputs
+
+
+def centres(images):
+    """Centres of mass in rows and columns from the middle: [N, 2]."""
+    places = torch.arange(28.0) - 13.5
+    return torch.stack([images.sum(axis) @ places / images.sum((1, 2)) for axis in (2, 1)], 1)
+
+
+def test_corruptions_are_as_strong_as_they_say():
+    square = blot(6, 11, 11)
+    assert torch.allclose(corrupted(square, "contrast"), square * 0.3)
+    assert corrupted(torch.full((1, 28, 28), 0.5), "noise").std().item() == pytest.approx(0.27, abs=0.01)  # clamped 0.3
+    moved = centres(corrupted(square, "shift"))
+    assert torch.allclose(moved.abs(), torch.full_like(moved, 3), atol=0.01)
+    assert len(moved.round().unique(dim=0)) == 4
+    areas = corrupted(square, "scale").sum((1, 2)) / 36
+    assert torch.minimum((areas - 1.69).abs(), (areas - 1 / 1.69).abs()).max() < 0.08
+    assert (areas > 1).float().mean().item() == pytest.approx(0.5, abs=0.1)
+    angles = centres(corrupted(blot(4, 12, 20), "rotation"))
+    degrees = torch.rad2deg(torch.atan2(angles[:, 0], angles[:, 1]))
+    assert torch.allclose(degrees.abs(), torch.full_like(degrees, 25), atol=1)
+    assert (degrees > 0).float().mean().item() == pytest.approx(0.5, abs=0.1)
+    ink = corrupted(square, "stroke").sum((1, 2))
+    assert ink.min().item() == pytest.approx(36 - 0.8 * 20) and ink.max() == 64
+    lost = 28 * 28 - corrupted(torch.ones(1, 28, 28), "occlusion").sum((1, 2))
+    assert lost.min() >= 49 and lost.max() <= 81 and lost.mean() == pytest.approx(64, abs=2)
+    blurred_dot = corrupted(blot(1, 14, 14), "blur")[0]
+    assert (blurred_dot.sum(1) * (torch.arange(28.0) - 14) ** 2).sum() == pytest.approx(1.5**2, rel=0.03)
 
 
 def test_uci_digits_in_both_forms():
@@ -229,7 +300,7 @@ def test_the_mean_of_all_steps_is_that_of_torch():
         assert torch.allclose(found[r], expected, atol=1e-5)
 
 
-def test_images_of_few_rows_and_replicates_are_read_alone_as_together():
+def test_a_convolutional_network_reads_padded_images_and_replicates_as_it_does_alone():
     words = {"output_size": 10, "readout": "last", "cell": "lstm", "hidden": 6, "channels": [4, 8], "dropout": 0.2}
     words |= {"bidirectional": True, "pooling": "mean"}
     pair, second = Crnn(28, seed=0, replicates=2, **words), Crnn(28, seed=1, **words)
@@ -242,7 +313,7 @@ def test_images_of_few_rows_and_replicates_are_read_alone_as_together():
     assert not torch.allclose(pair(images, lengths, key), together, atol=1e-3)
 
 
-def test_labels_are_smoothed_as_told(mnist):
+def test_label_smoothing_of_the_configuration_reaches_the_loss(mnist):
     smooth = ["task=mnist", "model.hidden=4", "task.test_size=20", "loss.label_smoothing=0.3"]
     cfg = config.compose(smooth)
     task, model = config.build(cfg)
@@ -263,7 +334,7 @@ def test_labels_are_smoothed_as_told(mnist):
         (["task=mnist", "model.pooling=most"], "must be one of last, mean"),
     ],
 )
-def test_bad_values_are_told_in_one_line(workplace, words, message):
+def test_bad_values_in_the_configuration_are_refused_in_one_line(workplace, words, message):
     with pytest.raises(UserError, match=message) as refused:
         config.build(config.compose(words))
     assert "\n" not in str(refused.value)

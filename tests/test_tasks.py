@@ -1,4 +1,4 @@
-"""The tasks: against Python's own integers and lists, as text, and dealt out in batches."""
+"""The tasks: against Python's own integers and lists, as text, and loaded in batches."""
 
 import random
 
@@ -9,9 +9,11 @@ from PIL import Image
 
 from rnn_tasks import config
 from rnn_tasks.errors import UserError
-from rnn_tasks.tasks import Memory
+from rnn_tasks.tasks import Adder, Memory, Task
 from rnn_tasks.tasks.adder import add
 from rnn_tasks.tasks.base import Examples, evaluation_loader
+from rnn_tasks.tasks.examples import EVALUATION_STEPS
+from rnn_tasks.tasks.mnist import FILES, Mnist
 
 
 def task(*overrides):
@@ -68,19 +70,61 @@ def test_the_kth_number_is_asked_for(k):
 @pytest.mark.parametrize(
     "wrong", ["[1, x, 3]", "[1, 2, 10]", "[1, 2, -3]", "[1, 2, 3.0]", "123", "[true, 1, 2]", '"123"', ""]
 )
-def test_lists_that_are_none(wrong):
+def test_texts_that_are_no_list_of_digits(wrong):
     with pytest.raises(ValueError, match="no list of digits"):
         task("task=memory").parse(wrong)
 
 
-def test_too_short_a_list():
+def test_lists_too_short_for_the_digit_to_remember():
     memory = task("task=memory")
     with pytest.raises(ValueError, match="has 2 digits"):
         memory.parse("[1, 2]")
     with pytest.raises(UserError, match="length 2"):
         memory.test_examples([2, 3], 10)
-    with pytest.raises(ValueError, match="k=4"):
-        Memory(4, name="memory", batch_size=1, data_seed=0, train_size=1, val_size=1, test_size=1, lengths=(3, 10))
+
+
+SIZES = {"name": "made", "batch_size": 1, "data_seed": 0, "train_size": 1, "val_size": 1, "test_size": 1}
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Adder("mbs", lengths=(1, 20), **SIZES), "order='mbs': must be lsb or msb"),
+        (lambda: Adder(order=None, lengths=(1, 20), **SIZES), "order=None: must be lsb or msb"),
+        (lambda: Adder(lengths=(5, 2), **SIZES), "lengths=(5, 2): must be the lowest and the highest length"),
+        (lambda: Memory(4, lengths=(3, 10), **SIZES), "k=4: must be at most the shortest length, 3"),
+        (
+            lambda: Memory(3, lengths=(3, 9), test_lengths=(2, 9), **SIZES),
+            "k=3: must be at most the shortest",
+        ),
+        (lambda: Memory(0, lengths=(3, 10), **SIZES), "k=0: must be at least 1"),
+        (lambda: Memory(1.0, lengths=(3, 10), **SIZES), "k=1.0: must be a whole number"),
+        (
+            lambda: Mnist("data", **SIZES | {"train_size": 58_000, "val_size": 2001}),
+            "train_size=58000: must be",
+        ),
+        (lambda: Mnist("data", **SIZES | {"test_size": 10_001}), "test_size=10001: must be from 1 to 10,000"),
+        (lambda: Mnist("data", **SIZES | {"val_size": 0}), "val_size=0: must be at least 1"),
+    ],
+)
+def test_values_that_a_task_refuses(build, message):
+    with pytest.raises(ValueError) as refused:
+        build()
+    assert str(refused.value).startswith(message) and "\n" not in str(refused.value)
+
+
+def test_the_largest_sets_that_do_not_overlap_are_accepted():
+    full = Mnist("data", **SIZES | {"train_size": 58_000, "val_size": 2000, "test_size": 10_000})
+    assert full.train_size + full.val_size == 60_000 and full.test_size == 10_000
+
+
+def test_examples_of_problems_as_people_write_them():
+    for name, parsed in (("adder", (5, 2)), ("memory", (3, 10))):
+        each = task(f"task={name}")
+        assert each.parse(each.example).shape == parsed and not each.reads_photos
+    digits = task("task=mnist")
+    assert digits.reads_photos and digits.example.endswith(".png")
+    assert Task.example == "" and Task.reads_photos is False
 
 
 @pytest.mark.parametrize("name", ["adder", "memory"])
@@ -121,22 +165,27 @@ def test_a_batch_is_cut_to_its_longest_sequence():
     assert batch.inputs.shape == (2, 3, 2) and batch.targets.shape == (2, 3) and batch.lengths.tolist() == [2, 3]
 
 
-def test_inputs_of_any_kind_become_numbers_of_the_network():
-    for kind in (torch.long, torch.bool, torch.double):
-        assert (
-            Examples(torch.ones(3, 5, 2, dtype=kind), torch.full((3,), 5), torch.zeros(3)).inputs.dtype == torch.float
-        )
-
-
 def test_evaluation_sees_every_example_once_one_length_at_a_time():
     lengths = torch.tensor([2, 3, 2, 5, 3, 2])
-    examples = Examples(torch.arange(6.0)[:, None, None].expand(6, 5, 1), lengths, torch.zeros(6))
-    batches = list(evaluation_loader([examples]))
+    examples = Examples(torch.arange(6.0)[:, None, None].expand(6, 5, 1), lengths, torch.arange(6))
+    batches = list(evaluation_loader([examples, examples]))
     assert all(len(batch.lengths.unique()) == 1 for batch in batches)
-    assert sorted(x for batch in batches for x in batch.inputs[:, 0, 0].tolist()) == [0, 1, 2, 3, 4, 5]
+    assert all(batch.inputs.shape[1] == batch.lengths[0] for batch in batches)
+    assert sorted(x for batch in batches for x in batch.inputs[:, 0, 0].tolist()) == sorted([0, 1, 2, 3, 4, 5] * 2)
+    assert all(torch.equal(batch.inputs[:, 0, 0], batch.targets.float()) for batch in batches)
 
 
-def test_mnist_splits(mnist):
+@pytest.mark.parametrize(("replicates", "share"), [(1, 1), (8, 1), (9, 2), (32, 4)])
+def test_evaluation_batches_shrink_with_length_and_replicates(replicates, share):
+    size, steps = 25, EVALUATION_STEPS // 10
+    examples = Examples(torch.zeros(size, 1, 1).expand(size, steps, 1), torch.full((size,), steps), torch.zeros(size))
+    sizes = [len(batch.lengths) for batch in evaluation_loader([examples], replicates)]
+    assert sum(sizes) == size and max(sizes) == 10 // share
+    longer = Examples(torch.zeros(2, 1, 1).expand(2, 20 * steps, 1), torch.full((2,), 20 * steps), torch.zeros(2))
+    assert [len(batch.lengths) for batch in evaluation_loader([longer], replicates)] == [1, 1]
+
+
+def test_mnist_splits_do_not_overlap(mnist):
     digits = task("task=mnist", "task.train_size=1000", "task.val_size=500")
     digits.setup()
     assert digits.train.inputs.shape == (1000, 28, 28) and len(digits.val) == 500 and len(digits.test[0]) == 10_000
@@ -155,10 +204,26 @@ def test_mnist_that_is_missing_or_damaged(workplace, monkeypatch):
         task("task=mnist", "data_dir=nowhere").setup()
     raw = workplace / "broken" / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
-        (raw / f"{name}-ubyte").write_bytes(b"\0\0\x08\x03" + bytes(40))
+    for name in FILES:
+        (raw / name).write_bytes(b"\0\0\x08\x03" + bytes(40))
     with pytest.raises(UserError, match="is damaged"):
         task("task=mnist", "data_dir=broken").setup()
+
+
+def idx(*shape):
+    """A file of zeros in MNIST's format."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in shape)
+    return bytes([0, 0, 8, len(shape)]) + sizes + bytes(int(np.prod(shape)))
+
+
+@pytest.mark.parametrize("images", [10_000, 60_000])
+def test_mnist_with_the_labels_of_another_set(workplace, images):
+    raw = workplace / "mixed" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, shape in zip(FILES, [(images, 28, 28), (10_000,), (10_000, 28, 28), (10_000,)], strict=True):
+        (raw / name).write_bytes(idx(*shape))
+    with pytest.raises(UserError, match="is damaged"):
+        task("task=mnist", "data_dir=mixed").setup()
 
 
 def test_images_are_brought_into_mnist_form(tmp_path):

@@ -1,47 +1,90 @@
-"""The cells of recurrent layers."""
+"""The cells of recurrent layers: how a unit's state follows from its pre-activations."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import NamedTuple
 
 from torch import Tensor
 
+CellFunction = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
 
 class Cell(NamedTuple):
-    """A recurrence.
+    """A recurrent cell.
 
     Attributes:
-        function: (pre-activations [R, gates * H, B], state [R, H, B]) -> (output [R, H, B], state). The
-            pre-activations are W x + b + U h + c of the inputs x and the former output h; the first state is zero.
-        gates: rows of weights of a unit.
-        name: in torch.nn, if it is there.
+        function: (pre-activations [R, gates * H, B], state [R, H, B]) -> (output h [R, H, B], new state [R, H, B]).
+            The pre-activations are W x_t + b + U h_{t-1} + c of the inputs x_t and the former output h_{t-1}. The first
+            output and the first state are zero.
+        gates: rows of W and U for each unit.
+        name: of the same cell in torch.nn, in lower case; empty for a cell that torch does not have.
     """
 
-    function: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    function: CellFunction
     gates: int
     name: str = ""
 
 
-def cell(gates: int) -> Callable[[Callable], Cell]:
-    """Make a cell of a function: ``@cell(gates=2)`` above it, and ``model.cell=module.name`` trains it."""
+def cell(gates: int) -> Callable[[CellFunction], Cell]:
+    """Decorator that makes a cell of a function: ``@cell(gates=2)``; ``model.cell=module.name`` then trains it."""
     return lambda function: Cell(function, gates)
 
 
 def rnn(pre: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """The simple recurrent network (Elman 1990): h_t = tanh(a), with its pre-activation a."""
     h = pre.tanh()
     return h, h
 
 
 def lstm(pre: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    """Long short-term memory (Hochreiter and Schmidhuber 1997) with forget gates (Gers, Schmidhuber and Cummins 2000).
+
+    With the pre-activations a_i, a_f, a_g, a_o of the input gate, forget gate, candidate and output gate, s the
+    logistic sigmoid and * elementwise:
+
+        c_t = s(a_f) * c_{t-1} + s(a_i) * tanh(a_g)
+        h_t = s(a_o) * tanh(c_t)
+    """
     i, f, g, o = pre.chunk(4, 1)
     c = f.sigmoid() * c + i.sigmoid() * g.tanh()
     return o.sigmoid() * c.tanh(), c
 
 
 def gru(pre: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    r, z, inputs, recurrent = pre.chunk(4, 1)  # see _apart
+    """Gated recurrent unit (Cho et al. 2014), in the variant of cuDNN and torch that resets after the product.
+
+        r_t = s(a_r),  z_t = s(a_z)
+        n_t = tanh(W_n x_t + b_n + r_t * (U_n h_{t-1} + c_n))
+        h_t = (1 - z_t) * n_t + z_t * h_{t-1}
+
+    Cho et al. reset h_{t-1} itself, before the product with U_n. As r_t multiplies only the recurrent half of the
+    candidate's pre-activation, ``pre`` has that half apart, as a fourth block (see recurrence.py).
+    """
+    r, z, inputs, recurrent = pre.chunk(4, 1)
     n = (inputs + r.sigmoid() * recurrent).tanh()
     h = n + z.sigmoid() * (h - n)
     return h, h
 
 
 CELLS = {"rnn": Cell(rnn, 1, "rnn"), "lstm": Cell(lstm, 4, "lstm"), "gru": Cell(gru, 3, "gru")}
+
+
+def find_cell(path: str) -> Cell:
+    """The cell of a name in CELLS, or the one that lies at ``module.name``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if path in CELLS:
+        return CELLS[path]
+    module, _, name = str(path).rpartition(".")
+    try:
+        value = getattr(import_module(module), name)
+    except Exception as error:  # an import runs any code
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"cell={path}: must be one of {', '.join(CELLS)} or like my_module.my_cell ({reason})"
+        ) from None
+    if not isinstance(value, Cell):
+        raise ValueError(f"cell={path}: must be a cell; put @cell(gates=...) above its function")
+    return value

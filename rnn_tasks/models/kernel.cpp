@@ -1,8 +1,8 @@
 // Recurrent layers of many small networks at once, each replicate in its own lane of the vector registers.
 //
-// R replicates, B sequences, T steps, D inputs, H units, C outputs of a linear read-out (0: the states are given out).
-// The caller's tensors hold one replicate behind the other; inside, W replicates lie side by side, so that nothing is
-// summed across lanes and no replicate depends on its neighbours. Compiled without -ffast-math: a NaN stays one.
+// R replicates, B sequences, T steps, D inputs, H units, C outputs of a linear read-out (C = 0: the outputs of the
+// layer are the result). The caller's tensors hold one replicate after the other. Here W replicates lie side by side,
+// one in each lane: no sum crosses lanes, so no replicate depends on another. Compiled without -ffast-math, NaN is kept.
 
 #include <algorithm>
 #include <cstdint>
@@ -21,7 +21,7 @@ struct Vector {
   typedef T type __attribute__((vector_size(bytes)));
 };
 
-// exp(x) = 2^n exp(r) with |r| <= ln(2)/2, the latter by its Taylor series; clamped where it would leave the range.
+// exp(x) = 2^n exp(r) with |r| <= ln(2)/2, and exp(r) by its Taylor series; x is clamped so that nothing overflows.
 template <class T, class V = typename Vector<T>::type>
 inline V exponential(V x) {
   constexpr bool single = sizeof(T) == 4;
@@ -31,7 +31,7 @@ inline V exponential(V x) {
   constexpr T limit = single ? 86 : 700, shift = T(3) * (Bits(1) << (mantissa - 1)), high = single ? 0.693359375 : 0x1.62e42ffp-1;
   const V most = V{} + limit;
   x = x > most ? most : x;
-  x = x < -most ? -most : x;  // comparisons with a NaN are false, it passes
+  x = x < -most ? -most : x;  // comparisons with NaN are false, so NaN passes
   V n = x * T(1.4426950408889634) + shift;
   const V scale = (V)(((I)n << mantissa) + (Bits(single ? 127 : 1023) << mantissa));
   n -= shift;
@@ -45,10 +45,11 @@ inline V sigmoid(V x) { return T(1) / (T(1) + exponential<T>(-x)); }
 template <class T, class V = typename Vector<T>::type>
 inline V tangent(V x) { return T(1) - T(2) / (exponential<T>(x + x) + T(1)); }
 
-// A cell computes a unit's state from its pre-activations. It has GATES rows of input and of recurrent weights, which
-// add up to ROWS pre-activations: input row g to pre-activation g, recurrent row g to recurrent(g). SLOTS numbers a unit
-// and step are kept, the output first. `carried` takes the gradient of the inner state from step to step, `direct` is
-// the gradient that reaches the former output past the weights.
+// A cell computes a unit's output and state from its pre-activations; the equations are those of cells.py. A unit has
+// GATES rows of input weights and of recurrent weights, and ROWS pre-activations: input row g is added to number g,
+// recurrent row g to number recurrent(g). For each unit and step SLOTS numbers are kept for backward, the output first.
+// In backward, dh is the gradient of the output and d that of the pre-activations; `carried` hands the gradient of the
+// state from each step to the one before; `direct` is the part of the former output's gradient that passes no weights.
 template <class T>
 struct Rnn {
   using V = typename Vector<T>::type;
@@ -105,21 +106,21 @@ struct Gru {
   }
 };
 
-struct Sizes {  // last: only the last step of each sequence is read; x_.: strides of x
+struct Sizes {  // last: the result is that of each sequence's last step alone; x_r, x_b, x_t: strides of x
   int64_t R, B, T, D, H, C, last, x_r, x_b, x_t;
 };
 
 template <class T>
-struct Tensors {  // of the caller; x and dx [R, B, T, D], out [R, B, T, C or H] ([R, B, .] if `last`)
+struct Tensors {  // of the caller; x and dx [R, B, T, D], out and d_out [R, B, T, C or H], if `last` [R, B, C or H]
   const T *x, *w_ih, *w_hh, *b_ih, *b_hh, *w_out, *b_out;
   const int64_t* lengths;  // [R, B]
-  T *inputs, *states;      // kept from forward to backward: [R / W, T, B, D, W], [R / W, T, B, H, SLOTS, W]
+  T *inputs, *states;      // kept from forward for backward: [R / W, T, B, D, W], [R / W, T, B, H, SLOTS, W]
   T* out;
   const T* d_out;
   T *dx, *dw_ih, *dw_hh, *db_ih, *db_hh, *dw_out, *db_out;
 };
 
-// W replicates of a layer, from `first` on.
+// A layer of W replicates, the first of which is number `first`.
 template <class T, template <class> class Cell>
 struct Lanes {
   using V = typename Vector<T>::type;
@@ -128,7 +129,7 @@ struct Lanes {
   const Sizes& n;
   const Tensors<T>& p;
   const int64_t first, count, units = n.B * n.H * S;
-  const int64_t steps = n.last ? 1 : n.T, width = n.C ? n.C : n.H, stride = n.B * steps * width;  // of what is given out
+  const int64_t steps = n.last ? 1 : n.T, width = n.C ? n.C : n.H, stride = n.B * steps * width;  // of the result
   V* const inputs = (V*)p.inputs + first / W * n.T * n.B * n.D;
   V* const states = (V*)p.states + first / W * n.T * units;
   std::vector<V> w_ih, w_hh, w_out, b_out, bias, nothing = std::vector<V>(S);
@@ -191,7 +192,7 @@ struct Lanes {
         }
       }
   }
-  // What is read of unit j of sequence b at step t, or at its last step.
+  // Output of unit j for sequence b at step t; if `last`, at the last step of the sequence.
   V state(int64_t t, int64_t b, int64_t j) const {
     if (!n.last) return states[((t * n.B + b) * n.H + j) * S];
     V v{};

@@ -1,7 +1,7 @@
-"""The recurrences as compiled code, for many small networks on a CPU: kernel.cpp.
+"""Recurrent layers of many small networks on a CPU as compiled code: kernel.cpp.
 
-It is built at its first use, where a C++ compiler is found, and kept in the user's cache directory.
-RNN_TASKS_KERNEL=off does without it.
+It is built at its first use, where a C++ compiler is found, and kept in the user's cache directory. Where there is no
+compiler PyTorch computes the layers, which is slower. RNN_TASKS_KERNEL=off disables the kernel.
 """
 
 import ctypes
@@ -10,6 +10,7 @@ import platform
 import shlex
 import shutil
 import subprocess
+import sys
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
@@ -20,35 +21,49 @@ from filelock import FileLock
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rnn_tasks.errors import one_line
+
 SOURCE = Path(__file__).with_name("kernel.cpp")
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-w")
 COMPILED = ("rnn", "lstm", "gru")
-LARGEST = 48  # units, beyond which the matrix products of a library are faster
-FEW = 16  # replicates that leave lanes unused, which pays for little work alone:
-LITTLE = 2**13  # B * G * H^2
 
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernel, built if it has not been for this machine; None without a compiler."""
+    """The compiled kernel, built if it has not been for this machine; None where it is disabled or cannot be had.
+
+    A missing compiler is no fault. If there is one, but the kernel cannot be built or loaded, one line on stderr says
+    why, once in a process.
+    """
+    if os.environ.get("RNN_TASKS_KERNEL") == "off":
+        return None
     try:
         compiler = shlex.split(os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++") or "")
-        if not compiler or os.environ.get("RNN_TASKS_KERNEL") == "off":
-            return None
-        directory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnn_tasks"
-        built = directory / f"kernel_{_key(compiler)}.so"
-        if not built.exists():
-            directory.mkdir(parents=True, exist_ok=True)
-            with FileLock(built.with_suffix(".lock")):
-                if not built.exists():
-                    _build(compiler, built)
-        return ctypes.CDLL(str(built))
-    except (OSError, RuntimeError, subprocess.SubprocessError):  # of a home directory, too, that is not there
+        return _load(compiler) if compiler else None
+    except (OSError, RuntimeError, ValueError, AttributeError, subprocess.SubprocessError) as error:
+        print(
+            "PyTorch computes the recurrent layers, more slowly, since the compiled kernel cannot be used"
+            f" ({one_line(error)[:200]}); RNN_TASKS_KERNEL=off disables the kernel and this message",
+            file=sys.stderr,
+        )
         return None
 
 
+def _load(compiler: list[str]) -> ctypes.CDLL:
+    directory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnn_tasks"
+    built = directory / f"kernel_{_key(compiler)}.so"
+    if not built.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(built.with_suffix(".lock")):
+            if not built.exists():
+                _build(compiler, built)
+    code = ctypes.CDLL(str(built))
+    code.layer_float, code.layer_double  # noqa: B018 - AttributeError if it is another library
+    return code
+
+
 def _key(compiler: list[str]) -> str:
-    """What the compiled code depends on: home directories may be shared by different machines."""
+    """A hash of all that the compiled code depends on, as machines of different kinds may share a home directory."""
     cpu = platform.processor()
     if (info := Path("/proc/cpuinfo")).exists():
         cpu = "".join(sorted({line for line in info.read_text().splitlines() if line.startswith(("flags", "model"))}))
@@ -57,21 +72,20 @@ def _key(compiler: list[str]) -> str:
 
 def _build(compiler: list[str], target: Path) -> None:
     temporary = target.with_suffix(".tmp")
-    for threads in ("-fopenmp", ""):  # a compiler may come without OpenMP
-        words = [*compiler, *FLAGS, *threads.split(), str(SOURCE), "-o", str(temporary)]
-        if subprocess.run(words, capture_output=True, timeout=300).returncode == 0:
+    for threads in (["-fopenmp"], []):  # a compiler may come without OpenMP
+        command = [*compiler, *FLAGS, *threads, str(SOURCE), "-o", str(temporary)]
+        ended = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=300)
+        if ended.returncode == 0:
             temporary.replace(target)
             return
-    raise subprocess.SubprocessError(f"{compiler[0]} cannot compile {SOURCE}")
+    reason = next((line for line in ended.stderr.splitlines() if "error" in line), f"status {ended.returncode}")
+    raise RuntimeError(f"{compiler[0]} cannot compile it: {reason}")
 
 
-def fits(cell: str, inputs: Tensor, weight_hh: Tensor) -> bool:
-    """Whether the kernel can take a layer, and is the fastest way for it."""
-    replicates, rows, hidden = weight_hh.shape
+def supports(cell: str, inputs: Tensor, weight_hh: Tensor) -> bool:
+    """Whether the kernel can compute a layer of the cell of this name, whether or not it is the fastest way."""
     return (
         cell in COMPILED
-        and hidden <= LARGEST
-        and (replicates >= FEW or inputs.shape[1] * rows * hidden <= LITTLE)
         and inputs.device.type == "cpu"
         and inputs.dtype == weight_hh.dtype in (torch.float32, torch.float64)
         and library() is not None
@@ -81,32 +95,43 @@ def fits(cell: str, inputs: Tensor, weight_hh: Tensor) -> bool:
 class Layer(torch.autograd.Function):
     """A recurrent layer of R replicates, and the linear read-out behind it if there is one.
 
-    ``Layer.apply(cell, inputs, weight_ih, weight_hh, bias_ih, bias_hh, weight, bias, lengths)`` of shapes [R, B, T, D],
-    [R, G*H, D], [R, G*H, H], [R, G*H] twice, and of the read-out [R, C, H], [R, C] or None: gives [R, B, T, C], without
-    a read-out [R, B, T, H]; with ``lengths`` [R, B] what stands at each sequence's last step, [R, B, C] or [R, B, H].
+    ``Layer.apply(cell, inputs, weight_ih, weight_hh, bias_ih, bias_hh, weight, bias, lengths)`` with inputs
+    [R, B, T, D], recurrent weights [R, G*H, D], [R, G*H, H], twice [R, G*H], a read-out [R, C, H], [R, C] or None
+    twice, and lengths [R, B] or None. It gives [R, B, T, C], without a read-out [R, B, T, H]; with lengths only the
+    last step of each sequence, [R, B, C] or [R, B, H].
     """
 
     @staticmethod
-    def forward(ctx: Any, cell: str, inputs: Tensor, *others: Tensor | None) -> Tensor:
-        *weights, lengths = [tensor if tensor is None else tensor.contiguous() for tensor in others]
-        lengths = lengths if lengths is None else lengths.long()
+    def forward(
+        ctx: Any,
+        cell: str,
+        inputs: Tensor,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor,
+        b_hh: Tensor,
+        w_out: Tensor | None,
+        b_out: Tensor | None,
+        lengths: Tensor | None,
+    ) -> Tensor:
         inputs = inputs if inputs.stride(3) == 1 else inputs.contiguous()
-        replicates, batch, steps, features = inputs.shape
-        hidden = weights[1].shape[2]
-        if weights[0].shape != (replicates, weights[1].shape[1], features):
-            raise ValueError(f"inputs {tuple(inputs.shape)} do not fit weights {tuple(weights[0].shape)}")
+        lengths = None if lengths is None else lengths.long()
+        (replicates, batch, steps, features), hidden = inputs.shape, w_hh.shape[2]
+        if w_ih.shape != (replicates, w_hh.shape[1], features):
+            raise ValueError(f"inputs {tuple(inputs.shape)} do not fit weights {tuple(w_ih.shape)}")
         if lengths is not None and not 1 <= lengths.min() <= lengths.max() <= steps:
             raise ValueError(f"lengths must be from 1 to {steps}, the steps of the inputs")
-        outputs = 0 if weights[4] is None else weights[4].shape[1]
-        kernel, number, width = library(), COMPILED.index(cell), outputs or hidden
-        lanes = kernel.lanes(inputs.element_size())
+        outputs = 0 if w_out is None else w_out.shape[1]
+        code, number, width = _code(), COMPILED.index(cell), outputs or hidden
+        lanes = code.lanes(inputs.element_size())
         padded = -(-replicates // lanes) * lanes * steps * batch
-        kept = inputs.new_empty(padded * features), inputs.new_empty(padded * hidden * kernel.slots(number))
+        kept = inputs.new_empty(padded * features), inputs.new_empty(padded * hidden * code.slots(number))
         shape = (replicates, batch, width) if lengths is not None else (replicates, batch, steps, width)
         out = inputs.new_empty(shape)
         sizes = (replicates, batch, steps, features, hidden, outputs, lengths is not None, *inputs.stride()[:3])
-        tensors = (inputs, *weights, lengths, *kept, out)
-        _call(number, sizes, (*tensors, *[None] * 8), backward=False)
+        others = (w_ih, w_hh, b_ih, b_hh, w_out, b_out, lengths)
+        tensors = (inputs, *(None if tensor is None else tensor.contiguous() for tensor in others), *kept, out)
+        _call(number, inputs.dtype, sizes, (*tensors, *[None] * 8), backward=False)
         ctx.save_for_backward(*tensors)
         ctx.number, ctx.sizes = number, sizes
         return out
@@ -117,15 +142,24 @@ class Layer(torch.autograd.Function):
         tensors = ctx.saved_tensors
         wanted = [tensors[0] if ctx.needs_input_grad[1] else None, *tensors[1:7]]
         gradients = [None if tensor is None else torch.empty(tensor.shape, dtype=tensor.dtype) for tensor in wanted]
-        _call(ctx.number, ctx.sizes, (*tensors, gradient.contiguous(), *gradients), backward=True)
+        arguments = (*tensors, gradient.contiguous(), *gradients)
+        _call(ctx.number, gradient.dtype, ctx.sizes, arguments, backward=True)
         return None, *gradients, None
 
 
 _Sizes, _Tensors = ctypes.c_int64 * 10, ctypes.c_void_p * 19
 
 
-def _call(number: int, sizes: tuple[int, ...], tensors: tuple[Tensor | None, ...], backward: bool) -> None:
-    """The arguments of kernel.cpp, in the order of its Sizes and Tensors."""
+def _code() -> ctypes.CDLL:
+    code = library()
+    assert code is not None, "a layer is given to the kernel only where it supports it"
+    return code
+
+
+def _call(
+    number: int, dtype: torch.dtype, sizes: tuple[int, ...], tensors: tuple[Tensor | None, ...], backward: bool
+) -> None:
+    """Call kernel.cpp with its Sizes and Tensors, in the order in which they stand there."""
     addresses = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
-    layer = library().layer_float if tensors[0].dtype == torch.float32 else library().layer_double
-    layer(number, _Sizes(*sizes), _Tensors(*addresses), backward, torch.get_num_threads())
+    function = _code().layer_float if dtype == torch.float32 else _code().layer_double
+    function(number, _Sizes(*sizes), _Tensors(*addresses), backward, torch.get_num_threads())

@@ -1,63 +1,99 @@
 """Recurrent layers of R replicates: [R, B, T, D] -> [R, B, T, H], with the weights of torch.nn.RNN, LSTM and GRU.
 
-Three ways give the same numbers up to rounding, and each is the fastest somewhere:
+Three backends give the same numbers up to rounding, and each is the fastest somewhere:
 
-- the compiled kernel (kernel.py) for small networks on a CPU,
-- one replicate after the other for large ones, whose matrix products fill a core anyway,
-- all replicates stacked in one loop of torch operations: for cells of one's own, without a compiler, on other devices.
+- "kernel", the compiled kernel (kernel.py), for small networks on a CPU,
+- "sequential", one replicate after the other, for large ones, whose matrix products keep a core busy anyway,
+- "stacked", all replicates in one loop of torch operations, for cells that torch does not have, without a compiler, and
+  on other devices.
 """
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
+from rnn_tasks.internals import linear_pointwise, tanh_backward
 from rnn_tasks.models import kernel
 from rnn_tasks.models.cells import Cell
 
-LARGE = {"rnn": 2**20, "lstm": 2**14, "gru": 2**20}  # B * H^2 from which on one replicate after the other is faster
+Backend = Literal["kernel", "sequential", "stacked"]
+Weights = tuple[Tensor, Tensor, Tensor, Tensor]  # weight_ih, weight_hh, bias_ih, bias_hh
+
+# Measured limits, beyond which another backend is faster.
+KERNEL_HIDDEN = 48  # units
+KERNEL_REPLICATES = 16  # fewer leave vector lanes unused, which pays only up to KERNEL_WORK
+KERNEL_WORK = 2**13  # B * G * H^2
+SEQUENTIAL_WORK = {"rnn": 2**20, "lstm": 2**14, "gru": 2**20}  # B * H^2, from which on "sequential" beats "stacked"
 
 
 def layer(
     cell: Cell,
     inputs: Tensor,
-    weights: tuple[Tensor, Tensor, Tensor, Tensor],
+    weights: Weights,
     readout: tuple[Tensor, Tensor] | None = None,
     lengths: Tensor | None = None,
+    backend: Backend | None = None,
 ) -> Tensor:
     """A recurrent layer in one direction, and a linear read-out of it.
 
     Args:
-        cell: one of CELLS or of one's own.
+        cell: from CELLS or made by ``@cell``.
         inputs: [R, B, T, D].
         weights: weight_ih [R, G*H, D], weight_hh [R, G*H, H], bias_ih and bias_hh [R, G*H].
         readout: weight [R, C, H] and bias [R, C].
-        lengths: [R, B], to read each sequence at its last step alone.
+        lengths: [R, B]; the result is then only that of each sequence's last step.
+        backend: "kernel", "sequential" or "stacked"; None takes the fastest that can compute this layer.
 
     Returns:
         [R, B, T, C], without a read-out [R, B, T, H]; with lengths [R, B, C] or [R, B, H].
+
+    Raises:
+        ValueError: the backend cannot compute this layer.
     """
     if torch.is_autocast_enabled(inputs.device.type):
-        kind = torch.get_autocast_dtype(inputs.device.type)
-        inputs, *weights = (tensor.to(kind) for tensor in (inputs, *weights))
-    if kernel.fits(cell.name, inputs, weights[1]):
-        return kernel.Layer.apply(cell.name, inputs, *weights, *(readout or (None, None)), lengths)
-    if cell.name and len(inputs) == 1:
-        states = _alone(cell.name, *(tensor.squeeze(0) for tensor in (inputs, *weights)))[None]
-    elif cell.name and inputs.shape[1] * weights[1].shape[2] ** 2 >= LARGE[cell.name]:
-        ones = zip(inputs, *weights, strict=True)
-        states = torch.stack([_alone(cell.name, *one) for one in ones])
+        dtype = torch.get_autocast_dtype(inputs.device.type)
+        w_ih, w_hh, b_ih, b_hh = (tensor.to(dtype) for tensor in weights)
+        inputs, weights = inputs.to(dtype), (w_ih, w_hh, b_ih, b_hh)
+    if backend is None:
+        backend = fastest_backend(cell, inputs, weights[1])
     else:
-        states = _stacked(cell, inputs, *(_apart(*weights) if cell.name == "gru" else weights))
+        _check_backend(backend, cell, inputs, weights[1])
+    if backend == "kernel":
+        return kernel.Layer.apply(cell.name, inputs, *weights, *(readout or (None, None)), lengths)
+    states = (_sequential if backend == "sequential" else _stacked)(cell, inputs, weights)
     if lengths is not None:
         states = final(states, lengths)
     return states if readout is None else read(states, *readout)
 
 
+def fastest_backend(cell: Cell, inputs: Tensor, weight_hh: Tensor) -> Backend:
+    """The fastest backend for inputs [R, B, T, D] and recurrent weights [R, G*H, H]."""
+    (replicates, rows, hidden), batch = weight_hh.shape, inputs.shape[1]
+    small = hidden <= KERNEL_HIDDEN and (replicates >= KERNEL_REPLICATES or batch * rows * hidden <= KERNEL_WORK)
+    if small and kernel.supports(cell.name, inputs, weight_hh):
+        return "kernel"
+    if cell.name and (replicates == 1 or batch * hidden**2 >= SEQUENTIAL_WORK[cell.name]):
+        return "sequential"
+    return "stacked"
+
+
+def _check_backend(backend: str, cell: Cell, inputs: Tensor, weight_hh: Tensor) -> None:
+    if backend not in get_args(Backend):
+        raise ValueError(f"backend={backend!r}: must be {' or '.join(get_args(Backend))}")
+    if backend == "sequential" and not cell.name:
+        raise ValueError("backend='sequential': must be stacked for a cell that torch.nn does not have")
+    if backend == "kernel" and not kernel.supports(cell.name, inputs, weight_hh):
+        raise ValueError(
+            "backend='kernel': must be sequential or stacked without a C++ compiler, for cells other than"
+            f" {', '.join(kernel.COMPILED)}, and for tensors other than float32 and float64 ones on the CPU"
+        )
+
+
 def final(states: Tensor, lengths: Tensor) -> Tensor:
-    """What stands at the last step of each sequence: [R, B, T, H], [R, B] -> [R, B, H]."""
+    """The states at the last step of each sequence: [R, B, T, H], [R, B] -> [R, B, H]."""
     if (lengths == states.shape[2]).all():
         return states[:, :, -1]
     return states.take_along_dim((lengths - 1)[..., None, None], 2).squeeze(2)
@@ -65,12 +101,14 @@ def final(states: Tensor, lengths: Tensor) -> Tensor:
 
 def read(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """A linear read-out of each replicate: [R, B, ..., H], [R, C, H], [R, C] -> [R, B, ..., C]."""
-    turned = states.transpose(1, -1)  # [R, B, T, H] -> [R, H, T, B], as _stacked has it
-    logits = torch.baddbmm(bias[..., None], weight, turned.flatten(2))
-    return logits.unflatten(2, turned.shape[2:]).transpose(1, -1)
+    transposed = states.transpose(1, -1)  # [R, B, T, H] -> [R, H, T, B], the memory layout of _stacked
+    logits = torch.baddbmm(bias[..., None], weight, transposed.flatten(2))
+    return logits.unflatten(2, transposed.shape[2:]).transpose(1, -1)
 
 
-def _stacked(cell: Cell, inputs: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> Tensor:
+def _stacked(cell: Cell, inputs: Tensor, weights: Weights) -> Tensor:
+    """All replicates at once, step by step: [R, B, T, D] -> [R, B, T, H]."""
+    w_ih, w_hh, b_ih, b_hh = _with_four_gates(weights) if cell.name == "gru" else weights
     projected = read(inputs, w_ih, b_ih + b_hh).transpose(1, -1)  # [R, B, T, D] -> [R, G*H, T, B]
     output = state = projected.new_zeros(len(inputs), w_hh.shape[2], inputs.shape[1])
     outputs = []
@@ -80,39 +118,50 @@ def _stacked(cell: Cell, inputs: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tenso
     return torch.stack(outputs, 2).transpose(1, -1)  # [R, H, T, B] -> [R, B, T, H]
 
 
-def _apart(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The weights of a GRU with a fourth gate: its third sees the two halves of its pre-activation apart."""
+def _with_four_gates(weights: Weights) -> Weights:
+    """The weights of a GRU, with a fourth block of rows for the recurrent half of its candidate (see cells.gru)."""
+    w_ih, w_hh, b_ih, b_hh = weights
     hidden = w_hh.shape[2]
 
-    def inputs(w: Tensor) -> Tensor:
+    def of_inputs(w: Tensor) -> Tensor:
         return pad(w.transpose(1, -1), (0, hidden)).transpose(1, -1)
 
-    def recurrent(w: Tensor) -> Tensor:
-        first, last = w.split((2 * hidden, hidden), 1)
-        return torch.cat((first, torch.zeros_like(last), last), 1)
+    def of_outputs(w: Tensor) -> Tensor:
+        gates, candidate = w.split((2 * hidden, hidden), 1)
+        return torch.cat((gates, torch.zeros_like(candidate), candidate), 1)
 
-    return inputs(w_ih), recurrent(w_hh), inputs(b_ih), recurrent(b_hh)
+    return of_inputs(w_ih), of_outputs(w_hh), of_inputs(b_ih), of_outputs(b_hh)
 
 
-def _alone(name: str, inputs: Tensor, *weights: Tensor) -> Tensor:
-    """One replicate: [B, T, D] -> [B, T, H]."""
+def _sequential(cell: Cell, inputs: Tensor, weights: Weights) -> Tensor:
+    """One replicate after the other: [R, B, T, D] -> [R, B, T, H]."""
+    if len(inputs) == 1:  # without a copy
+        return _one_replicate(cell.name, *(tensor.squeeze(0) for tensor in (inputs, *weights)))[None]
+    return torch.stack([_one_replicate(cell.name, *tensors) for tensors in zip(inputs, *weights, strict=True)])
+
+
+def _one_replicate(name: str, inputs: Tensor, *weights: Tensor) -> Tensor:
+    """[B, T, D] -> [B, T, H]."""
     if name == "rnn" and inputs.device.type == "cpu":
         w_ih, w_hh, b_ih, b_hh = weights
         return TanhLayer.apply(inputs.transpose(0, 1), w_ih, w_hh, b_ih + b_hh).transpose(0, 1)
     start = inputs.new_zeros(1, len(inputs), weights[1].shape[1])
-    function = {"rnn": torch.rnn_tanh, "lstm": torch.lstm, "gru": torch.gru}[name]
-    return function(inputs, (start, start) if name == "lstm" else start, weights, True, 1, 0.0, True, False, True)[0]
+    options = (True, 1, 0.0, True, False, True)  # biases, layers, dropout, training, bidirectional, batch first
+    if name == "lstm":
+        return torch.lstm(inputs, (start, start), weights, *options)[0]
+    return (torch.gru if name == "gru" else torch.rnn_tanh)(inputs, start, weights, *options)[0]
 
 
 class TanhLayer(torch.autograd.Function):
     """h_t = tanh(V x_t + W h_{t-1} + b) for all steps, h_{-1} = 0: [T, B, D], [H, D], [H, H], [H] -> [T, B, H].
 
-    With g_t the gradient that reaches h_t from outside, the one that reaches its pre-activation is
+    Backpropagation through time (Werbos 1990): with g_t the gradient that reaches h_t from outside, the one that
+    reaches its pre-activation is
 
-        d_t = (g_t + W' d_{t+1}) * (1 - h_t^2),
+        d_t = (g_t + W' d_{t+1}) * (1 - h_t^2).
 
-    and those of V, W and b are the sums over t of d_t x_t', of d_t h_{t-1}' and of d_t, each one product for all steps
-    and sequences; torch's own backward takes a product a step.
+    The gradients of V, W and b are the sums over t of d_t x_t', of d_t h_{t-1}' and of d_t. Each sum is one product
+    over all steps and sequences, whereas torch's own backward takes a product for each step.
     """
 
     @staticmethod
@@ -132,25 +181,21 @@ class TanhLayer(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, states, w_ih, w_hh = ctx.saved_tensors
         deltas, transposed = torch.empty_like(states), w_hh.t().contiguous()
-        slope = torch.ops.aten.tanh_backward.grad_input  # of (g, h): g * (1 - h^2)
         incoming, steps, outputs = gradient.unbind(0), deltas.unbind(0), states.unbind(0)
-        slope(incoming[-1], outputs[-1], grad_input=steps[-1])
+        tanh_backward(incoming[-1], outputs[-1], out=steps[-1])
         for t in range(len(steps) - 2, -1, -1):
-            slope(product(steps[t + 1], transposed, incoming[t]), outputs[t], grad_input=steps[t])
+            tanh_backward(product(steps[t + 1], transposed, incoming[t]), outputs[t], out=steps[t])
         d, before = deltas.flatten(0, 1), states[:-1].flatten(0, 1)
         d_inputs = product(d, w_ih.t()).view_as(inputs) if ctx.needs_input_grad[0] else None
-        recurrent = product(deltas[1:].flatten(0, 1).t(), before.t())
-        return d_inputs, product(d.t(), inputs.flatten(0, 1).t()), recurrent, d.sum(0)
+        d_w_hh = product(deltas[1:].flatten(0, 1).t(), before.t())
+        return d_inputs, product(d.t(), inputs.flatten(0, 1).t()), d_w_hh, d.sum(0)
 
 
 def product(inputs: Tensor, weight: Tensor, added: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-    """inputs weight' + added + bias: [B, D], [H, D], [B, H], [H] -> [B, H], by oneDNN where it can.
-
-    On some processors that is twice as fast as the library behind torch.mm; nn.LSTM uses it too.
-    """
-    if inputs.dtype != torch.float32 or not (inputs.numel() and torch.backends.mkldnn.is_available()):
-        found = inputs @ weight.t()
-        return sum((term for term in (added, bias) if term is not None), found)
-    if added is None:
-        return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
-    return torch.ops.mkldnn._linear_pointwise.binary(inputs, added, weight, bias, "add")
+    """inputs weight' + added + bias: [B, D], [H, D], [B, H], [H] -> [B, H], by oneDNN where it can."""
+    if inputs.dtype == torch.float32 and inputs.numel() and torch.backends.mkldnn.is_available():
+        return linear_pointwise(inputs, weight, bias, added)
+    result = inputs @ weight.t()
+    for term in (added, bias):
+        result = result if term is None else result + term
+    return result

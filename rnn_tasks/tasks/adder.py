@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from rnn_tasks import checks
 from rnn_tasks.tasks.base import Task
 
 
@@ -19,13 +20,16 @@ class Adder(Task):
         inputs   1,0  1,1  0,1  1,0  0,0
         targets   1    0    0    0    1        read backwards: 10001, seventeen
 
-    This order is the one in which a person adds: the carry that a bit needs has been seen when it is needed. With
-    ``order="msb"`` the steps run the other way, and only a network that also reads from the end can know the carry.
-    Numbers of the whole L bits are drawn; a length is L, its sequence has T = L + 1 steps.
+    People add in this order: the carry that a bit needs is known when it is needed. With ``order="msb"`` the steps run
+    the other way, and only a network that also reads from the end can know the carry. A sequence of length L has
+    T = L + 1 steps; all L bits of both numbers are drawn uniformly, so they may begin with zeros.
 
     Args:
-        order: "lsb" or "msb", which bit comes first.
-        values: Task's.
+        order: "lsb" or "msb", the bit that comes first.
+        values: those of Task.
+
+    Raises:
+        ValueError: a value is out of its range.
     """
 
     input_size = 2
@@ -33,8 +37,10 @@ class Adder(Task):
     readout = "every_step"
     chance_accuracy = 0.5
     extra_steps = 1
+    example = "1011+110"
 
     def __init__(self, order: Literal["lsb", "msb"] = "lsb", **values: Any) -> None:
+        checks.one_of(("lsb", "msb"), order=order)
         super().__init__(**values)
         self.order = order
 
@@ -43,14 +49,14 @@ class Adder(Task):
         bits = torch.randint(2, (len(lengths), len(steps), 2), generator=stream)
         bits *= (steps < lengths[:, None])[..., None]
         sums = add(bits)
-        if self.order == "msb":  # each sequence turned around within its own L + 1 steps
-            turned = (lengths[:, None] - steps) % len(steps)
-            bits, sums = bits.gather(1, turned[..., None].expand_as(bits)), sums.gather(1, turned)
+        if self.order == "msb":  # each sequence is reversed within its own L + 1 steps
+            reverse = (lengths[:, None] - steps) % len(steps)
+            bits, sums = bits.gather(1, reverse[..., None].expand_as(bits)), sums.gather(1, reverse)
         return bits.float(), sums.float()
 
     def parse(self, text: str) -> Tensor:
         if not re.fullmatch(r"\s*[01]+\s*\+\s*[01]+\s*", text):
-            raise ValueError(f"{text!r} is no sum of two binary numbers like 1011+110")
+            raise ValueError(f"{text!r} is no sum of two binary numbers like {self.example}")
         first, second = (number.strip()[::-1] for number in text.split("+"))
         steps = max(len(first), len(second)) + 1
         bits = torch.tensor([[int(bit) for bit in number.ljust(steps, "0")] for number in (first, second)]).T
@@ -67,17 +73,18 @@ class Adder(Task):
 def add(bits: Tensor) -> Tensor:
     """Bits of the sum of two numbers, both least significant bit first: [N, T, 2] -> [N, T].
 
-    Position t carries if it makes two by itself, or makes one and is carried into; so the carry into t is what the
-    last position before t that does not make exactly one decides.
+    A position with two ones carries, one with none does not, and one with a single one passes on the carry into it. So
+    whether position t carries is decided by the last position up to t that has not exactly a single one. Where there is
+    no such position, nothing carries.
     """
     ones = bits.sum(-1)
     position = torch.arange(bits.shape[1]).expand_as(ones)
-    decides = torch.where(ones != 1, position, -1).cummax(1).values
-    carry_out = (decides >= 0) & (ones.gather(1, decides.clamp(min=0)) == 2)
+    decisive = torch.where(ones != 1, position, 0).cummax(1).values
+    carry_out = ones.gather(1, decisive) == 2
     carry_in = torch.nn.functional.pad(carry_out[:, :-1], (1, 0))
     return (ones + carry_in) % 2
 
 
 def _binary(bits: Tensor) -> str:
-    """A number's bits, least significant first, as people write it."""
+    """The usual notation of a number, most significant bit first and without leading zeros, of bits [L] in reverse."""
     return "".join(str(int(bit)) for bit in bits.flip(0).tolist()).lstrip("0") or "0"

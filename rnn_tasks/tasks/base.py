@@ -1,87 +1,67 @@
-"""What a task is: examples drawn from a rule, dealt out as whole batches, read and written as people write them."""
+"""The base of tasks: examples drawn from a rule, loaded as whole batches, read and written as people write them."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from rnn_tasks import checks
 from rnn_tasks.seeds import generator
+from rnn_tasks.tasks import contract
 from rnn_tasks.tasks.answers import answers, confidences
+from rnn_tasks.tasks.examples import Batch, Examples, evaluation_loader
 from rnn_tasks.tasks.schedule import ReplicateBatchSampler, TrainSchedule
-
-EVALUATION_STEPS = 100_000  # of all sequences of a batch that is only evaluated: 100 MB of states of 256 units
-
-
-class Batch(NamedTuple):
-    """Sequences padded to a common number of steps.
-
-    For training these are chunks of N batches for each of R replicates: all has the axes [N, R] in front.
-
-    Attributes:
-        inputs: [B, T, D].
-        lengths: [B], the real steps of each.
-        targets: [B] for an answer at the last step, [B, T] for one at every step.
-    """
-
-    inputs: Tensor
-    lengths: Tensor
-    targets: Tensor
-
-
-class Examples(Dataset):
-    """Examples held in memory; indexed by a tensor of numbers they give a Batch, cut to its longest sequence."""
-
-    def __init__(self, inputs: Tensor, lengths: Tensor, targets: Tensor) -> None:
-        self.inputs, self.lengths, self.targets = inputs.float(), lengths, targets
-        self.varied = bool((lengths < inputs.shape[1]).any())
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __getitem__(self, index: Tensor | int) -> Batch:
-        lengths = self.lengths[index]
-        steps = int(lengths.max()) if self.varied else self.inputs.shape[1]
-        targets = self.targets if self.targets.dim() == 1 else self.targets[:, :steps]
-        return Batch(_rows(self.inputs[:, :steps], index), lengths, _rows(targets, index))
-
-
-def _rows(tensor: Tensor, index: Tensor | int) -> Tensor:
-    """``tensor[index]``, several times faster for an index of many axes."""
-    if not torch.is_tensor(index):
-        return tensor[index]
-    return tensor.index_select(0, index.flatten()).view(*index.shape, *tensor.shape[1:])
 
 
 class Task(LightningDataModule):
     """A rule for examples, and three sets drawn from it.
 
-    A task is complete with the four class attributes and ``draw``, ``parse``, ``write_input`` and ``write_answer``.
+    A task is complete with the class attributes ``input_size``, ``output_size``, ``readout`` and ``chance_accuracy``
+    and the methods ``draw``, ``parse``, ``write_input`` and ``write_answer``. A task whose examples are not drawn
+    overrides ``setup``, which makes ``train`` and ``val``, Examples, and ``test``, a list of Examples.
 
     Args:
         name: directory below outputs/.
         batch_size: examples of a training step.
         data_seed: alone decides the three sets.
-        train_size, val_size: examples.
-        test_size: examples, for each of ``test_lengths`` where these are given.
+        train_size, val_size: numbers of examples.
+        test_size: number of examples, for each of ``test_lengths`` where these are given.
         lengths: lowest and highest length of training and validation sequences, both included.
-        test_lengths: lowest and highest length of test sequences; without, the test set is drawn like the others.
-        seed: of the run's first replicate, that of replicate r is ``seed + r``: decides the order of training examples.
+        test_lengths: lowest and highest length of test sequences; None draws the test set like the others.
+        seed: of the run's first replicate, that of replicate r is ``seed + r``; decides the order of training examples.
         replicates: of the run, each of which gets the examples in an order of its own.
 
     Attributes:
-        pace: how training deals the batches of an epoch.
-        augment: what happens to a training batch's inputs [R, B, T, D], by the number of its epoch and its own in it.
+        input_size: features of a step.
+        output_size: logits of an answer: 1 for a bit, else the number of classes.
+        readout: "every_step" for an answer at each step, "last" for a single one after the last step.
+        chance_accuracy: accuracy of the best guess that does not look at the inputs.
+        extra_steps: steps of a sequence beyond its length.
+        example: a problem as people write it, such as "1011+110".
+        reads_photos: whether problems may be given as image files.
+        is_set_up: whether the three sets have been made.
+        schedule: what training cuts an epoch into, set by ``train()``; None is one pass over the training set.
+        augment: changes a training batch's inputs [R, B, T, D], given the numbers of its epoch and of the batch in it.
+
+    Raises:
+        ValueError: a value is out of its range, or a class attribute is missing.
     """
 
     input_size: int
     output_size: int
     readout: Literal["every_step", "last"]
     chance_accuracy: float
-    extra_steps: ClassVar[int] = 0  # steps of a sequence beyond its length
+    extra_steps: ClassVar[int] = 0
+    example: ClassVar[str] = ""
+    reads_photos: ClassVar[bool] = False
     augment: Callable[[Tensor, int, int], Tensor] | None = None
+    train: Examples = None  # type: ignore[assignment]  # until setup
+    val: Examples
+    test: list[Examples]
 
     def __init__(
         self,
@@ -97,12 +77,35 @@ class Task(LightningDataModule):
         replicates: int = 1,
     ) -> None:
         super().__init__()
-        self.name, self.batch_size, self.data_seed = name, batch_size, data_seed
+        self._check_attributes()
+        checks.require(isinstance(name, str) and name != "", "name", name, "a word, the directory below outputs")
+        checks.whole_numbers(1, batch_size=batch_size, train_size=train_size, val_size=val_size, test_size=test_size)
+        checks.whole_numbers(0, data_seed=data_seed, seed=seed)
+        checks.whole_numbers(1, checks.MOST_REPLICATES, replicates=replicates)
+        checks.ranges(lengths=lengths, **({} if test_lengths is None else {"test_lengths": test_lengths}))
+        self.name: str = name  # Lightning's own may be None
+        self.batch_size, self.data_seed = batch_size, data_seed
         self.seeds = range(seed, seed + replicates)
-        self.schedule: TrainSchedule | None = None  # of the run; an epoch is one pass without it
+        self.schedule: TrainSchedule | None = None
+        self.is_set_up = False
         self.train_size, self.val_size, self.test_size = train_size, val_size, test_size
-        self.lengths, self.test_lengths = tuple(lengths), test_lengths and tuple(test_lengths)
-        self.train: Examples | None = None
+        self.lengths = (lengths[0], lengths[1])
+        self.test_lengths = None if test_lengths is None else (test_lengths[0], test_lengths[1])
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Let a ``setup`` that a subclass overrides run once, and check the sets that it makes."""
+        super().__init_subclass__(**keywords)
+        if "setup" in vars(cls):
+            cls.setup = _checked(cls.setup)  # type: ignore[method-assign]
+
+    def _check_attributes(self) -> None:
+        for attribute in ("input_size", "output_size", "readout", "chance_accuracy"):
+            if not hasattr(self, attribute):
+                raise ValueError(f"{type(self).__module__}.{type(self).__qualname__}: must have {attribute}")
+        checks.whole_numbers(1, input_size=self.input_size, output_size=self.output_size)
+        checks.whole_numbers(0, extra_steps=self.extra_steps)
+        checks.one_of(("every_step", "last"), readout=self.readout)
+        checks.fractions(chance_accuracy=self.chance_accuracy)
 
     @property
     def longest(self) -> int:
@@ -126,23 +129,31 @@ class Task(LightningDataModule):
         raise NotImplementedError
 
     def answer(self, logits: Tensor) -> tuple[str, float]:
-        """What the logits of one problem ([C] or [T, C]) say, and the probability of its least certain part."""
+        """The answer in the logits of one problem ([C] or [T, C]), and the probability of its least certain part."""
         return self.write_answer(answers(logits)), float(confidences(logits).min())
 
     def examples(self, size: int, split: str, lengths: tuple[int, int] | None = None) -> Examples:
-        """``size`` examples of random lengths, from the split's own stream."""
+        """``size`` examples of random lengths, from the split's own stream.
+
+        Raises:
+            UserError: ``draw`` gave something else than examples of this task.
+        """
         stream = generator(self.data_seed, self.name, split)
         low, high = lengths or self.lengths
-        drawn = torch.randint(low, high + 1, (size,), generator=stream)
-        inputs, targets = self.draw(drawn, stream)
-        return Examples(inputs, drawn + self.extra_steps, targets)
+        chosen = torch.randint(low, high + 1, (size,), generator=stream)
+        drawn = self.draw(chosen, stream)
+        contract.check_drawn(self, drawn)
+        examples = Examples(drawn[0], chosen + self.extra_steps, drawn[1])
+        contract.check_examples(f"{contract.method_name(self, 'draw')}: gave", self, examples)
+        return examples
 
-    def test_examples(self, lengths: list[int], size: int) -> list[Examples]:
+    def test_examples(self, lengths: Sequence[int], size: int) -> list[Examples]:
         """``size`` test examples of each length, from a stream of its own."""
         return [self.examples(size, f"test {length}", (length, length)) for length in lengths]
 
     def setup(self, stage: str | None = None) -> None:
-        if self.train is not None:
+        """Make the three sets, unless they are there."""
+        if self.is_set_up:
             return
         self.train = self.examples(self.train_size, "train")
         self.val = self.examples(self.val_size, "val")
@@ -150,6 +161,7 @@ class Task(LightningDataModule):
             self.test = [self.examples(self.test_size, "test")]
         else:
             self.test = self.test_examples(range(self.test_lengths[0], self.test_lengths[1] + 1), self.test_size)
+        self.is_set_up = True
 
     def train_dataloader(self) -> DataLoader:
         schedule = self.schedule or TrainSchedule(len(self.train), self.batch_size)
@@ -165,24 +177,12 @@ class Task(LightningDataModule):
         return batch if batch.inputs.device == device else Batch(*(part.to(device) for part in batch))
 
 
-def evaluation_loader(sets: list[Examples], replicates: int = 1) -> DataLoader:
-    """Every example once, those of one length together, in batches whose size suits the length and the replicates."""
-    batches, steps = [], EVALUATION_STEPS // -(-replicates // 8)
-    for examples in sets:
-        for length in examples.lengths.unique().tolist():
-            index = (examples.lengths == length).nonzero().squeeze(1)
-            batches += [(examples, part) for part in index.split(max(1, steps // length))]
-    order = torch.randperm(len(batches), generator=generator("evaluation"))  # so that a part of them is no one length
-    return DataLoader(_Batches([batches[number] for number in order]), batch_size=None)
+def _checked(setup: Callable[..., None]) -> Callable[..., None]:
+    @wraps(setup)
+    def checked(self: Task, stage: str | None = None) -> None:
+        if not self.is_set_up:
+            setup(self, stage)
+            contract.check_sets(self)
+            self.is_set_up = True
 
-
-class _Batches(Dataset):
-    def __init__(self, batches: list[tuple[Examples, Tensor]]) -> None:
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, number: int) -> Batch:
-        examples, index = self.batches[number]
-        return examples[index]
+    return checked

@@ -1,14 +1,17 @@
 """Remembering the K-th number of a sequence."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from rnn_tasks import checks
 from rnn_tasks.errors import UserError
-from rnn_tasks.tasks.base import Examples, Task
+from rnn_tasks.tasks.base import Task
+from rnn_tasks.tasks.examples import Examples
 
 
 class Memory(Task):
@@ -21,19 +24,24 @@ class Memory(Task):
         target                                       7
 
     Args:
-        k: which number is to be remembered, at most the shortest length.
-        values: Task's.
+        k: position of the digit to remember, counted from 1; at most the shortest length.
+        values: those of Task.
+
+    Raises:
+        ValueError: a value is out of its range.
     """
 
     input_size = 10
     output_size = 10
     readout = "last"
     chance_accuracy = 0.1
+    example = "[1, 3, 6]"
 
     def __init__(self, k: int = 3, **values: Any) -> None:
         super().__init__(**values)
-        if not 1 <= k <= self.lengths[0]:
-            raise ValueError(f"k={k}: must be from 1 to the shortest length, {self.lengths[0]}")
+        checks.whole_numbers(1, k=k)
+        shortest = min(self.lengths[0], (self.test_lengths or self.lengths)[0])
+        checks.require(k <= shortest, "k", k, f"at most the shortest length, {shortest}")
         self.k = k
 
     def draw(self, lengths: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -41,7 +49,7 @@ class Memory(Task):
         real = torch.arange(digits.shape[1]) < lengths[:, None]
         return one_hot(digits, 10).float() * real[..., None], digits[:, self.k - 1]
 
-    def test_examples(self, lengths: list[int], size: int) -> list[Examples]:
+    def test_examples(self, lengths: Sequence[int], size: int) -> list[Examples]:
         if min(lengths) < self.k:
             raise UserError(f"length {min(lengths)}: has no number {self.k} to remember; take {self.k} and more")
         return super().test_examples(lengths, size)
@@ -52,7 +60,7 @@ class Memory(Task):
             if not all(type(digit) is int and 0 <= digit <= 9 for digit in digits):
                 raise ValueError
         except (ValueError, TypeError, RecursionError):
-            raise ValueError(f"{text!r} is no list of digits like [1, 3, 6]") from None
+            raise ValueError(f"{text!r} is no list of digits like {self.example}") from None
         if len(digits) < self.k:
             raise ValueError(f"{text!r} has {len(digits)} digits, number {self.k} of a list is to be remembered")
         return one_hot(torch.tensor(digits), 10).float()

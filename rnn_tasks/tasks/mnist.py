@@ -1,5 +1,7 @@
 """Handwritten digits, read row by row."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,16 @@ from filelock import FileLock
 from torch import Tensor
 from torchvision.datasets import MNIST
 
+from rnn_tasks import checks
 from rnn_tasks.errors import UserError
 from rnn_tasks.photos import digits as handwriting
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks.augmentation import Augmentation
-from rnn_tasks.tasks.base import Examples, Task
+from rnn_tasks.tasks.base import Task
+from rnn_tasks.tasks.examples import Examples
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
 SHADES = " .:-=+*#%@"
 
 
@@ -26,36 +31,45 @@ class Mnist(Task):
 
     Args:
         data_dir: torchvision's root; the files lie in, or are downloaded to, data_dir/MNIST/raw.
-        augmentation: changes training images, anew in each epoch; without, they are the same in all.
-        values: Task's.
+        augmentation: changes the training images, in another way in each epoch; None leaves them as they are.
+        values: those of Task, without lengths.
+
+    Raises:
+        ValueError: a value is out of its range, or training and validation images would overlap.
     """
 
     input_size = 28
     output_size = 10
     readout = "last"
     chance_accuracy = 0.1135  # 1,135 of the 10,000 test images show a 1
+    example = "digit.png"
+    reads_photos = True
 
     def __init__(self, data_dir: str, augmentation: Augmentation | None = None, **values: Any) -> None:
         super().__init__(lengths=(28, 28), **values)
-        self.data_dir, self.augmentation = Path(data_dir), augmentation
+        together = (
+            f"at most {TRAINING_IMAGES:,} together with val_size={self.val_size}, so that no image is in both sets"
+        )
+        checks.require(self.train_size + self.val_size <= TRAINING_IMAGES, "train_size", self.train_size, together)
+        checks.whole_numbers(1, TEST_IMAGES, test_size=self.test_size)
+        self.data_dir = Path(data_dir)
         if augmentation is not None:
-            self.augment = self._augmented
+            self.augment = partial(self._augmented, augmentation)
 
-    def _augmented(self, images: Tensor, epoch: int, number: int) -> Tensor:
-        """Images [R, B, 28, 28], each replicate's changed as its own seed decides."""
+    def _augmented(self, augmentation: Augmentation, images: Tensor, epoch: int, number: int) -> Tensor:
+        """Changed images [R, B, 28, 28]; each replicate's seed decides the changes of its own."""
         streams = [generator("augmentation", seed, epoch, number) for seed in self.seeds]
-        return torch.stack([self.augmentation(ones, stream) for ones, stream in zip(images, streams, strict=True)])
+        return torch.stack([augmentation(part, stream) for part, stream in zip(images, streams, strict=True)])
 
     def setup(self, stage: str | None = None) -> None:
-        if self.train is not None:
-            return
+        """Read the images and choose those of the three sets."""
         training, test = self._load(train=True), self._load(train=False)
-        order = torch.randperm(60_000, generator=generator(self.data_seed, self.name, "split"))
-        train, val = order[: self.train_size], order[60_000 - self.val_size :]
+        order = torch.randperm(TRAINING_IMAGES, generator=generator(self.data_seed, self.name, "split"))
+        train, val = order[: self.train_size], order[TRAINING_IMAGES - self.val_size :]
         self.train, self.val = _examples(training, train), _examples(training, val)
         self.test = [_examples(test, torch.arange(self.test_size))]
 
-    def test_examples(self, lengths: list[int], size: int) -> list[Examples]:
+    def test_examples(self, lengths: Sequence[int], size: int) -> list[Examples]:
         raise UserError("--lengths: an image has 28 rows; leave it out to measure on the official test images")
 
     def parse(self, text: str) -> Tensor:
@@ -81,7 +95,10 @@ class Mnist(Task):
                     " or name another place by the variable RNN_TASKS_DATA"
                 ) from None
         try:
-            return MNIST(self.data_dir, train=train)
+            images = MNIST(self.data_dir, train=train)
+            if not len(images.data) == len(images.targets) == (TRAINING_IMAGES if train else TEST_IMAGES):
+                raise ValueError("another number of images or labels")
+            return images
         except (RuntimeError, ValueError, AssertionError, TypeError):
             raise UserError(f"an MNIST file in {raw} is damaged: delete that directory to load it again") from None
 

@@ -1,4 +1,4 @@
-"""Digits that are not drawn from MNIST: other people's handwriting, and MNIST's own images spoilt in eight ways."""
+"""Digits out of MNIST's distribution: other people's handwriting, and MNIST's own images corrupted in eight ways."""
 
 import math
 from collections.abc import Callable
@@ -19,9 +19,9 @@ from rnn_tasks.tasks.augmentation import blurred, square, thinner, warped, wider
 from rnn_tasks.tasks.base import Examples
 from rnn_tasks.tasks.mnist import Mnist
 
-LEAST_INK = 0.15  # of scans without noise; of 0.1 to 0.4 the best for MNIST's validation images made as coarse
+LEAST_INK = 0.15  # for scans without noise; the best of 0.1 to 0.4 on MNIST's validation images made as coarse
 
-Spoil = Callable[[Tensor, torch.Generator], Tensor]
+Corruption = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def _either(images: Tensor, stream: torch.Generator) -> Tensor:
@@ -63,7 +63,7 @@ def _occlusion(images: Tensor, stream: torch.Generator) -> Tensor:
     return images * ~square(images, x, y, 8)
 
 
-CORRUPTIONS: dict[str, tuple[str, Spoil]] = {
+CORRUPTIONS: dict[str, tuple[str, Corruption]] = {
     "noise": ("of standard deviation 0.3", _noise),
     "blur": ("by a Gaussian of 1.5 pixels", _blur),
     "shift": ("by 3 pixels in both directions", _shift),
@@ -76,36 +76,39 @@ CORRUPTIONS: dict[str, tuple[str, Spoil]] = {
 
 
 def sets(task: Mnist, split: str = "test") -> dict[str, Examples]:
-    """What a network that reads MNIST is measured on, by name.
+    """The sets on which a network that reads MNIST is measured, by name.
+
+    The corruptions are like some of those by Mu and Gilmer (2019, MNIST-C).
 
     Args:
-        task: its data.
-        split: "test", or "val" to choose by: MNIST's validation images and their corruptions, no other handwriting.
+        task: gives MNIST's images.
+        split: "test", or "val" for choosing between networks: MNIST's validation images and their corruptions, without
+            other handwriting.
 
     Raises:
         UserError: USPS is not there and cannot be downloaded.
     """
     task.setup()
-    own = task.test[0] if split == "test" else task.val
-    found = {"MNIST": own} | {name: corrupted(own, name) for name in CORRUPTIONS}
+    images = task.test[0] if split == "test" else task.val
+    named = {"MNIST": images} | {name: corrupted(images, name) for name in CORRUPTIONS}
     if split == "test":
-        found |= {"USPS": usps(task.data_dir), "USPS as it is": usps(task.data_dir, as_mnist=False)}
-        found |= {"UCI": uci(), "UCI as it is": uci(as_mnist=False)}
-    return found
+        named |= {"USPS": usps(task.data_dir), "USPS as it is": usps(task.data_dir, as_mnist=False)}
+        named |= {"UCI": uci(), "UCI as it is": uci(as_mnist=False)}
+    return named
 
 
 def corrupted(examples: Examples, corruption: str) -> Examples:
-    """MNIST's images [N, 28, 28] spoilt in one of the ways of CORRUPTIONS, always the same."""
-    _, spoil = CORRUPTIONS[corruption]
-    images = spoil(examples.inputs, generator("corruption", corruption)).clamp(0, 1)
+    """MNIST's images [N, 28, 28] with one of CORRUPTIONS, the same each time."""
+    _, corrupt = CORRUPTIONS[corruption]
+    images = corrupt(examples.inputs, generator("corruption", corruption)).clamp(0, 1)
     return Examples(images, examples.lengths, examples.targets)
 
 
 def usps(data_dir: Path, as_mnist: bool = True) -> Examples:
-    """The 2,007 test images of USPS: envelopes' digits that were scanned at 16 x 16.
+    """The 2,007 test images of USPS (Hull 1994): digits on envelopes, scanned at 16 x 16.
 
     Args:
-        data_dir: where usps.t.bz2 lies or is downloaded to.
+        data_dir: the directory that usps.t.bz2 lies in or is downloaded to.
         as_mnist: in MNIST's form (20 x 20 box, centre of mass in the middle), else enlarged to 28 x 28 as they are.
 
     Raises:
@@ -126,13 +129,15 @@ def usps(data_dir: Path, as_mnist: bool = True) -> Examples:
 
 
 def uci(as_mnist: bool = True) -> Examples:
-    """The 1,797 digits of 8 x 8 that scikit-learn holds, the test set of UCI's Optical Recognition of Digits.
+    """The 1,797 digits of 8 x 8 in scikit-learn: the test set of UCI's Optical Recognition of Handwritten Digits.
+
+    Source: Alpaydin and Kaynak (1998).
 
     Args:
         as_mnist: as in ``usps``.
     """
-    found = load_digits()
-    return _examples((found.images * (255 / 16)).round().astype(np.uint8), found.target, as_mnist)
+    digits = load_digits()
+    return _examples((digits.images * (255 / 16)).round().astype(np.uint8), digits.target, as_mnist)
 
 
 def _examples(images: np.ndarray, digits: np.ndarray | list[int], as_mnist: bool) -> Examples:

@@ -1,16 +1,28 @@
-"""What a logit means, and what a wrong one costs.
+"""Losses of single answers.
 
-Logits are [..., C]. With C = 1 an answer is a bit (targets are 0.0 and 1.0, its probability the logit's sigmoid), else
-one of C classes (targets are their numbers, their probabilities the logits' softmax). A loss is taken of each answer
-alone: [..., C], [...] -> [...].
+Logits are [..., C]. With C = 1 an answer is a bit and targets are 0 and 1; otherwise targets are the numbers of C
+classes (see tasks/answers.py). Each loss gives one number for each answer, without a mean: [..., C], [...] -> [...].
 """
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from rnn_tasks import checks
+
 
 def ce(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy of the right class, of whose probability all classes get the share ``label_smoothing``."""
+    """Cross-entropy with label smoothing (Szegedy et al. 2016).
+
+    With the probabilities p, the target class y and e = ``label_smoothing``, the loss of an answer is
+    -(1 - e) log p_y - e / C * sum_k log p_k.
+
+    Raises:
+        ValueError: there are fewer than two classes, or ``label_smoothing`` is not from 0 to 1.
+    """
+    if logits.shape[-1] < 2:
+        raise ValueError(f"ce: logits {list(logits.shape)} of bits: must be of at least 2 classes; take bce or mse")
+    if label_smoothing:
+        checks.fractions(label_smoothing=label_smoothing)
     losses = F.cross_entropy(
         logits.flatten(0, -2), targets.flatten(), reduction="none", label_smoothing=label_smoothing
     )
@@ -18,12 +30,21 @@ def ce(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
 
 
 def bce(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy, taken on the logit so that it stays finite."""
+    """Binary cross-entropy: -log p of the right bit, computed from the logit so that it stays finite.
+
+    Raises:
+        ValueError: there is more than one logit for an answer.
+    """
+    if logits.shape[-1] != 1:
+        raise ValueError(f"bce: logits {list(logits.shape)} of classes: must be [..., 1], of bits; take ce or mse")
     return F.binary_cross_entropy_with_logits(logits.squeeze(-1), targets.to(logits.dtype), reduction="none")
 
 
 def mse(logits: Tensor, targets: Tensor) -> Tensor:
-    """Squared error of the probabilities; of classes, the mean over the classes."""
+    """Squared error of the probability of a 1; for classes, the mean of the squared errors over the classes.
+
+    The latter is the score of Brier (1950), divided by C.
+    """
     if logits.shape[-1] == 1:
         return F.mse_loss(logits.squeeze(-1).sigmoid(), targets.to(logits.dtype), reduction="none")
     return (logits.softmax(-1) - F.one_hot(targets, logits.shape[-1])).square().mean(-1)
