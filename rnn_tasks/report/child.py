@@ -1,6 +1,6 @@
-"""Train in a child process that ends with its parent: ``python -m rnn_tasks.report.child PARENT experiment=adder_loss``.
+"""Train in a child process that ends with its parent: ``python -m rnn_tasks.report.child PARENT OVERRIDES``.
 
-The rest of the command line is that of rnn_tasks.train.
+PARENT is a process id, the rest of the command line is that of rnn_tasks.train.
 """
 
 import ctypes

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.report.contents import RULES
 from rnn_tasks.report.evidence import Evidence
-from rnn_tasks.report.verdicts import MISSING, Judgement
+from rnn_tasks.report.judgement import MISSING, Judgement
 
 SPLITS = {"test": "", "val": " in validation", "train": " in training"}
 

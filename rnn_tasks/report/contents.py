@@ -8,8 +8,8 @@ from rnn_tasks.report import figures, network_figures, network_rules, robustness
 from rnn_tasks.report.drawing import Draw
 from rnn_tasks.report.evidence import Evidence
 from rnn_tasks.report.figures import ADDER, BOTH_LOSSES, MEMORY, MNIST
+from rnn_tasks.report.judgement import Judgement
 from rnn_tasks.report.markup import Table
-from rnn_tasks.report.verdicts import Judgement
 from rnn_tasks.runs.loading import Run
 
 Rule = Callable[..., Judgement]  # takes the evidence, a selector of a run, and the arguments of a claim

@@ -13,7 +13,7 @@ FEWEST_TO_PERMUTE = 6  # with 5 pairs the least p value of a sign-flip test is 2
 
 
 def paired_differences(first: Numbers, second: Numbers) -> list[float]:
-    """Differences first - second of the replicates of equal seeds, without those of which one is missing or has failed."""
+    """Differences first - second of replicates of equal seeds; pairs with a missing or failed one are left out."""
     return [a - b for a, b in zip(first, second, strict=False) if a is not None and b is not None]
 
 

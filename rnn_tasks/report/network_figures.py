@@ -91,7 +91,7 @@ def plane(selector: str, evidence: Evidence) -> Iterator[Drawing]:
     """Where an LSTM of two units stores the ten digits."""
     finished = evidence.run(selector)
     run, model = _lstm(finished, hidden=2)
-    lists = run.task.examples(1000, "report")
+    lists = inspection.concat_padded([run.task.examples(1000, "report")])
     hidden, _ = inspection.last_states(run, lists)
     head = model.head["weight"][0], model.head["bias"][0]
     share = percent(finished.metric("test")[run.replicate or 0] or 0.0)
@@ -112,9 +112,8 @@ def adder(selector: str, evidence: Evidence) -> Iterator[Drawing]:
     read = "nothing" if share is None else f"the carry with {percent(share)} accuracy"
     caption = f"{name}: its states after each position of the test set, in two dimensions"
     alt = f"Scatter of states coloured by carry; a linear classifier reads {read}."
-    yield Drawing(
-        f"carries_{file_name(selector)}", "adder", caption, alt, automaton_plots.carries(trace), finished.path
-    )
+    figure = automaton_plots.carries(trace)
+    yield Drawing(f"carries_{file_name(selector)}", "adder", caption, alt, figure, finished.path)
     right = f"on its own it adds {percent(machine.right)} of the sums right"
     caption = f"{name}: the automaton it runs, from {machine.clusters} clusters of its states; {right}"
     alt = f"An automaton of {len(machine.successor)} states that explains {percent(machine.explained)} of the steps."

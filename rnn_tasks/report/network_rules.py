@@ -10,9 +10,9 @@ from rnn_tasks.report import verdicts
 from rnn_tasks.report.analysis import automata, inspection
 from rnn_tasks.report.evidence import Evidence, FinishedRun
 from rnn_tasks.report.formatting import mean_of, mean_percent, percent
+from rnn_tasks.report.judgement import FAILS, HOLDS, OPEN, Judgement
 from rnn_tasks.report.robustness import measure
 from rnn_tasks.report.rules import correlation
-from rnn_tasks.report.verdicts import FAILS, HOLDS, OPEN, Judgement
 from rnn_tasks.runs.evaluation import evaluate
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks.answers import answers
@@ -87,9 +87,8 @@ def bits_passed(evidence: Evidence, run: str, bits: float) -> Judgement:
     low, high = resampled.quantile(torch.tensor([0.025, 0.975])).tolist()
     estimate = inspection.mutual_information(targets, own)
     why = f"the answers tell {estimate:.2f} of {math.log2(10):.2f} bits: a state is made of real numbers, not of bits"
-    statistic = (
-        f"mutual information, bootstrap over {len(targets):,} new lists; the best of {finished.replicates} networks"
-    )
+    best = f"the best of {finished.replicates} networks"
+    statistic = f"mutual information, bootstrap over {len(targets):,} new lists; {best}"
     return Judgement(FAILS if low > bits else OPEN, why, estimate, low, high, "bits", 1, statistic)
 
 

@@ -14,7 +14,7 @@ import jinja2
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.files import write_atomically
-from rnn_tasks.report import contents, verdicts
+from rnn_tasks.report import contents, judgement
 from rnn_tasks.report.claims import JudgedClaim, judge, parts
 from rnn_tasks.report.drawing import Drawing
 from rnn_tasks.report.evidence import OLDER, OTHER, Evidence, Missing
@@ -24,7 +24,7 @@ from rnn_tasks.report.tables import ExperimentRow, claims_table, experiments_tab
 from rnn_tasks.training.intervals import wilson
 
 TITLE = "What small recurrent networks learn: a report, measured again"
-MARKS = {verdicts.HOLDS: "✓", verdicts.FAILS: "✗", verdicts.OPEN: "?", verdicts.MISSING: "–"}
+MARKS = {judgement.HOLDS: "✓", judgement.FAILS: "✗", judgement.OPEN: "?", judgement.MISSING: "–"}
 
 
 @dataclass
@@ -94,7 +94,8 @@ def write(root: Path, file: Path) -> dict[str, int]:
 
 def _sections(evidence: Evidence) -> tuple[list[Section], list[str]]:
     """The parts of the report, and why something is left out, each reason once."""
-    sections, missing = {part.name: Section(part.name, part.title) for part in parts()}, []
+    sections = {part.name: Section(part.name, part.title) for part in parts()}
+    missing: list[str] = []
     for number, part in enumerate(parts(), 1):
         _progress(f"claims, part {number} of {len(parts())}")
         sections[part.name].claims = [judge(claim, evidence) for claim in part.claims]

@@ -144,7 +144,10 @@ def figures(evidence: Evidence) -> Iterator[Drawing]:
     errors = {run: percent(mean_of(sets["USPS"]["calibration_error"])) for run, sets in by_run.items()}
     listed = ", ".join(f"{error} of {run}" for run, error in errors.items())
     alt = f"Reliability: share of right answers by confidence; expected calibration error on USPS {listed}."
-    caption = "Reliability: share of right answers by confidence. ECE, the expected calibration error (Naeini et al. 2015), is the mean distance from the diagonal"
+    caption = (
+        "Reliability: share of right answers by confidence. ECE, the expected calibration error (Naeini et al. 2015),"
+        " is the mean distance from the diagonal"
+    )
     yield Drawing("reliability", PART, caption, alt, _reliability(by_run))
 
 

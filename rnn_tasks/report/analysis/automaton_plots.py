@@ -31,7 +31,7 @@ def carries(trace: Trace, replicate: int = 0) -> Figure:
     for value, marker, face in ((0, "o", COLORS[0]), (1, "^", "none")):
         own = points[carry == value]
         style: dict[str, Any] = {"edgecolors": COLORS[value], "linewidths": 0.7, "alpha": 0.5, "rasterized": True}
-        axes.scatter(own[:, 0], own[:, 1], 18, face, marker, label=f"carry {value}", **style)
+        axes.scatter(own[:, 0], own[:, 1], 18, face, marker=marker, label=f"carry {value}", **style)
     axes.plot(*start, "*", color="black", markersize=11, label="start")
     axes.set(xlabel=names[0], ylabel=names[1])
     figure.legend(loc="outside upper center", ncols=3)
@@ -90,9 +90,8 @@ def _arrow(axes: Axes, place: np.ndarray, other: np.ndarray, label: str) -> None
     aside = np.sign(other[0] - place[0])
     ends = ((0.9 * aside, 0.43 * aside), (-0.9 * aside, 0.43 * aside)) if aside else ((0.5, 0.87), (-0.5, 0.87))
     tail, tip = place + RADIUS * np.array(ends[0]), other + RADIUS * np.array(ends[1])
-    bend = f"arc3,rad={-0.3 if aside else 2.2}"
-    arrow = FancyArrowPatch(tail, tip, color="black", connectionstyle=bend, arrowstyle="-|>", mutation_scale=11)
-    axes.add_patch(arrow)
+    style: dict[str, Any] = {"connectionstyle": f"arc3,rad={-0.3 if aside else 2.2}", "arrowstyle": "-|>"}
+    axes.add_patch(FancyArrowPatch(tuple(tail), tuple(tip), color="black", mutation_scale=11, **style))
     x, y = (tail + tip) / 2 + np.array((0, 0.15 * aside * abs(tip[0] - tail[0]) if aside else 0.72))
     white = {"facecolor": "white", "linewidth": 0, "pad": 1}
     axes.text(x, y, label, ha="center", va="center" if aside else "bottom", fontsize=9, bbox=white)
