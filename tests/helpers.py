@@ -134,7 +134,7 @@ def hand_set_adder(*thirds, carry=0.5, task=None):
             it is forgotten.
         task: an Adder; without, sums of 1 to 6 bits.
     """
-    sizes = {"batch_size": 1, "data_seed": 0, "train_size": 1, "val_size": 1, "test_size": 400}
+    sizes = {"batch_size": 1, "data_seed": 0, "train_size": 1, "val_size": 1, "test_size": 200}
     replicates = len(thirds)
     carries = carry if isinstance(carry, list) else [carry] * replicates
     model = Network(2, 1, "every_step", cell="rnn", hidden=3, replicates=replicates)

@@ -1,5 +1,6 @@
 """Each rule of the report on numbers and networks whose verdict is known: it holds, fails, or cannot be told."""
 
+from copy import deepcopy
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -10,6 +11,7 @@ from helpers import hand_set_adder
 from omegaconf import OmegaConf
 
 from rnn_tasks import config
+from rnn_tasks.report import network_rules
 from rnn_tasks.report.contents import RULES
 from rnn_tasks.report.evidence import FULL, Evidence, FinishedRun, Missing
 from rnn_tasks.report.experiments import swept
@@ -38,7 +40,7 @@ def noisy(mean, pattern=0):
 
 @cache
 def configuration(experiment):
-    return config.compose([f"experiment={experiment}"])
+    return OmegaConf.to_container(config.compose([f"experiment={experiment}"]))
 
 
 class Oracle(Run):
@@ -74,7 +76,7 @@ def evidence(tmp_path):
     return Evidence(tmp_path)
 
 
-def add(evidence, experiment="memory_hidden5", history=None, networks=None, values=None, **metrics):
+def add(evidence, experiment="memory_hidden5", history=None, networks=None, **metrics):
     """Add a finished run to the evidence.
 
     Args:
@@ -82,18 +84,16 @@ def add(evidence, experiment="memory_hidden5", history=None, networks=None, valu
         experiment: its name, with the values of a sweep, as a selector.
         history: by column, for each replicate the values of the epochs.
         networks: a Run.
-        values: of its configuration.
         metrics: by split and kind, such as test_loss, for each replicate.
     """
     experiment, *pairs = experiment.split()
-    cfg = OmegaConf.create(OmegaConf.to_container(configuration(experiment)))
+    cfg = deepcopy(configuration(experiment))
     for key, value in (pair.split("=") for pair in pairs):
-        if key == "loss":
-            cfg.loss._target_ = f"rnn_tasks.training.losses.{value}"
+        group, _, name = key.partition(".")
+        if group == "loss":
+            cfg["loss"]["_target_"] = f"rnn_tasks.training.losses.{value}"
         else:
-            OmegaConf.update(cfg, key, int(value))
-    for key, value in (values or {}).items():
-        OmegaConf.update(cfg, key, value)
+            cfg[group][name] = type(cfg[group][name])(value)
     given = [*metrics.values(), *(history or {}).values()] or [[1.0] * 4]
     replicates = len(given[0])
     splits = {}
@@ -331,9 +331,9 @@ def test_best_model(evidence, own, others, verdict):
 def test_best_setting(evidence, claimed, best_other, verdict):
     choices = swept("mnist_rnn_sgd_grid")
     for number, values in enumerate(product(*choices.values())):
-        own = dict(zip(choices, values, strict=True))
+        own = " ".join(f"{key}={value}" for key, value in zip(choices, values, strict=True))
         accuracy = claimed if values == (0.001, 0.0005) else best_other if number == 0 else 0.5
-        add(evidence, "mnist_rnn_sgd_grid", values=own, val_accuracy=[accuracy], test_accuracy=[0.1 * number])
+        add(evidence, f"mnist_rnn_sgd_grid {own}", val_accuracy=[accuracy], test_accuracy=[0.1 * number])
     setting = {"optimizer.lr": 0.001, "optimizer.weight_decay": 0.0005}
     judged = judge("best_setting", evidence, "mnist_rnn_sgd_grid", setting=setting)
     assert (judged.verdict, judged.value, judged.n) == (verdict, claimed, 9)
@@ -598,7 +598,8 @@ def test_basic_errors(evidence, usps, own, plain, verdict, why):
         (none, 0, OPEN),
     ],
 )
-def test_bits_passed(evidence, best, bits, verdict):
+def test_bits_passed(evidence, monkeypatch, best, bits, verdict):
+    monkeypatch.setattr(network_rules, "RESAMPLES", 100)
     other = none if verdict == FAILS else right
     add(evidence, networks=Oracle(other, best, other), val_accuracy=[0.5, 0.9, 0.6])
     judged = judge("bits_passed", evidence, bits=2)

@@ -38,7 +38,8 @@ def network_of(run: Run) -> Network:
         UserError: its states are not known, since it is not the project's own recurrent network.
     """
     if not isinstance(run.model, Network):
-        raise UserError(f"{run.path}: has a {type(run.model).__name__}, whose states are not known; give a Network")
+        kind = type(run.model).__name__
+        raise UserError(f"{run.path}: the states of its model, {kind}, are not known; give a run of Network")
     return run.model
 
 
