@@ -75,7 +75,7 @@ def test_without_usps_there_is_no_table(mnist, monkeypatch):
     evidence = Evidence(Path("outputs"))
     tables, missing = robustness.tables(evidence)
     assert not tables and "USPS is not there" in missing
-    with pytest.raises(Missing, match="no finished run|USPS is not there"):
+    with pytest.raises(Missing, match=r"no finished run|USPS is not there"):
         list(robustness.figures(evidence))
 
 
