@@ -3,7 +3,6 @@
 import os
 import signal
 from argparse import Namespace
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,43 +16,46 @@ from rnn_tasks.runs.directory import OUTPUTS
 
 def arguments() -> Namespace:
     """The command line."""
-    command_line = parser(__doc__)
+    command_line = parser(__doc__ or "")
     extent = command_line.add_mutually_exclusive_group()
     extent.add_argument(
         "--all", action="store_true", help="also the sweeps that some claims need, and the handwriting reader"
     )
     extent.add_argument("--quick", action="store_true", help=f"a quick look, in {QUICK_OUTPUTS}")
-    command_line.add_argument("--jobs", type=positive, default=_cores(), help=f"at once (the cores: {_cores()})")
+    cores = _cores()
+    command_line.add_argument(
+        "--jobs", type=positive, default=cores, help=f"processes at once (default: {cores}, the number of cores)"
+    )
     return command_line.parse_args()
 
 
 @command
-def main() -> int:
-    """Leave out what has been done; tell what is being done; end with the report."""
+def main() -> None:
+    """Run what is not done yet, then write the report."""
     chosen = arguments()
-    root = QUICK_OUTPUTS if chosen.quick else OUTPUTS
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _stop)
-    jobs, done = [], _done(root)
-    for experiment in EXPERIMENTS + (FURTHER if chosen.all else ()):
-        job = Job(experiment, root, quick(experiment) if chosen.quick else [])
-        if job.fingerprints <= done:
-            print(f"{experiment}: has been done")
-        else:
-            jobs.append(job)
-    failed = run(jobs, chosen.jobs)
-    from rnn_tasks.report.page import write
+    root = QUICK_OUTPUTS if chosen.quick else OUTPUTS
+    failed = run(_to_do(chosen, root), chosen.jobs)
+    from rnn_tasks.report.page import write  # this imports torch, which takes seconds
 
     page = root / "report" / "index.html"
     print(", ".join(f"{verdict}: {count}" for verdict, count in write(root, page).items()), page, sep="\n")
     if failed:
         raise UserError(f"{', '.join(job.experiment for job in failed)}: failed; the same command tries again")
-    return 0
 
 
-def _done(root: Path) -> set[str]:
-    """The fingerprints of the finished runs below a directory."""
-    return {result.get("fingerprint") for _, result in runs.results(root) if result}
+def _to_do(chosen: Namespace, root: Path) -> list[Job]:
+    """The experiments of which a run is not finished."""
+    finished = {result.get("fingerprint") for _, result in runs.results(root) if result}
+    jobs = []
+    for experiment in EXPERIMENTS + (FURTHER if chosen.all else ()):
+        job = Job(experiment, root, quick(experiment) if chosen.quick else [])
+        if job.fingerprints <= finished:
+            print(f"{experiment}: done before")
+        else:
+            jobs.append(job)
+    return jobs
 
 
 def _stop(signum: int, frame: Any) -> None:
@@ -61,7 +63,8 @@ def _stop(signum: int, frame: Any) -> None:
 
 
 def _cores() -> int:
-    with suppress(AttributeError):  # not on every system
+    """The number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 

@@ -12,13 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 from strokes import sent, written
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnn_tasks import config
 from rnn_tasks.errors import Interrupted
+from rnn_tasks.models import Network
 from rnn_tasks.page.networks import rendered
+from rnn_tasks.runs.loading import Run
+from rnn_tasks.tasks import Adder
 from rnn_tasks.train import train
 from rnn_tasks.training.recorder import RunRecorder
 
@@ -121,3 +125,32 @@ def picture(number, kind="PNG"):
     file = io.BytesIO()
     Image.fromarray(255 - (255 * ink).astype(np.uint8)).save(file, kind)
     return file.getvalue()
+
+
+def hand_set_adder(*thirds, carry=0.5, task=None):
+    """A loaded run of RNNs that add: their units say whether bits and carry make at least 1, 2 and 3.
+
+    Args:
+        thirds: for each replicate the weight of the third unit in the answer; with 0 it does not know that 1 + 1 and a
+            carry is 1.
+        carry: for all replicates or each of them, the weight of the second unit, the carry, at the next step; with 0
+            it is forgotten.
+        task: an Adder; without, sums of 1 to 6 bits.
+    """
+    sizes = {"batch_size": 1, "data_seed": 0, "train_size": 1, "val_size": 1, "test_size": 200}
+    replicates = len(thirds)
+    carries = carry if isinstance(carry, list) else [carry] * replicates
+    model = Network(2, 1, "every_step", cell="rnn", hidden=3, replicates=replicates)
+    weights = {"weight_ih": [[1.0, 1.0]] * 3, "bias_ih": [-0.25, -1.25, -2.25]}
+    with torch.no_grad():
+        for r, third in enumerate(thirds):
+            for name, value in weights.items():
+                model.recurrent[f"{name}_l0"][r] = 60 * torch.tensor(value)
+            model.recurrent["weight_hh_l0"][r] = 60 * torch.tensor([[0, carries[r], 0]] * 3)
+            model.head["weight"][r] = torch.tensor([[1, -1, third]])
+        model.recurrent["bias_hh_l0"].zero_()
+        model.head["bias"].fill_(-0.1)
+    task = task or Adder(name="adder", lengths=(1, 6), **sizes)
+    single = replicates == 1
+    cfg = OmegaConf.create({"loss": {"_target_": "rnn_tasks.training.losses.bce", "_partial_": True}})
+    return Run(Path(), cfg, task, model, 0 if single else None, [False] * replicates, None)

@@ -3,7 +3,6 @@
 import json
 import math
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,9 +12,6 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.models import Crnn, Network
-from rnn_tasks.report import robustness
-from rnn_tasks.report.evidence import Evidence
-from rnn_tasks.runs import evaluation
 from rnn_tasks.runs.evaluation import out_of_distribution
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import mnist_ood
@@ -208,48 +204,6 @@ def test_evaluate_measures_all_sets(mnist):
     assert all(len(one["calibration_error"]) == len(one["accuracy"]) == 2 for one in found.values())
     table = command("evaluate", str(run), "--ood")
     assert "USPS as it is" in table.stdout and "calibration error" in table.stdout
-
-
-def test_the_report_shows_the_reader_beside_the_others(mnist, monkeypatch):
-    few = ["model.hidden=4", "model.replicates=2", "task.test_size=40", "trainer.precision=32-true"]
-    trained("outputs/one", "experiment=mnist_rnn_adam", *few)
-    trained("outputs/reader", "experiment=mnist_handwriting", "model.channels=[2,2]", *few)
-    for experiment in ("mnist_ablation", "mnist_ablation_plain"):
-        for model in ("lstm", "crnn"):
-            trained(f"outputs/{experiment}_{model}", f"experiment={experiment}", f"model={model}", *few)
-    scans = Examples(*mnist_ood.uci()[torch.arange(30)])
-    monkeypatch.setattr(mnist_ood, "usps", lambda data_dir, as_mnist=True: scans)
-    monkeypatch.setattr(mnist_ood, "uci", lambda as_mnist=True: scans)
-    evidence = Evidence(Path("outputs"))
-    ((_, models), (_, corners)), missing = robustness.tables(evidence)
-    assert list(models[0]) == ["read", "rnn_adam", "handwriting"]
-    assert len(missing) == 4 and all("no finished run of" in reason for reason in missing)
-    assert list(corners[0]) == ["read", *robustness.CORNERS]
-    assert [row["read"] for row in models] == [*mnist_ood.sets(evidence.found[0].load().task), robustness.LAST]
-    accuracy = evidence.run("mnist_handwriting").metric("test")
-    assert models[0]["handwriting"].startswith(f"{sum(accuracy) / 2 * 100:.2f} ± ")
-    drawn = {drawing.name: drawing for drawing in robustness.robustness(evidence)}
-    assert set(drawn) == {"ood", "reliability"} and "of handwriting" in drawn["ood"].alt
-    found, tried = evidence.run("mnist_handwriting"), []
-    monkeypatch.setattr(evaluation, "measure", lambda *args, **kwargs: tried.append(args))
-    robustness.measured(found)
-    again = len(tried)  # other code measures again
-    robustness.measured(found)
-    assert again == 13 == len(tried)  # what has been measured is kept
-    with (found.path / "checkpoints" / "last.ckpt").open("ab") as other:
-        other.write(b"other weights")
-    robustness.measured(found)
-    assert len(tried) == 2 * again  # other weights, too
-
-
-def test_the_report_does_without_usps(mnist, monkeypatch):
-    def usps(data_dir, as_mnist=True):
-        raise UserError("USPS is not there")
-
-    trained("outputs/one", "experiment=mnist_rnn_adam", "model.hidden=4", "model.replicates=2", "task.test_size=40")
-    monkeypatch.setattr(mnist_ood, "usps", usps)
-    tables, missing = robustness.tables(Evidence(Path("outputs")))
-    assert not tables and "USPS is not there" in missing
 
 
 def test_a_network_that_failed_counts_nowhere():

@@ -42,7 +42,7 @@ def test_the_source_of_the_kernel_is_in_the_wheel(installed):
 
 
 def test_the_report_is_in_the_wheel(installed):
-    code = "from rnn_tasks.report import page; print(len(page.claims()), page._render('results.md.j2', {}))"
+    code = "from rnn_tasks.report import claims, page; print(len(claims.parts()), page.render('results.md.j2', {}))"
     ended = run(installed, sys.executable, "-c", code)
     assert "'quick' is undefined" in ended.stderr  # so the template is there
 

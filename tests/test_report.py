@@ -1,5 +1,7 @@
 """The report on small runs, and the command that makes the runs."""
 
+import ast
+import importlib
 import inspect
 import json
 import os
@@ -10,20 +12,22 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 from helpers import REPOSITORY, command, trained
 
 from rnn_tasks import config, reproduce, runs
-from rnn_tasks.report import experiments, jobs, page, verdicts
+from rnn_tasks.report import experiments, jobs, judgement, page
 from rnn_tasks.report.__main__ import check
+from rnn_tasks.report.claims import parts
+from rnn_tasks.report.contents import EXAMPLES, FIGURES, RULES, TABLES
+from rnn_tasks.report.drawing import Drawing
 from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, Missing
-from rnn_tasks.report.figures import Drawing
-from rnn_tasks.report.rules import RULES
 from rnn_tasks.runs import identity
 
-CLAIMS = [claim for part in page.claims() for claim in part["claims"]]
+CLAIMS = [claim for part in parts() for claim in part.claims]
 FEW = ["model.replicates=3", "task.test_size=20"]
 
 
@@ -49,23 +53,75 @@ def report(outputs):
     return outputs / "report"
 
 
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["id"])
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
 def test_a_claim_names_a_rule_and_its_arguments_and_experiments(claim):
-    rule = RULES[claim["rule"]]
-    inspect.signature(rule).bind(None, **{key: value for key, value in claim.items() if key not in page.NOT_ARGUMENTS})
-    others = [claim.get("other", claim["run"]), *claim.get("others", [])]
-    for words in (claim["run"], *others):
-        experiment, *values = words.split()
+    inspect.signature(RULES[claim.rule]).bind(None, claim.run, **claim.arguments)
+    others = [claim.arguments.get("other", claim.run), *claim.arguments.get("others", [])]
+    for selector in (claim.run, *others):
+        experiment, *values = selector.split()
         assert (config.CONF / "experiment" / f"{experiment}.yaml").exists()
         assert experiment in (*experiments.EXPERIMENTS, *experiments.FURTHER)
         if values:
             config.compose([f"experiment={experiment}", *values])
 
 
-def test_claims_have_names_of_their_own_and_rules_say_what_they_do():
-    assert len({claim["id"] for claim in CLAIMS}) == len(CLAIMS) > 45
-    assert {claim["rule"] for claim in CLAIMS} == set(RULES)
+def test_claims_have_distinct_ids_and_use_every_rule_and_rules_have_a_docstring():
+    assert len({claim.id for claim in CLAIMS}) == len(CLAIMS) > 45
+    assert {claim.rule for claim in CLAIMS} == set(RULES)
     assert all(rule.__doc__.strip().endswith(".") for rule in RULES.values())
+
+
+def test_all_rules_figures_and_tables_are_listed():
+    modules = [importlib.import_module(f"rnn_tasks.report.{name}") for name in ("rules", "network_rules")]
+    functions = {
+        name
+        for module in modules
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    }
+    assert functions - {"correlation"} == set(RULES)
+    names = {part.name for part in parts()}
+    assert len(FIGURES) > 25 and {examples.part for examples in EXAMPLES} | set(TABLES) <= names
+
+
+def test_the_drawing_page_does_not_import_the_report_or_scikit_learn():
+    code = (
+        "import sys, rnn_tasks.page, rnn_tasks.draw; print(*sorted({'sklearn', 'rnn_tasks.report'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert ended.stdout == "set()\n"
+
+
+LAYERS = {"tasks": 0, "models": 0, "training": 1, "runs": 2, "report": 3, "reproduce": 4}
+
+
+def imports(path):
+    """The modules of the project that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rnn_tasks"):
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if module_file(name)}
+
+
+def module_file(name):
+    path = REPOSITORY / name.replace(".", "/")
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
+
+
+def test_imports_of_the_report_point_downwards_and_make_no_circle():
+    files = [REPOSITORY / "rnn_tasks" / "reproduce.py", *(REPOSITORY / "rnn_tasks" / "report").rglob("*.py")]
+    graph = {}
+    for path in files:
+        name = ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
+        graph[name] = imports(path)
+        layer = LAYERS[name.split(".")[1]]
+        for other in graph[name]:
+            package = other.split(".")[1] if "." in other else ""
+            assert LAYERS.get(package, 0) <= layer, f"{name} imports {other}"
+            assert package not in ("train", "evaluate", "predict", "draw", "export", "show"), f"{name} imports {other}"
+    inner = {name: others & graph.keys() for name, others in graph.items()}
+    list(TopologicalSorter(inner).static_order())  # raises CycleError
 
 
 def test_every_experiment_that_the_report_has_is_run():
@@ -91,26 +147,54 @@ def test_the_page_says_that_it_is_a_quick_look(report):
     assert json.loads((report / "claims.json").read_text())["quick"] is True
 
 
+def judged_claims(report):
+    """The rows of claims.json by their ids."""
+    return {row["id"]: row for row in json.loads((report / "claims.json").read_text())["claims"]}
+
+
 def test_every_claim_is_judged_and_kept_for_programs(report):
-    told = {claim["id"]: claim for claim in json.loads((report / "claims.json").read_text())["claims"]}
-    assert list(told) == [claim["id"] for claim in CLAIMS]
+    rows = judged_claims(report)
+    assert list(rows) == [claim.id for claim in CLAIMS]
     for claim in CLAIMS:
-        one = told[claim["id"]]
-        assert one["claim"] == claim["claim"] and one["why"] and one["verdict"] in page.MARKS
-        measured = claim["run"].split()[0] in ("memory_hidden2", "memory_hidden5", "adder_loss")
-        if claim["rule"] == "accuracy":
-            assert (one["verdict"] != verdicts.MISSING) == measured
-            assert not measured or (one["n"] == 3 and one["low"] <= one["value"] <= one["high"])
-    assert told["memory_hidden5.test"]["verdict"] == verdicts.FAILS
-    assert "experiment=mnist_rnn_sgd" in told["mnist_rnn_sgd.test"]["why"]
+        row = rows[claim.id]
+        assert row["claim"] == claim.claim and row["why"] and row["verdict"] in page.MARKS
+        measured = claim.run.split()[0] in ("memory_hidden2", "memory_hidden5", "adder_loss")
+        if claim.rule == "accuracy":
+            assert (row["verdict"] != judgement.MISSING) == measured
+            assert not measured or (row["n"] == 3 and row["low"] <= row["value"] <= row["high"])
+    assert rows["memory_hidden5.test"]["verdict"] == judgement.FAILS
+    assert "experiment=mnist_rnn_sgd" in rows["mnist_rnn_sgd.test"]["why"]
 
 
 def test_the_numbers_are_those_of_the_runs(report, outputs):
-    told = {claim["id"]: claim for claim in json.loads((report / "claims.json").read_text())["claims"]}
     accuracies = runs.read_result(outputs / "memory_hidden5")["metrics"]["test"]["accuracy"]
-    assert told["memory_hidden5.test"]["value"] == pytest.approx(sum(accuracies) / 3)
-    (row,) = [row for row in page.experiments(Evidence(outputs)) if row["experiment"] == "`memory_hidden5`"]
-    assert row["test: mean [95 %]"].startswith(f"{sum(accuracies) / 3 * 100:.2f}") and row["reached it"] == "0 of 3"
+    assert judged_claims(report)["memory_hidden5.test"]["value"] == pytest.approx(sum(accuracies) / 3)
+    table = page.experiments(Evidence(outputs))
+    (row,) = [row for row in table.rows if row[0] == "`memory_hidden5`"]
+    cells = dict(zip(table.headings, row, strict=True))
+    assert cells["test: mean [95 %]"].startswith(f"{sum(accuracies) / 3 * 100:.2f}") and cells["reached it"] == "0 of 3"
+    assert cells["claimed: test (validation)"] == "100" and cells["chance"] == "10"
+    assert cells["test examples"] == "20"
+
+
+def test_the_title_stands_first_and_commands_are_set_as_code(report):
+    text = (report / "index.html").read_text()
+    assert text.index("<h1>") < text.index("<nav") < text.index("<main")
+    missing = text[text.index("Not shown") : text.index("</details>")]
+    assert "<li>no finished run of <code>python -m rnn_tasks.train experiment=mnist_rnn_adam</code></li>" in missing
+    assert "`" not in re.sub(r"<pre>.*?</pre>", "", text, flags=re.DOTALL)
+
+
+def test_every_table_can_be_scrolled(report):
+    text = (report / "index.html").read_text()
+    assert text.count("<table") == len(re.findall(r'<div class="scroll[^"]*"><table', text)) > 3
+
+
+def test_progress_is_printed(outputs, tmp_path, unseen, capsys):
+    page.write(outputs, tmp_path / "index.html")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "report: reading the runs" and lines[-1] == "report: writing the page"
+    assert f"report: figures, {len(FIGURES)} of {len(FIGURES)}" in lines and "report: claims, part 1 of 4" in lines
 
 
 def test_plots_are_left_as_png_beside_the_text_and_in_the_run_directories(report, outputs):
@@ -128,41 +212,43 @@ def test_runs_in_full_come_before_others_and_the_newest_of_equal_ones_first(tmp_
     monkeypatch.setattr("rnn_tasks.report.evidence._expected", lambda experiment: {runs.fingerprint(cfg): cfg})
     first = Evidence(tmp_path).run("memory_hidden5")
     assert (first.path.name, first.tier) == ("a", FULL)
-    runs.write_result(tmp_path / "a", results["a"] | {"fingerprint": "of other code"})
+    runs.write_result(tmp_path / "a", results["a"] | {"fingerprint": "of other numerics"})
     first = Evidence(tmp_path).run("memory_hidden5")
     assert (first.path.name, first.tier) == ("a", OLDER)
     monkeypatch.setattr("rnn_tasks.report.evidence._expected", lambda experiment: {})
     assert Evidence(tmp_path).run("memory_hidden5").tier == OTHER
     with pytest.raises(
-        Missing, match=r"no finished run with loss=mse of python -m rnn_tasks\.train experiment=adder_loss"
+        Missing, match=r"no finished run with loss=mse of `python -m rnn_tasks\.train experiment=adder_loss`"
     ):
         Evidence(tmp_path).run("adder_loss loss=mse")
 
 
-def test_a_sweep_is_whole_and_of_one_extent(tmp_path):
+def test_a_sweep_is_complete_and_its_runs_have_the_same_size(tmp_path):
     runs_of = [("mse", "a"), ("bce", "b"), ("mse", "old")]
     for choice, name in reversed(runs_of):
         epochs = 1 if name == "old" else 2
         trained(tmp_path / name, "experiment=adder_loss", f"loss={choice}", *FEW, f"trainer.max_epochs={epochs}")
-    found = Evidence(tmp_path).sweep("adder_loss")
-    assert [(run.path.name, run.value("loss")) for run in found] == [("a", "mse"), ("b", "bce")]
+    sweep = Evidence(tmp_path).sweep("adder_loss")
+    assert [(run.path.name, run.value("loss")) for run in sweep] == [("a", "mse"), ("b", "bce")]
     (tmp_path / "a" / "result.json").unlink()
     with pytest.raises(Missing, match="differ in their epochs"):
         Evidence(tmp_path).sweep("adder_loss")
     (tmp_path / "b" / "result.json").unlink()
-    with pytest.raises(Missing, match=r"1 of 2 finished runs of python -m rnn_tasks\.train experiment=adder_loss"):
+    with pytest.raises(Missing, match=r"1 of 2 finished runs of `python -m rnn_tasks\.train experiment=adder_loss`"):
         Evidence(tmp_path).sweep("adder_loss")
 
 
 def test_epochs_until_an_accuracy(outputs):
-    found = Evidence(outputs).run("adder_loss loss=mse")
-    found.__dict__["history"] = [
+    run = Evidence(outputs).run("adder_loss loss=mse")
+    run.__dict__["history"] = [
         {"epoch": epoch, "replicate": replicate, "val_accuracy": accuracy}
         for replicate, accuracies in enumerate([(0.5, 0.99, 1.0), (0.99, 0.5, 0.5), (0.5, 0.5, 0.98)])
         for epoch, accuracy in enumerate(accuracies)
     ]
-    assert found.epochs_until(0.99, last=3) == [2, 1, 4]
-    assert found.epochs_until(0.99, last=1) == [2, 1, 2]
+    assert run.epochs_until(0.99, last=3) == [2, 1, 4]
+    assert run.epochs_until(0.99, last=1) == [2, 1, 2]
+    run.result["metrics"]["train"]["loss"][1] = None  # it failed
+    assert run.epochs_until(0.99, last=3) == [2, None, 4]
 
 
 @pytest.fixture
@@ -208,31 +294,29 @@ def test_a_report_leaves_out_what_is_damaged(outputs, tmp_path, unseen):
 
 def test_the_loss_of_guessing(outputs):
     evidence = Evidence(outputs)
-    found = {
-        words: evidence.run(words).guess_loss()
-        for words in ("memory_hidden5", "adder_loss loss=mse", "adder_loss loss=bce")
-    }
-    assert list(found.values()) == pytest.approx([2.302585, 0.25, 0.693147])
+    selectors = ("memory_hidden5", "adder_loss loss=mse", "adder_loss loss=bce")
+    losses = [evidence.run(selector).guess_loss() for selector in selectors]
+    assert losses == pytest.approx([2.302585, 0.25, 0.693147])
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (["nowhere"], "error: nowhere: no such directory; give one with runs, like outputs"),
         (["."], "error: .: holds no finished run of an experiment; make reproduce-quick makes some"),
         ([".", "--to", "page.pdf"], "error: --to page.pdf: must end in .html or .md"),
     ],
 )
-def test_bad_input_gets_one_line(workplace, words, said):
-    ended = command("report", *words)
-    assert ended.returncode == 2 and ended.stderr == f"{said}\n"
+def test_bad_input_gets_one_line(workplace, arguments, message):
+    ended = command("report", *arguments)
+    assert ended.returncode == 2 and ended.stderr == f"{message}\n"
 
 
 def test_the_configurations_of_a_sweep_are_those_that_hydra_makes():
-    found = experiments.configurations("adder_loss")
-    assert len(found) == 2 and len({runs.fingerprint(cfg) for cfg in found}) == 2
+    configs = experiments.configurations("adder_loss")
+    assert len(configs) == 2 and len({runs.fingerprint(cfg) for cfg in configs}) == 2
     assert experiments.swept("mnist_rnn_adam_grid")["optimizer.weight_decay"] == [1e-07, 1e-06, 1e-05]
-    assert [cfg.loss._target_.rpartition(".")[2] for cfg in found] == ["mse", "bce"]
+    assert [cfg.loss._target_.rpartition(".")[2] for cfg in configs] == ["mse", "bce"]
 
 
 TINY = ["task.train_size=64", "task.val_size=32", "task.test_size=5", "trainer.max_epochs=1", "model.replicates=2"]
@@ -248,19 +332,21 @@ def tiny(workplace, monkeypatch):
 
 
 def test_reproduce_runs_what_is_not_done_and_writes_the_report(tiny, capsys, unseen):
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit) as ended:
         reproduce.main()
-    said = capsys.readouterr().out
-    assert "adder_loss: runs, see" in said and "memory_hidden5: done, after" in said
-    assert (tiny / "report" / "index.html").exists() and "does not hold: " in said
+    assert not ended.value.code
+    printed = capsys.readouterr().out
+    assert "adder_loss: runs, see" in printed and "memory_hidden5: done, after" in printed
+    assert (tiny / "report" / "index.html").exists() and "does not hold: " in printed
     results = sorted(tiny.rglob("result.json"))
     assert len(results) == 3
     times = [path.stat().st_mtime_ns for path in results]
     results[0].unlink()  # as if a kill had come before it
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit) as ended:
         reproduce.main()
-    said = capsys.readouterr().out
-    assert "memory_hidden5: has been done" in said and "adder_loss: done" in said
+    assert not ended.value.code
+    printed = capsys.readouterr().out
+    assert "memory_hidden5: done before" in printed and "adder_loss: done" in printed
     assert [path.stat().st_mtime_ns for path in results[1:]] == times[1:] and results[0].exists()
 
 
@@ -269,9 +355,9 @@ def test_a_job_that_fails_is_named_and_the_others_run(tiny, capsys, monkeypatch)
     monkeypatch.setattr(page, "write", lambda root, file: {})
     with pytest.raises(SystemExit, match="2"):
         reproduce.main()
-    said = capsys.readouterr()
-    assert "memory_hidden5: failed: error: the loss" in said.out and "adder_loss: done" in said.out
-    assert said.err == "error: memory_hidden5: failed; the same command tries again\n"
+    printed = capsys.readouterr()
+    assert "memory_hidden5: failed: error: the loss" in printed.out and "adder_loss: done" in printed.out
+    assert printed.err == "error: memory_hidden5: failed; the same command tries again\n"
 
 
 def test_a_quick_look_takes_less_of_every_experiment():
@@ -283,7 +369,7 @@ def test_a_quick_look_takes_less_of_every_experiment():
     assert all(map(experiments.quick, experiments.EXPERIMENTS))
 
 
-def test_other_code_gets_another_directory(tmp_path, monkeypatch):
+def test_another_version_of_the_numerics_gets_another_directory(tmp_path, monkeypatch):
     before = jobs.Job("memory_hidden5", tmp_path, TINY).run
     assert jobs.Job("memory_hidden5", tmp_path, TINY).run == before
     monkeypatch.setattr(identity, "NUMERICS", 0)
@@ -291,36 +377,39 @@ def test_other_code_gets_another_directory(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc").exists(), reason="a parent's death is told by Linux alone")
+@pytest.mark.skipif(not Path("/proc").exists(), reason="only Linux tells a process of its parent's death")
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_kill_ends_the_jobs_too_and_they_can_go_on(workplace, kill):
     line = [sys.executable, "-m", "rnn_tasks.reproduce", "--quick", "--jobs", "1"]
     process = subprocess.Popen(line, cwd=workplace, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_until(lambda: list(workplace.rglob("events*")))
+    assert training(workplace)
     time.sleep(2)  # in the first epoch
     if kill == signal.SIGINT:
         os.killpg(process.pid, kill)  # as a terminal does
     else:
         process.send_signal(kill)
-    said = process.communicate(timeout=60)[1]
+    printed = process.communicate(timeout=60)[1]
     wait_until(lambda: not training(workplace))
     assert process.returncode == {signal.SIGKILL: -signal.SIGKILL}.get(kill, 130)
-    assert kill == signal.SIGKILL or "stopped; the same command goes on" in said
+    assert kill == signal.SIGKILL or "stopped; the same command goes on" in printed
     assert "stopped; go on with" in next(workplace.rglob("log.txt")).read_text()
 
 
 def training(place):
     """The processes that train in a directory."""
-    found = []
+    processes = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if (process / "cwd").readlink() == place and b"rnn_tasks.train" in (process / "cmdline").read_bytes():
-                found.append(process)
-    return found
+            if (process / "cwd").readlink() == place and b"rnn_tasks.report.child" in (
+                process / "cmdline"
+            ).read_bytes():
+                processes.append(process)
+    return processes
 
 
 def wait_until(condition, seconds=120):
-    """Until something is so."""
+    """Wait until a condition holds."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until
@@ -336,6 +425,6 @@ def test_the_table_of_the_readme_is_that_of_the_results():
     assert measured[0] and measured[0] == measured[1][: len(measured[0])]
 
 
-def test_a_file_of_text_alone(outputs, tmp_path, unseen):
+def test_a_markdown_file_gets_its_images_alone(outputs, tmp_path, unseen):
     page.write(outputs, tmp_path / "docs" / "results.md")
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {"results.md", "results"}

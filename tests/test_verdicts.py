@@ -6,28 +6,29 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rnn_tasks.report import verdicts
-from rnn_tasks.report.verdicts import FAILS, HOLDS, OPEN
-from rnn_tasks.training.intervals import summarize, wilson
+from rnn_tasks.report import hypothesis_tests, verdicts
+from rnn_tasks.report.formatting import hundredths, percent
+from rnn_tasks.report.judgement import FAILS, HOLDS, OPEN, Judgement
+from rnn_tasks.training.intervals import curve, summarize, wilson
 
 
 def around(mean, n=32, deviation=0.01):
     """Numbers of this mean."""
     source = random.Random(f"{mean} {n} {deviation}")
     noise = [source.gauss(0, deviation) for _ in range(n)]
-    return [mean + one - sum(noise) / n for one in noise]
+    return [mean + each - sum(noise) / n for each in noise]
 
 
 @pytest.mark.parametrize(
     ("numbers", "claimed", "verdict", "why"),
     [
-        ([1.0] * 32, 1.0, HOLDS, "32 of 32 without a mistake"),
+        ([1.0] * 32, 1.0, HOLDS, "32 of 32 error-free"),
         ([0.999] * 32, 1.0, FAILS, "0.10 points below the claim; best 99.90 %, 0 of 32"),
         ([1.0] * 16 + [0.98] * 16, 1.0, FAILS, "best 100 %, 16 of 32"),
-        ([1.0] * 31 + [None], 1.0, HOLDS, "31 of 32 without a mistake; 1 of 32 networks failed (NaN)"),
+        ([1.0] * 31 + [None], 1.0, HOLDS, "31 of 32 error-free; 1 of 32 networks failed (NaN)"),
         ([1.0] * 3 + [None] * 29, 1.0, OPEN, "29 of 32 networks failed"),
-        ([0.98, 0.95, 0.98], 1.0, FAILS, "0 of 3 without a mistake"),
-        ([1.0] + [0.999] * 2, 1.0, OPEN, "1 of 3 without a mistake"),
+        ([0.98, 0.95, 0.98], 1.0, FAILS, "0 of 3 error-free"),
+        ([1.0] + [0.999] * 2, 1.0, OPEN, "1 of 3 error-free"),
         ([0.99998] * 4, 1.0, FAILS, "less than 0.01 points below the claim; best > 99.99 %"),
         ([1.0, 0.9], 1.0, OPEN, "2 networks are too few"),
         (around(0.95), 0.95, HOLDS, "the interval includes the claim"),
@@ -35,7 +36,7 @@ def around(mean, n=32, deviation=0.01):
         (around(0.5, deviation=0.3), 0.5, OPEN, "is wide"),
     ],
 )
-def test_an_accuracy_is_the_claimed_one(numbers, claimed, verdict, why):
+def test_equals(numbers, claimed, verdict, why):
     judged = verdicts.equals(numbers, claimed, slack=0.0)
     assert judged.verdict == verdict and why in judged.why
     assert judged.low <= judged.value <= judged.high and judged.n == len(numbers)
@@ -51,22 +52,137 @@ def test_a_figure_is_as_exact_as_it_is_given():
     ("mean", "below", "verdict"),
     [(0.01, True, HOLDS), (0.2, True, FAILS), (0.05, True, OPEN), (0.2, False, HOLDS), (0.01, False, FAILS)],
 )
-def test_a_limit_is_kept(mean, below, verdict):
+def test_within(mean, below, verdict):
     judged = verdicts.within(around(mean), 0.05, "%", "the loss", "5 %", below)
     assert judged.verdict == verdict and judged.why.startswith(("the loss is ", "it cannot be told"))
 
 
 @pytest.mark.parametrize(
-    ("successes", "trials", "verdict"), [(32, 32, HOLDS), (0, 32, FAILS), (18, 32, OPEN), (3, 3, OPEN)]
+    ("numbers", "below", "verdict"),
+    [
+        ([0.01, 0.02], True, OPEN),  # two networks are too few
+        ([0.01, 0.02, 0.01], True, HOLDS),
+        ([0.01, 0.02, 0.01], False, FAILS),
+        ([0.01, 0.02, None], True, OPEN),
+        ([0.01, 0.02, 0.01, None], True, HOLDS),
+        ([0.0, 0.05, 0.1], True, OPEN),
+        ([0.05] * 3, True, OPEN),  # the limit itself is neither below nor above
+        ([0.05] * 3, False, OPEN),
+    ],
 )
-def test_most_do(successes, trials, verdict):
+def test_within_on_few_numbers(numbers, below, verdict):
+    judged = verdicts.within(numbers, 0.05, "%", "the loss", "5 %", below)
+    assert judged.verdict == verdict and judged.n == len(numbers)
+    assert ("1 of" in judged.why and "networks failed (NaN)" in judged.why) == (None in numbers)
+
+
+def test_within_uses_a_two_sided_95_percent_interval():
+    numbers = around(1.0, 32, 0.1)
+    low, high = summarize(numbers).low, summarize(numbers).high
+    for limit, verdict in [(low - 1e-6, FAILS), (low + 1e-6, OPEN), (high - 1e-6, OPEN), (high + 1e-6, HOLDS)]:
+        assert verdicts.within(numbers, limit, "epochs", "it", "the limit").verdict == verdict
+
+
+def test_all_networks_have_failed():
+    for judged in (
+        verdicts.equals([None] * 4, 1.0, 0.0),
+        verdicts.within([None] * 4, 1.0, "%", "it", "1"),
+        verdicts.greater([None] * 4, [1.0] * 4, "points", ("a", "b")),
+        verdicts.similar([None] * 4, [1.0] * 4, 0.5, "epochs"),
+        verdicts.best_of({"a": [None] * 4, "b": [1.0] * 4}, "a"),
+        verdicts.majority(0, 0, "do"),
+    ):
+        assert judged.verdict == OPEN and judged.value is None and judged.why
+
+
+@pytest.mark.parametrize(
+    ("failed", "verdict"),
+    [(0, HOLDS), (3, HOLDS), (4, OPEN)],  # of 30, of which a tenth may fail
+)
+def test_at_most_a_tenth_of_the_networks_may_fail(failed, verdict):
+    numbers = [1.0] * (30 - failed) + [None] * failed
+    assert verdicts.equals(numbers, 1.0, 0.0).verdict == verdict
+
+
+@pytest.mark.parametrize(("width", "verdict"), [(0.049, HOLDS), (0.051, OPEN)])
+def test_an_accuracy_needs_an_interval_of_at_most_five_points(width, verdict):
+    half = width / 2 / stats.t.ppf(0.975, 2) * 3**0.5  # standard deviation of three numbers
+    judged = verdicts.equals([0.9 - half, 0.9, 0.9 + half], 0.9, 0.0)
+    assert judged.high - judged.low == pytest.approx(width)
+    assert judged.verdict == verdict
+
+
+@pytest.mark.parametrize(("perfect", "verdict"), [(32, HOLDS), (16, HOLDS), (15, OPEN), (1, OPEN), (0, FAILS)])
+def test_a_claim_of_100_percent_needs_half_of_the_networks_perfect(perfect, verdict):
+    numbers = [1.0] * perfect + [0.99999999] * (32 - perfect)
+    assert verdicts.equals(numbers, 1.0, slack=0.00005).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "verdict"),
+    [(32, 32, HOLDS), (0, 32, FAILS), (18, 32, OPEN), (3, 3, OPEN), (4, 4, HOLDS), (0, 4, FAILS), (0, 3, OPEN)],
+)
+def test_majority(successes, trials, verdict):
     judged = verdicts.majority(successes, trials, "do")
     assert judged.verdict == verdict and (judged.low, judged.high) == wilson(successes, trials)
-    expected = stats.binomtest(successes, trials).proportion_ci(method="wilson")
-    assert (judged.low, judged.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
+    assert judged.why.startswith(f"{successes} of {trials} networks do")
 
 
-def test_paired_numbers_are_told_apart_by_a_paired_test():
+@pytest.mark.parametrize(("successes", "trials"), [(0, 3), (3, 3), (15, 16), (16, 16), (18, 32), (4999, 5000)])
+def test_wilson_interval_against_its_formula(successes, trials):
+    """Wilson 1927: the shares p whose z score against the observed one is at most 1.96."""
+    z, share = stats.norm.ppf(0.975), successes / trials
+    middle, half = share + z * z / trials / 2, z * (share * (1 - share) / trials + z * z / trials**2 / 4) ** 0.5
+    expected = (middle - half) / (1 + z * z / trials), (middle + half) / (1 + z * z / trials)
+    assert wilson(successes, trials) == pytest.approx(expected)
+    assert all(type(end) is float for end in wilson(successes, trials))
+
+
+@pytest.mark.parametrize("n", [2, 3, 9])
+def test_the_interval_of_few_numbers_is_student_s(n):
+    numbers = around(0.5, n, 0.1)
+    summary = summarize(numbers)
+    expected = stats.t.interval(0.95, n - 1, np.mean(numbers), stats.sem(numbers))
+    assert (summary.low, summary.high) == pytest.approx(expected)
+    assert verdicts.interval_name(summary) == "Student interval of the mean"
+
+
+@pytest.mark.parametrize("n", [10, 11, 40])
+def test_the_interval_of_many_numbers_is_a_percentile_bootstrap(n):
+    numbers = around(0.5, n, 0.1)
+    summary = summarize(numbers)
+    sample = (np.array(numbers),)
+    expected = stats.bootstrap(
+        sample, np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    width = expected.high - expected.low
+    assert (summary.low, summary.high) == pytest.approx((expected.low, expected.high), abs=0.04 * width)
+    assert verdicts.interval_name(summary) == "bootstrap interval of the mean"
+
+
+def test_failed_replicates_do_not_count_for_the_kind_of_interval():
+    assert verdicts.interval_name(summarize([*around(0.5, 9), None])) == "Student interval of the mean"
+    assert verdicts.interval_name(summarize([*around(0.5, 10), None])) == "bootstrap interval of the mean"
+
+
+def test_summary():
+    summary = summarize([1.0, 0.5, None, 1.0, 0.9])
+    assert (summary.mean, summary.least, summary.most) == pytest.approx((0.85, 0.5, 1.0))
+    assert (summary.perfect, summary.count, summary.failed) == (2, 5, 1)
+    assert summary.high > 1 and summary.within == (summary.low, 1.0)
+    alone = summarize([0.7])
+    assert (alone.low, alone.high) == pytest.approx((0.7, 0.7))
+    with pytest.raises(ValueError, match="2 replicates: at least one must not have failed"):
+        summarize([None, None])
+
+
+def test_logged_curves_have_a_mean_and_of_several_replicates_the_extremes():
+    assert curve([0.5]) == {"": 0.5}
+    assert curve([0.5, None, 1.0]) == {"": 0.75, "_min": 0.5, "_max": 1.0}
+    assert curve([None, None]) == {}
+
+
+def test_greater_compares_pairs():
     first = around(0.9, deviation=0.2)
     second = [
         number + 0.01 + 0.001 * random.Random(i).random() for i, number in enumerate(first)
@@ -78,41 +194,78 @@ def test_paired_numbers_are_told_apart_by_a_paired_test():
     assert verdicts.greater(first[:2], second[:2], "points", ("a", "b")).verdict == OPEN
 
 
-def test_few_pairs_are_left_to_a_t_test():
-    differences, p = verdicts.difference([3.0, 3.1, 2.9], [1.0, 1.2, 1.0])
-    assert differences == pytest.approx([2.0, 1.9, 1.9])
-    assert p == pytest.approx(stats.ttest_rel([3.0, 3.1, 2.9], [1.0, 1.2, 1.0]).pvalue)
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_few_pairs_get_a_paired_t_test(n):
+    first, second = around(3.0, n, 0.1), around(2.8, n, 0.2)
+    differences = hypothesis_tests.paired_differences(first, second)
+    assert differences == pytest.approx([a - b for a, b in zip(first, second, strict=True)])
+    assert hypothesis_tests.paired_p_value(differences) == pytest.approx(stats.ttest_rel(first, second).pvalue)
+    assert "paired t test" in verdicts.greater(first, second, "points", ("a", "b")).statistic
 
 
-def test_few_pairs_that_do_not_vary_tell_nothing():
+@pytest.mark.parametrize("n", [6, 8, 10])
+def test_more_pairs_get_an_exact_permutation_test(n):
+    """All 2^n flips of the signs: of the means, the observed one and its negative are the most extreme."""
+    first, second = [1.0] * n, [0.9 + 0.001 * i for i in range(n)]
+    differences = hypothesis_tests.paired_differences(first, second)
+    assert hypothesis_tests.paired_p_value(differences) == pytest.approx(2 / 2**n)
+    assert "paired permutation test" in verdicts.greater(first, second, "points", ("a", "b")).statistic
+
+
+def test_the_permutation_test_is_two_sided():
+    differences = [0.3, 0.2, -0.1, 0.25, 0.2, -0.05, 0.1]
+    flips = np.array(np.meshgrid(*[[-1, 1]] * 7)).reshape(7, -1).T
+    means = (flips * differences).mean(1)
+    expected = np.mean(np.abs(means) >= abs(np.mean(differences)) - 1e-12)
+    assert hypothesis_tests.paired_p_value(differences) == pytest.approx(expected)
+    assert hypothesis_tests.paired_p_value([-number for number in differences]) == pytest.approx(expected)
+
+
+def test_pairs_that_no_test_can_decide():
+    for differences in ([], [1.0], [1.0, 2.0], [0.0] * 32, [1.0] * 3, [1.0] * 5):
+        assert hypothesis_tests.paired_p_value(differences) == 1
+    assert hypothesis_tests.paired_p_value([1.0] * 6) == pytest.approx(2 / 64)
+
+
+def test_few_pairs_of_equal_differences_decide_nothing():
     assert verdicts.greater([5.0] * 3, [4.0] * 3, "epochs", ("a", "b")).verdict == OPEN
     assert verdicts.greater([5.0] * 32, [4.0] * 32, "epochs", ("a", "b")).verdict == HOLDS
+
+
+def test_greater_needs_a_p_value_below_the_level():
+    """Four differences around d with a standard deviation of 1: t = 2 d, of which 3.18 is the critical value."""
+    pattern = np.array([-1.0, 1.0, -1.0, 1.0]) * (3 / 4) ** 0.5
+    for d, verdict in [(1.57, OPEN), (1.61, HOLDS), (-1.57, OPEN), (-1.61, FAILS)]:
+        assert verdicts.greater((pattern + d).tolist(), [0.0] * 4, "epochs", ("a", "b")).verdict == verdict
+
+
+def test_greater_scales_the_difference():
+    judged = verdicts.greater([0.9, 0.92, 0.91], [0.5, 0.51, 0.49], "points", ("it", "the other"), 100)
+    assert judged.value == pytest.approx(41.0) and judged.low > 30 and judged.high < 50
+    assert judged.measured.startswith("41.00 points [") and judged.why.startswith("it is more than the other (p = ")
 
 
 def test_intervals_of_few_numbers_cover_the_mean():
     """Of three normal numbers a bootstrap would cover it in 76 % of cases."""
     source = np.random.default_rng(0)
     intervals = [summarize(source.normal(size=3).tolist()) for _ in range(300)]
-    assert 0.92 < np.mean([told.low < 0 < told.high for told in intervals]) < 0.98
-    assert (intervals[0].low, intervals[0].high) == pytest.approx(
-        stats.t.interval(0.95, 2, intervals[0].mean, stats.sem(np.random.default_rng(0).normal(size=3)))
-    )
+    assert 0.92 < np.mean([summary.low < 0 < summary.high for summary in intervals]) < 0.98
 
 
 def test_failed_replicates_leave_their_pairs():
-    assert len(verdicts.difference([None, 1.0, 2.0], [1.0, None, 1.0])[0]) == 1
+    assert hypothesis_tests.paired_differences([None, 1.0, 2.0], [1.0, None, 1.5]) == [0.5]
+    assert hypothesis_tests.paired_differences([3.0, 1.0, 2.0], [1.0]) == [2.0]
 
 
-def test_the_permutation_test_is_exact_for_few_pairs():
-    """All 2^8 flips: eight differences of one sign have p = 2 / 256."""
-    assert verdicts.difference([1.0] * 8, [0.9 + 0.001 * i for i in range(8)])[1] == pytest.approx(2 / 256)
-
-
-@pytest.mark.parametrize(("shift", "verdict"), [(0.1, HOLDS), (2.0, FAILS), (0.5, OPEN)])
-def test_numbers_are_similar(shift, verdict):
+@pytest.mark.parametrize(
+    ("shift", "verdict"), [(0.1, HOLDS), (-0.1, HOLDS), (2.0, FAILS), (-2.0, FAILS), (0.5, OPEN), (-0.5, OPEN)]
+)
+def test_similar(shift, verdict):
     first = around(3.0, deviation=0.5)
     second = [number + other for number, other in zip(first, around(shift, deviation=0.5), strict=True)]
     assert verdicts.similar(first, second, 0.5, "epochs").verdict == verdict
+    assert verdicts.similar(first[:2], second[:2], 0.5, "epochs").verdict == OPEN
+    assert verdicts.similar(first, second, 1000, "epochs").verdict == HOLDS
 
 
 def test_the_best_is_better_than_each_of_the_others():
@@ -140,17 +293,17 @@ def test_the_best_is_better_than_each_of_the_others():
         ({"a": 0.90, "b": 0.98, "c": 0.5}, FAILS),
     ],
 )
-def test_a_setting_is_the_best(rates, verdict):
+def test_best_setting(rates, verdict):
     assert verdicts.best_setting(rates, 5000, "a").verdict == verdict
 
 
 def test_two_proportions_and_holm_against_their_definitions():
     table = np.array([[4900, 100], [4850, 150]])
-    assert verdicts.two_proportions(0.98, 0.97, 5000) == pytest.approx(
+    assert hypothesis_tests.two_proportions(0.98, 0.97, 5000) == pytest.approx(
         stats.chi2_contingency(table, correction=False).pvalue
     )
-    assert verdicts.two_proportions(1.0, 1.0, 5000) == 1
-    assert verdicts.holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
+    assert hypothesis_tests.two_proportions(1.0, 1.0, 5000) == 1
+    assert hypothesis_tests.holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
 
 
 def test_rank_correlations_of_each_seed():
@@ -161,18 +314,55 @@ def test_rank_correlations_of_each_seed():
         [2.0, 2.0, 2.0, 2.0],
         [1.0, None, 3.0, 4.0],
     ]
-    assert verdicts.rank_correlations([1, 2, 4, 8], rows) == [1, -1, pytest.approx(0.8), None, None]
+    assert hypothesis_tests.rank_correlations([1, 2, 4, 8], rows) == [1, -1, pytest.approx(0.8), None, None]
+
+
+def test_best_of_uses_welch_and_holm():
+    """Both p values are below 5 %, but not when there are two of them; and the variances differ."""
+    own, other = [0.98, 0.981, 0.979, 0.98], [0.90, 0.96, 0.93, 0.95]
+    p = stats.ttest_ind(own, other, equal_var=False).pvalue
+    assert 0.025 < p < 0.05 and stats.ttest_ind(own, other).pvalue < 0.025
+    assert hypothesis_tests.welch(own, other) == pytest.approx(p)
+    assert verdicts.best_of({"a": own, "b": other}, "a").verdict == HOLDS
+    judged = verdicts.best_of({"a": own, "b": other, "c": other[::-1]}, "a")
+    assert judged.verdict == OPEN and "it cannot be told from b, c" in judged.why
+    ends = stats.ttest_ind(own, other, equal_var=False).confidence_interval(0.95)
+    assert (judged.low, judged.high) == pytest.approx((100 * ends.low, 100 * ends.high))
+
+
+def test_best_setting_uses_the_number_of_examples():
+    rates = {"a": 0.9, "b": 0.93}
+    assert verdicts.best_setting(rates, 5000, "a").verdict == FAILS
+    assert verdicts.best_setting(rates, 50, "a").verdict == OPEN
+    judged = verdicts.best_setting(rates, 5000, "b")
+    assert (judged.verdict, judged.low, judged.high) == (HOLDS, *wilson(4650, 5000))
+
+
+def test_best_setting_corrects_for_the_number_of_settings():
+    rates = {"a": 0.90, "b": 0.9125}
+    assert 0.025 < hypothesis_tests.two_proportions(0.90, 0.9125, 5000) < 0.05
+    assert verdicts.best_setting(rates, 5000, "a").verdict == FAILS
+    assert verdicts.best_setting(rates | {"c": 0.8999}, 5000, "a").verdict == OPEN
 
 
 def test_one_network_shows_that_it_can_be_done():
+    assert verdicts.exists(999, 1000, 0.999, 256, "the best").verdict == HOLDS
     assert verdicts.exists(9995, 10_000, 0.999, 256, "the best").verdict == HOLDS
     assert verdicts.exists(9900, 10_000, 0.999, 256, "the best").verdict == OPEN
 
 
-def test_what_is_not_all_is_never_rounded_to_all():
-    assert [verdicts.percent(share) for share in (1, 0.999999, 0.5, 0.12345)] == [
+def test_shares_as_text_are_never_rounded_to_100_percent():
+    assert [percent(share) for share in (1, 0.999999, 0.5, 0.12345)] == [
         "100 %",
         "> 99.99 %",
         "50 %",
         "12.35 %",
     ]
+    assert [hundredths(share) for share in (1, 0.999999, 0.5, 0)] == ["100", "> 99.99", "50.00", "0.00"]
+
+
+def test_measured_values_as_text():
+    assert Judgement(HOLDS, "", 0.5, 0.25, 0.75).measured == "50 % [25, 75]"
+    assert Judgement(HOLDS, "", 0.5, 0.25, 0.75, "% of guessing").measured == "50 % of guessing [25, 75]"
+    assert Judgement(HOLDS, "", 0.5, unit="epochs").measured == "0.50 epochs"
+    assert Judgement(OPEN, "").measured == ""

@@ -1,10 +1,11 @@
-"""Evidence: the finished runs below a directory, found by experiment, and what is measured with their networks."""
+"""Evidence: the finished runs below a directory, by experiment, and what their files hold."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from hydra.utils import instantiate
@@ -16,11 +17,12 @@ from rnn_tasks.report.experiments import QUICK_OUTPUTS, configurations, swept
 from rnn_tasks.training.history import read_history
 from rnn_tasks.training.metrics import best_replicate, sort_keys
 
-FULL, OLDER, OTHER = 0, 1, 2  # as the experiment says; by other code; with other values
+FULL, OLDER, OTHER = 0, 1, 2  # as the experiment says; with another version of the numerics; with other values
+LOADED = 4  # runs whose networks and examples are held in memory at once
 
 
 class Missing(UserError):
-    """There is no run, or there are no data, that a claim needs."""
+    """A run or data that a claim needs are not there."""
 
 
 @dataclass
@@ -29,7 +31,7 @@ class FinishedRun:
 
     Attributes:
         path: its directory.
-        result: what its result.json holds.
+        result: the content of its result.json.
         tier: FULL, OLDER or OTHER.
     """
 
@@ -43,7 +45,11 @@ class FinishedRun:
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
-        """Rows of an epoch and a replicate."""
+        """Losses and accuracies, a row for each epoch and replicate.
+
+        Raises:
+            Missing: there is no history.csv.
+        """
         rows = read_history(self.path / "history.csv")
         if not rows:
             raise Missing(f"{self.path} has no history.csv")
@@ -57,23 +63,45 @@ class FinishedRun:
     def epochs(self) -> int:
         return max(row["epoch"] for row in self.history) + 1
 
+    @property
+    def failed(self) -> list[bool]:
+        """Whether the loss of each replicate became NaN."""
+        return [loss is None for loss in self.metric("train", "loss")]
+
     def value(self, key: str) -> Any:
-        """What the configuration says; of a loss or a network its short name."""
-        found = OmegaConf.select(self.config, key)
-        if isinstance(found, DictConfig):
-            name = found._target_.rpartition(".")[2].lower()
-            return found.cell if name == "network" else name
-        return found
+        """A value of the configuration; for a loss or a network its short name."""
+        value = OmegaConf.select(self.config, key)
+        if isinstance(value, DictConfig):
+            name = value._target_.rpartition(".")[2].lower()
+            return value.cell if name == "network" else name
+        return value
 
     def metric(self, split: str, kind: str = "accuracy") -> list[float | None]:
-        """A number for each replicate; None for one that has failed."""
-        return self._split(split)[kind]
+        """A metric of each replicate at the end of training; None for one that has failed.
 
-    def tried(self, split: str) -> int:
-        """How many sequences were counted."""
-        return self._split(split)["n"]
+        Args:
+            split: "train", "val" or "test".
+            kind: "accuracy", "sequence_accuracy" or "loss".
 
-    def _split(self, split: str) -> dict[str, Any]:
+        Raises:
+            Missing: the split was not measured.
+        """
+        return self._metrics(split)[kind]
+
+    def examples(self, split: str) -> int:
+        """Number of sequences that the metrics of a split were measured on."""
+        return self._metrics(split)["n"]
+
+    def by_length(self) -> dict[str, dict[str, list[float | None]]]:
+        """The test metrics at each length."""
+        return self._metrics("test")["by_length"]
+
+    @property
+    def chance(self) -> float:
+        """The test accuracy of guessing."""
+        return self._metrics("test")["chance"]
+
+    def _metrics(self, split: str) -> dict[str, Any]:
         if split not in self.result["metrics"]:
             raise Missing(f"{self.path} has measured no {split} set")
         return self.result["metrics"][split]
@@ -81,43 +109,54 @@ class FinishedRun:
     @property
     def best(self) -> int:
         """The replicate that is best in validation."""
-        return best_replicate(sort_keys(self._split("val")))
+        return best_replicate(sort_keys(self._metrics("val")))
 
     def curve(self, column: str) -> list[list[float]]:
-        """A column of the history: for each replicate that has not failed its values, an epoch each."""
-        failed = [loss is None for loss in self.metric("train", "loss")]
-        rows: list[list[float]] = [[] for _ in failed]
+        """A column of the history: a list for each replicate that has not failed, with a value for each epoch.
+
+        Raises:
+            Missing: the column lacks a replicate.
+        """
+        by_replicate: list[list[float]] = [[] for _ in self.failed]
         for row in self.history:
             if column in row:
-                rows[row["replicate"]].append(row[column])
-        found = [values for values, lost in zip(rows, failed, strict=True) if not lost]
-        if not all(found):
+                by_replicate[row["replicate"]].append(row[column])
+        curves = [values for values, failed in zip(by_replicate, self.failed, strict=True) if not failed]
+        if not all(curves):
             raise Missing(f"{self.path} has no {column} of every network")
-        return found
+        return curves
 
     def epochs_until(self, accuracy: float, last: int) -> list[float | None]:
-        """Epochs until a validation accuracy is reached, ``last`` + 1 where it is not by then; None if failed."""
-        values = iter(self.curve("val_accuracy"))
+        """Number of epochs until each replicate reaches a validation accuracy; None for one that has failed.
+
+        Args:
+            accuracy: to be reached.
+            last: epochs to look at; ``last`` + 1 stands for a replicate that does not reach it in them.
+        """
+        curves = iter(self.curve("val_accuracy"))
         counts: list[float | None] = []
-        for loss in self.metric("train", "loss"):
-            reached = [] if loss is None else [i for i, one in enumerate(next(values)[:last], 1) if one >= accuracy]
-            counts.append(None if loss is None else float(min(reached, default=last + 1)))
+        for failed in self.failed:
+            if failed:
+                counts.append(None)
+            else:
+                reached = [epoch for epoch, value in enumerate(next(curves)[:last], 1) if value >= accuracy]
+                counts.append(float(min(reached, default=last + 1)))
         return counts
 
     def guess_loss(self) -> float:
-        """The loss of guessing: that of logits of zero, over the network's kinds of answers."""
+        """The loss of guessing, that is of logits of zero, in the mean over the classes."""
         task = config.build_task(self.config)
         logits = torch.zeros(task.output_size, task.output_size)
         targets = torch.arange(task.output_size)
         return float(instantiate(self.config.loss)(logits, targets).mean())
 
-    def load(self, replicate: int | str = "best") -> runs.Run:
-        """The network, or all of them, with the weights of the last epoch, which the test set was measured with."""
+    def load(self, replicate: int | Literal["best", "all"] = "best") -> runs.Run:
+        """One network or all of them, with the weights of the last epoch, by which the test set was measured."""
         return _load(self.path, replicate)
 
 
-@cache
-def _load(path: Path, replicate: int | str) -> runs.Run:
+@lru_cache(LOADED)
+def _load(path: Path, replicate: int | Literal["best", "all"]) -> runs.Run:
     run = runs.load(path, "last", replicate)
     run.task.setup()
     return run
@@ -129,13 +168,13 @@ class Evidence:
 
     Attributes:
         root: the directory.
-        found: the runs, those that follow their experiment in full first, of equal ones the newest first.
-        used: those that were asked for.
-        damaged: what cannot be read.
+        finished: the runs: those that follow their experiment in full first, the newest of equal ones first.
+        used: the runs that were asked for, by their directories.
+        damaged: directories whose result.json cannot be read.
     """
 
     root: Path
-    found: list[FinishedRun] = field(default_factory=list)
+    finished: list[FinishedRun] = field(default_factory=list)
     used: dict[Path, FinishedRun] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
 
@@ -146,39 +185,56 @@ class Evidence:
             if result is None or result.get("schema") != 1:
                 self.damaged.append(str(path))
             elif result["experiment"]:
-                self.found.append(FinishedRun(path, result))
-        for run in self.found:
-            expected = _expected(run.result["experiment"])
-            as_told = any(runs.influence(run.config) == runs.influence(cfg) for cfg in expected.values())
-            run.tier = FULL if run.result["fingerprint"] in expected else OLDER if as_told else OTHER
-        self.found.sort(key=lambda run: run.tier)
+                run = FinishedRun(path, result)
+                run.tier = _tier(run, _expected(result["experiment"]))
+                self.finished.append(run)
+        self.finished.sort(key=lambda run: run.tier)
 
-    def run(self, words: str) -> FinishedRun:
-        """The run of an experiment; further words like model.hidden=3 pick one of a sweep."""
-        experiment, *values = words.split()
+    def run(self, selector: str) -> FinishedRun:
+        """The first run of an experiment.
+
+        Args:
+            selector: the experiment's name; further words like model.hidden=3 pick a run of a sweep.
+
+        Raises:
+            Missing: there is no such run.
+        """
+        experiment, *values = selector.split()
         pairs = [value.partition("=")[::2] for value in values]
-        for run in self.found:
-            if run.result["experiment"] == experiment and all(str(run.value(key)) == said for key, said in pairs):
+        for run in self.finished:
+            if run.result["experiment"] == experiment and all(str(run.value(key)) == value for key, value in pairs):
                 self.used[run.path] = run
                 return run
-        of = f" with {' '.join(values)}" if values else ""
-        raise Missing(f"no finished run{of} of python -m rnn_tasks.train experiment={experiment}")
+        condition = f" with {' '.join(values)}" if values else ""
+        raise Missing(f"no finished run{condition} of `python -m rnn_tasks.train experiment={experiment}`")
 
     def sweep(self, experiment: str) -> list[FinishedRun]:
-        """A run for each choice of an experiment's sweep, all of one extent."""
+        """A run for each choice of an experiment's sweep, in the order of the sweep.
+
+        Raises:
+            Missing: a run is missing, or the runs differ in their epochs or numbers of replicates.
+        """
         choices = swept(experiment)
         wanted = list(product(*choices.values()))
-        own = [run for run in self.found if run.result["experiment"] == experiment]
-        of = {tuple(run.value(key) for key in choices): run for run in reversed(own)}
-        chosen = [of[values] for values in wanted if values in of]
+        own = [run for run in self.finished if run.result["experiment"] == experiment]
+        by_values = {tuple(run.value(key) for key in choices): run for run in reversed(own)}
+        chosen = [by_values[values] for values in wanted if values in by_values]
         if len(chosen) < len(wanted):
             raise Missing(
-                f"{len(chosen)} of {len(wanted)} finished runs of python -m rnn_tasks.train experiment={experiment}"
+                f"{len(chosen)} of {len(wanted)} finished runs of `python -m rnn_tasks.train experiment={experiment}`"
             )
         if len({(run.replicates, run.config.trainer.max_epochs) for run in chosen}) > 1:
-            raise Missing(f"the runs of experiment={experiment} differ in their epochs or their numbers of networks")
+            raise Missing(f"the runs of `experiment={experiment}` differ in their epochs or their numbers of networks")
         self.used |= {run.path: run for run in chosen}
         return chosen
+
+
+def _tier(run: FinishedRun, expected: Mapping[str, DictConfig]) -> int:
+    """How far a run follows its experiment, whose configurations are given by their fingerprints."""
+    if run.result["fingerprint"] in expected:
+        return FULL
+    influence = runs.influence(run.config)
+    return OLDER if any(runs.influence(cfg) == influence for cfg in expected.values()) else OTHER
 
 
 @cache
@@ -186,5 +242,5 @@ def _expected(experiment: str) -> dict[str, DictConfig]:
     """The configurations that an experiment has now, by their fingerprints."""
     try:
         return {runs.fingerprint(cfg): cfg for cfg in configurations(experiment)}
-    except (UserError, FileNotFoundError):  # one of the user's own, or one that is gone
+    except (UserError, FileNotFoundError):  # an experiment of the user's own, or one that no longer exists
         return {}

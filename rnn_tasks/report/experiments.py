@@ -5,16 +5,17 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from rnn_tasks import config, runs
+from rnn_tasks import config
+from rnn_tasks.runs.directory import OUTPUTS
 
-# Those that take longest first, so that several cores end at about the same time.
+# The longest come first, so that several cores end at about the same time.
 EXPERIMENTS = (
     *("mnist_birnn_adam", "mnist_rnn_sgd", "mnist_rnn_adam", "mnist_lstm_sgd", "mnist_lstm_sgd_slow"),
     *("memory_two_units", "adder_hidden", "adder_length5", "memory_hidden2", "memory_hidden5", "memory_hidden10"),
     "adder_loss",
 )
 
-
+# Sweeps that only some claims need, and the reader of handwriting.
 FURTHER = (
     "mnist_handwriting",
     "mnist_ablation",
@@ -26,32 +27,34 @@ FURTHER = (
     "adder_loss_batch_size",
 )
 
-
-QUICK = {  # so little that all is over in some minutes; the first name that an experiment's begins with
+# Overrides of a quick look, by the prefix of an experiment's name; the first prefix that fits counts.
+QUICK = {
     "mnist_birnn": ["trainer.max_epochs=1"],
     "mnist": ["trainer.max_epochs=2"],
     "memory_two": ["model.replicates=32", "trainer.max_epochs=2"],
     "memory": ["model.replicates=16", "trainer.max_epochs=20"],
     "adder": ["model.replicates=16"],
 }
-
-
-OUTPUTS, QUICK_OUTPUTS = runs.OUTPUTS, runs.OUTPUTS / "quick"
+QUICK_OUTPUTS = OUTPUTS / "quick"
 
 
 def swept(experiment: str) -> dict[str, list[Any]]:
-    """The values of an experiment's sweep, by their keys; none if it is no sweep."""
+    """The values that an experiment sweeps over, by their keys; empty if it is no sweep.
+
+    Raises:
+        FileNotFoundError: there is no such experiment.
+    """
     file = OmegaConf.load(config.CONF / "experiment" / f"{experiment}.yaml")
     params = OmegaConf.select(file, "hydra.sweeper.params") or {}
-    return {key: OmegaConf.to_container(OmegaConf.create(f"[{values}]")) for key, values in params.items()}
+    return {key: list(OmegaConf.create(f"[{values}]")) for key, values in params.items()}
 
 
 def configurations(experiment: str, overrides: list[str] | None = None) -> list[DictConfig]:
-    """The configuration of each run of an experiment: one, or all of its sweep."""
+    """The configuration of each run of an experiment: a single one, or one for each choice of its sweep."""
     choices = [[f"{key}={value}" for value in values] for key, values in swept(experiment).items()]
     return [config.compose([f"experiment={experiment}", *(overrides or []), *chosen]) for chosen in product(*choices)]
 
 
 def quick(experiment: str) -> list[str]:
-    """What makes an experiment a quick look."""
-    return next((words for name, words in QUICK.items() if experiment.startswith(name)), [])
+    """The overrides that make an experiment a quick look."""
+    return next((overrides for prefix, overrides in QUICK.items() if experiment.startswith(prefix)), [])

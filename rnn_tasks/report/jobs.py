@@ -1,94 +1,80 @@
 """Experiments as processes of their own, several at once."""
 
-import ctypes
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections import deque
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from threading import Event, Lock
 
 from rnn_tasks import runs
 from rnn_tasks.report.experiments import configurations
 
+POLL = 0.1  # seconds between two looks at the processes
+
 
 class Job:
-    """An experiment to be run in a process of its own.
+    """An experiment that is run in a process of its own.
 
     Attributes:
         experiment: its name.
-        run: its directory, which is named by all that shapes its numbers.
         fingerprints: of its runs.
+        run: its directory, whose name depends on the fingerprints.
+        log: what the process prints.
     """
 
-    def __init__(self, experiment: str, root: Path, overrides: list[str]) -> None:
+    def __init__(self, experiment: str, root: Path, overrides: Sequence[str]) -> None:
         self.experiment, self.overrides = experiment, overrides
-        configs = configurations(experiment, overrides)
+        configs = configurations(experiment, list(overrides))
         self.fingerprints = {runs.fingerprint(cfg) for cfg in configs}
         digest = blake2b("".join(sorted(self.fingerprints)).encode(), digest_size=4).hexdigest()
         self.run = root / configs[0].task.name / f"{experiment}-{digest}"
         self.log = self.run / "log.txt"
 
     def start(self) -> subprocess.Popen:
-        """Train, or go on with what has been begun; a sweep leaves out its finished runs."""
-        words = [f"experiment={self.experiment}", *self.overrides, "threads=1"]
-        words += [f"hydra.run.dir={self.run}", f"hydra.sweep.dir={self.run}"]
+        """Train, or go on with an interrupted training; a sweep leaves out its finished runs."""
+        overrides = [f"experiment={self.experiment}", *self.overrides, "threads=1"]
+        overrides += [f"hydra.run.dir={self.run}", f"hydra.sweep.dir={self.run}"]
         self.run.mkdir(parents=True, exist_ok=True)
-        with self.log.open("a") as log:
-            line = [sys.executable, "-m", "rnn_tasks.train", *words]
-            print(shlex.join(line), file=log, flush=True)
-            how = {"stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}  # so Ctrl-C is this one's
-            return subprocess.Popen(line, **how, preexec_fn=_end_with(os.getpid()))
+        with self.log.open("a", encoding="utf-8") as log:
+            print(shlex.join([sys.executable, "-m", "rnn_tasks.train", *overrides]), file=log, flush=True)
+            command = [sys.executable, "-m", "rnn_tasks.report.child", str(os.getpid()), *overrides]
+            # in a session of its own, since Ctrl-C is for the parent, which then stops its children
+            return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def last_line(self) -> str:
+        """The last line of the log."""
+        return self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
 
 
-def run(jobs: list[Job], at_once: int) -> list[Job]:
+def run(jobs: Sequence[Job], at_once: int) -> list[Job]:
     """Run jobs, several at once; a job that fails does not keep the others from running.
 
     Returns:
-        those that failed.
+        the jobs that failed.
     """
-    running: set[subprocess.Popen] = set()
-    lock, stopping = Lock(), Event()
-
-    def work(job: Job) -> int:
-        with lock:
-            if stopping.is_set():
-                return 1
-            print(f"{job.experiment}: runs, see {job.log}", flush=True)
-            started = time.monotonic()
-            running.add(process := job.start())
-        status = process.wait()
-        if not stopping.is_set():
-            running.discard(process)
-            ended = "done" if status == 0 else f"failed: {job.log.read_text().strip().splitlines()[-1]}"
-            print(f"{job.experiment}: {ended}, after {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
-        return status
-
-    with ThreadPoolExecutor(at_once) as pool:
-        try:
-            return [job for job, status in zip(jobs, pool.map(work, jobs), strict=True) if status]
-        except KeyboardInterrupt:
-            with lock:
-                stopping.set()
-            for process in running:
-                process.terminate()
-            print("stopped; the same command goes on", file=sys.stderr)
-            raise
-
-
-def _end_with(parent: int) -> Callable[[], None]:
-    """Let Linux stop a child process, which then saves what it has, when its parent has been killed."""
-
-    def prepare() -> None:
-        with suppress(AttributeError, OSError):
-            ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-            if os.getppid() != parent:
-                os._exit(1)
-
-    return prepare
+    waiting, running, failed = deque(jobs), dict[subprocess.Popen, tuple[Job, float]](), []
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                job = waiting.popleft()
+                print(f"{job.experiment}: runs, see {job.log}", flush=True)
+                running[job.start()] = job, time.monotonic()
+            for process in [process for process in running if process.poll() is not None]:
+                job, started = running.pop(process)
+                outcome = f"failed: {job.last_line()}" if process.returncode else "done"
+                print(f"{job.experiment}: {outcome}, after {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
+                failed += [job] if process.returncode else []
+            time.sleep(POLL)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on", file=sys.stderr)
+        raise
+    finally:
+        for process in running:  # none, unless it was stopped
+            process.terminate()
+        for process in running:
+            process.wait()
+    return failed

@@ -1,159 +1,152 @@
 """The figures and examples of the report that show what single networks do, the best in validation of each run."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import torch
 
-from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
 from rnn_tasks.report.analysis import automata, automaton_plots, inspection, inspection_plots
+from rnn_tasks.report.analysis.automata import AnsweredSum
+from rnn_tasks.report.analysis.inspection import Answered
+from rnn_tasks.report.drawing import Drawing, file_name
 from rnn_tasks.report.evidence import Evidence, FinishedRun, Missing
-from rnn_tasks.report.figures import FIGURES, Drawing, draws, name_of
-from rnn_tasks.report.verdicts import percent
+from rnn_tasks.report.formatting import percent
 from rnn_tasks.runs.loading import Run
+from rnn_tasks.tasks import Memory
 
 IMAGES = 3  # whose recognition is shown row by row
 A_LIST = "[3, 1, 4, 1, 5, 9, 2, 6]"
 
 
-@draws
 def mnist_answers(evidence: Evidence) -> Iterator[Drawing]:
-    found = evidence.run("mnist_rnn_adam")
-    run = found.load()
-    seen = inspection.answered(run, inspection.concat_padded(run.task.test))
-    random = inspection.answered(run, inspection.random_cases(run.task))
-    counts, wrong = inspection.confusion(seen.batch.targets, seen.answers), inspection.mistakes(seen)
-    mistaken = (counts - counts.diag().diag()).flatten().topk(3).indices.tolist()
-    most = ", ".join(f"{i // 10} for {i % 10}" for i in mistaken)
-    total = len(seen.answers) - int(counts.diag().sum())
-    alt = f"Confusion matrix: {total} mistakes in {len(seen.answers):,} test images; the most frequent take {most}."
-    caption = f"mnist_rnn_adam, network {run.replicate}: which test digits are taken for which"
-    yield Drawing("confusion", "mnist", caption, alt, inspection_plots.confusion(counts), found.path)
-    surest = float(seen.confidences[wrong].max())
-    alt = f"The test images with the most confident wrong answers, the first with a probability of {surest:.2%}."
+    """The confusion matrix of a network, its mistakes, random images, and what it sees row by row."""
+    finished = evidence.run("mnist_rnn_adam")
+    run = finished.load()
+    test = inspection.answer(run, inspection.concat_padded(run.task.test))
+    random = inspection.answer(run, inspection.random_cases(run.task))
+    yield _confusion(finished, run, test)
+    yield _mistakes(finished, run, test)
+    yield _random_images(finished, run, random)
+    yield _row_by_row(finished, run, test, random)
+
+
+def _confusion(finished: FinishedRun, run: Run, test: Answered) -> Drawing:
+    counts = inspection.confusion(test.batch.targets, test.answers)
+    frequent = (counts - counts.diag().diag()).flatten().topk(3).indices.tolist()
+    most = ", ".join(f"{i // 10} for {i % 10}" for i in frequent)
+    total = len(test.answers) - int(counts.diag().sum())
+    alt = f"Confusion matrix: {total} mistakes in {len(test.answers):,} test images; the most frequent take {most}."
+    caption = f"mnist_rnn_adam, network {run.replicate}: confusion matrix on the test images"
+    return Drawing("confusion", "mnist", caption, alt, inspection_plots.confusion(counts), finished.path)
+
+
+def _mistakes(finished: FinishedRun, run: Run, test: Answered) -> Drawing:
+    wrong = inspection.mistakes(test)
+    surest = f", the first with a probability of {float(test.confidences[wrong].max()):.2%}" if len(wrong) else ""
+    alt = f"The test images with the most confident wrong answers{surest}."
     caption = f"mnist_rnn_adam, network {run.replicate}: its most confident mistakes"
-    yield Drawing("mistakes", "mnist", caption, alt, inspection_plots.pictures(seen, wrong), found.path)
+    return Drawing("mistakes", "mnist", caption, alt, inspection_plots.answered_images(test, wrong), finished.path)
+
+
+def _random_images(finished: FinishedRun, run: Run, random: Answered) -> Drawing:
     right = int((random.answers == random.batch.targets).sum())
     alt = f"16 random test images and the network's answers; {right} are right."
     caption = f"mnist_rnn_adam, network {run.replicate}: 16 random test images"
-    drawn = inspection_plots.pictures(random, torch.arange(len(random.answers)))
-    yield Drawing("random_images", "mnist", caption, alt, drawn, found.path)
-    images = torch.cat((random.batch.inputs[: IMAGES - 1], seen.batch.inputs[wrong[:1]]))
-    digits = [*random.batch.targets[: IMAGES - 1].tolist(), *seen.batch.targets[wrong[:1]].tolist()]
+    figure = inspection_plots.answered_images(random, torch.arange(len(random.answers)))
+    return Drawing("random_images", "mnist", caption, alt, figure, finished.path)
+
+
+def _row_by_row(finished: FinishedRun, run: Run, test: Answered, random: Answered) -> Drawing:
+    wrong = inspection.mistakes(test, 1)
+    images = torch.cat((random.batch.inputs[: IMAGES - 1], test.batch.inputs[wrong]))
+    digits = [*random.batch.targets[: IMAGES - 1].tolist(), *test.batch.targets[wrong].tolist()]
     alt = f"Images of {', '.join(map(str, digits))} and the probabilities of the digits after each of 28 rows."
-    caption = "mnist_rnn_adam: what it would answer after each row; two random images and its most confident mistake"
-    drawn = inspection_plots.prefix_predictions(images, run.prefix_predictions(images), digits)
-    yield Drawing("unfolding", "mnist", caption, alt, drawn, found.path)
+    caption = "mnist_rnn_adam: its answer after each row, for two random images and its most confident mistake"
+    figure = inspection_plots.prefix_predictions(images, run.prefix_predictions(images), digits)
+    return Drawing("unfolding", "mnist", caption, alt, figure, finished.path)
 
 
-def memory(words: str, evidence: Evidence) -> Iterator[Drawing]:
-    """The gates of an LSTM over a list, and where the digit is kept."""
-    found = evidence.run(words)
-    run = _lstm(found)
-    problem = run.task.parse(A_LIST)
-    gates, k = inspection.gates(run.model, problem[None]), run.task.k
-    caption = f"{words}, network {run.replicate}: gates and states over the list {A_LIST}"
+def memory(selector: str, evidence: Evidence) -> Iterator[Drawing]:
+    """The gates of an LSTM over a list, and where the digit is stored."""
+    finished = evidence.run(selector)
+    run, model = _lstm(finished)
+    task = inspection.task_of(run, Memory)
+    problem, k, name = task.parse(A_LIST), task.k, f"{selector}, network {run.replicate}"
+    gates = inspection.gates(model, problem[None])
     open_, shut = (float(gates.forget[0, 0, step].mean()) for step in (k - 1, -1))
     alt = f"Gates and states as heat maps; the forget gates are at {open_:.2f} at digit {k}, {shut:.2f} at the last."
-    drawn = inspection_plots.gates(gates, problem.argmax(-1).tolist(), k)
-    yield Drawing(f"gates_{words}", "memory", caption, alt, drawn, found.path)
-    kept = inspection.kept(run)
-    caption = f"{words}, network {run.replicate}: where number {k} of a list is kept"
-    alt = f"A linear classifier reads the digit from the last state in {percent(kept.read_out[-1])} of the lists."
-    yield Drawing(f"kept_{words}", "memory", caption, alt, inspection_plots.kept(kept, k), found.path)
+    caption = f"{name}: gates and states over the list {A_LIST}"
+    figure = inspection_plots.gates(gates, problem.argmax(-1).tolist(), k)
+    yield Drawing(f"gates_{selector}", "memory", caption, alt, figure, finished.path)
+    retained = inspection.retention(run)
+    last = retained.probe_accuracy[-1]
+    share = "an unknown share" if last is None else percent(last)
+    alt = f"A linear classifier reads the digit from the last state in {share} of the lists."
+    caption = f"{name}: where number {k} of a list is stored"
+    figure = inspection_plots.retention(retained, k)
+    yield Drawing(f"kept_{selector}", "memory", caption, alt, figure, finished.path)
 
 
-def plane(words: str, evidence: Evidence) -> Iterator[Drawing]:
-    """Where an LSTM of two units keeps the ten digits."""
-    found = evidence.run(words)
-    run = _lstm(found, hidden=2)
-    lists = run.task.examples(1000, "report")
+def plane(selector: str, evidence: Evidence) -> Iterator[Drawing]:
+    """Where an LSTM of two units stores the ten digits."""
+    finished = evidence.run(selector)
+    run, model = _lstm(finished, hidden=2)
+    lists = inspection.concat_padded([run.task.examples(1000, "report")])
     hidden, _ = inspection.last_states(run, lists)
-    head = run.model.head["weight"][0], run.model.head["bias"][0]
-    share = percent(found.metric("test")[run.replicate])
-    what = f"{words}, network {run.replicate}"
-    caption = f"{what}: its output after 1,000 lists, each shown as the digit to remember; {share} of the test is right"
+    head = model.head["weight"][0], model.head["bias"][0]
+    share = percent(finished.metric("test")[run.replicate or 0] or 0.0)
+    name = f"{selector}, network {run.replicate}"
+    caption = f"{name}: its output after 1,000 lists, each shown as the digit to remember; test accuracy {share}"
     alt = f"The plane of two hidden units with the ten digits and the regions of the answers; {share} are right."
-    drawn = inspection_plots.digit_plane(hidden, lists.targets, ("output of unit 1", "output of unit 2"), head)
-    yield Drawing(f"plane_{words}", "memory", caption, alt, drawn, found.path)
+    figure = inspection_plots.digit_plane(hidden, lists.targets, ("output of unit 1", "output of unit 2"), head)
+    yield Drawing(f"plane_{selector}", "memory", caption, alt, figure, finished.path)
 
 
-def adder(words: str, evidence: Evidence) -> Iterator[Drawing]:
+def adder(selector: str, evidence: Evidence) -> Iterator[Drawing]:
     """The states of an adder, and the automaton that it runs."""
-    found = evidence.run(words)
-    run = _network(found)
-    sums = automata.sums(run)
-    machine, (share,) = automata.extract(sums), automata.carry_probe_accuracy(sums)
-    caption = f"{words}, network {run.replicate}: its states after all positions of the test set, in two dimensions"
-    alt = f"Scatter of states coloured by carry; a linear classifier tells the carry in {percent(share)}."
-    yield Drawing(f"carries_{name_of(words)}", "adder", caption, alt, automaton_plots.carries(sums), found.path)
-    right = f"alone it adds {percent(machine.right)} of the sums right"
-    caption = f"{words}, network {run.replicate}: the automaton it runs, from {machine.clusters} clusters; {right}"
+    finished = evidence.run(selector)
+    run = finished.load()
+    trace = automata.trace(run)
+    machine, (share,) = automata.extract(trace), automata.carry_probe_accuracy(trace)
+    name = f"{selector}, network {run.replicate}"
+    read = "nothing" if share is None else f"the carry with {percent(share)} accuracy"
+    caption = f"{name}: its states after each position of the test set, in two dimensions"
+    alt = f"Scatter of states coloured by carry; a linear classifier reads {read}."
+    figure = automaton_plots.carries(trace)
+    yield Drawing(f"carries_{file_name(selector)}", "adder", caption, alt, figure, finished.path)
+    right = f"on its own it adds {percent(machine.right)} of the sums right"
+    caption = f"{name}: the automaton it runs, from {machine.clusters} clusters of its states; {right}"
     alt = f"An automaton of {len(machine.successor)} states that explains {percent(machine.explained)} of the steps."
-    drawn = automaton_plots.automaton(machine)
-    yield Drawing(f"automaton_{name_of(words)}", "adder", caption, alt, drawn, found.path)
+    figure = automaton_plots.automaton(machine)
+    yield Drawing(f"automaton_{file_name(selector)}", "adder", caption, alt, figure, finished.path)
 
 
-FIGURES += [
-    *(partial(plane, words) for words in ("memory_hidden2", "memory_two_units")),
-    *(partial(memory, words) for words in ("memory_two_units", "memory_hidden5", "memory_hidden10")),
-    *(
-        partial(adder, words)
-        for words in ("adder_hidden model.hidden=3", "adder_hidden model.hidden=5", "adder_length5")
-    ),
-]
+def _lstm(finished: FinishedRun, hidden: int | None = None) -> tuple[Run, Network]:
+    """The best network of a run of unidirectional LSTMs, of ``hidden`` units if that is given."""
+    run = finished.load()
+    model = inspection.network_of(run)
+    if model.cell.name != "lstm" or len(model.directions) == 2 or (hidden and model.hidden != hidden):
+        raise Missing(f"{finished.path} is no unidirectional LSTM{f' of {hidden} units' if hidden else ''}")
+    return run, model
 
 
-def _network(found: FinishedRun) -> Run:
-    run = found.load()
-    if not isinstance(run.model, Network):
-        raise Missing(f"{found.path} has a model of its own, whose states are not known")
-    return run
+def sums(run: Run) -> list[str]:
+    """Random sums with their carries and the network's answers."""
+    return [_sum(answered) for answered in automata.random_sums(run)]
 
 
-def _lstm(found: FinishedRun, hidden: int | None = None) -> Run:
-    run = _network(found)
-    if (
-        run.model.cell.name != "lstm"
-        or len(run.model.directions) == 2
-        or run.model.hidden != (hidden or run.model.hidden)
-    ):
-        raise Missing(f"{found.path} is no LSTM{f' of {hidden} units' if hidden else ''}")
-    return run
-
-
-def examples(evidence: Evidence) -> tuple[dict[str, tuple[str, list[str]]], list[str]]:
-    """Random problems and what the best networks answer, by part a caption and texts; and what is missing."""
-    found, missing = {}, []
-    for part, (caption, words, write) in EXAMPLES.items():
-        try:
-            found[part] = caption, write(evidence.run(words).load())
-        except UserError as reason:
-            missing.append(str(reason))
-    return found, missing
-
-
-def _sums(run: Run) -> list[str]:
-    return [_sum(**one) for one in automata.random_sums(run)]
-
-
-def _sum(a: str, b: str, carries: str, answer: str, truth: str, right: bool) -> str:
-    rows = {"carry": carries.replace("0", " "), "": a, "+": b, "=": answer}
-    if not right:
-        rows["not"] = truth
+def _sum(answered: AnsweredSum) -> str:
+    rows = {"carry": answered.carries.replace("0", " "), "": answered.a, "+": answered.b, "=": answered.answer}
+    if not answered.right:
+        rows["not"] = answered.target
     return "\n".join(f"{name:>5} {digits}" for name, digits in rows.items())
 
 
-def _lists(run: Run) -> list[str]:
-    said, found = inspection.answered(run, inspection.random_cases(run.task)), []
-    for inputs, length, truth, answer in zip(*said.batch, said.answers, strict=True):
-        wrong = "" if answer == truth else f", not {truth}"
-        found.append(f"{run.task.write_input(inputs[:length])} -> {answer}{wrong}")
-    return found
-
-
-EXAMPLES = {
-    "memory": ("16 random lists of all lengths: memory_hidden10", "memory_hidden10", _lists),
-    "adder": ("16 random sums with their carries: adder_hidden, 5 units", "adder_hidden model.hidden=5", _sums),
-}
+def lists(run: Run) -> list[str]:
+    """Random lists and the network's answers."""
+    answered = inspection.answer(run, inspection.random_cases(run.task))
+    texts = []
+    for inputs, length, target, answer in zip(*answered.batch, answered.answers, strict=True):
+        wrong = "" if answer == target else f", not {target}"
+        texts.append(f"{run.task.write_input(inputs[:length])} -> {answer}{wrong}")
+    return texts

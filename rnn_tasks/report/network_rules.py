@@ -1,4 +1,4 @@
-"""The rules of claims.yaml that ask the networks of a run themselves."""
+"""The rules of claims.yaml that ask the networks of a run themselves; see rules.py."""
 
 import math
 from dataclasses import replace
@@ -6,135 +6,131 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rnn_tasks.arguments import lengths as lengths_of
 from rnn_tasks.report import verdicts
 from rnn_tasks.report.analysis import automata, inspection
 from rnn_tasks.report.evidence import Evidence, FinishedRun
-from rnn_tasks.report.robustness import measured
-from rnn_tasks.report.rules import correlated, rule, said_mean
-from rnn_tasks.report.verdicts import FAILS, HOLDS, OPEN, Judgement, percent
+from rnn_tasks.report.formatting import mean_of, mean_percent, percent
+from rnn_tasks.report.judgement import FAILS, HOLDS, OPEN, Judgement
+from rnn_tasks.report.robustness import measure
+from rnn_tasks.report.rules import correlation
 from rnn_tasks.runs.evaluation import evaluate
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks.answers import answers
 
 RESAMPLES = 1000
-PEOPLE = {"mnist": 0.998, "usps": 0.975}  # LeCun et al. 1995; Bromley and Säckinger 1991
+SURE = 0.95  # probability of a claim about random examples
+SUMS = 100  # of each length
+LISTS = 10_000  # enough to estimate bits, see mutual_information
+PEOPLE = {"mnist": 0.998, "usps": 0.975}  # accuracy: LeCun et al. 1995; Bromley and Säckinger 1991
 
 
-@rule
 def random_cases(evidence: Evidence, run: str, cases: int) -> Judgement:
     """So many random test examples are all right with a probability of 95 %, over the networks in the mean."""
-    found = evidence.run(run)
-    shares = [None if one is None else one**cases for one in found.metric("test", "sequence_accuracy")]
-    judged = verdicts.within(shares, 0.95, "%", f"the probability that {cases} are all right", "95 %", below=False)
-    network = found.load()
-    said = inspection.answered(network, inspection.random_cases(network.task, cases))
-    right = int((said.answers == said.batch.targets).sum())
+    finished = evidence.run(run)
+    shares = [None if share is None else share**cases for share in finished.metric("test", "sequence_accuracy")]
+    quantity = f"the probability that {cases} are all right"
+    judgement = verdicts.within(shares, SURE, "%", quantity, percent(SURE), below=False)
+    network = finished.load()
+    examples = inspection.answer(network, inspection.random_cases(network.task, cases))
+    right = int((examples.answers == examples.batch.targets).sum())
     low, high = verdicts.wilson(right, cases)
-    luck = judged.verdict == FAILS and right == cases
-    why = f"here the best network gets {right} of {cases} ({percent(low)} to {percent(high)} by Wilson); {judged.why}"
-    return replace(judged, verdict=OPEN if luck else judged.verdict, why=f"{why}, a matter of luck" if luck else why)
+    sample = f"here the best network gets {right} of {cases} ({percent(low)} to {percent(high)} by Wilson)"
+    if judgement.verdict == FAILS and right == cases:
+        return replace(judgement, verdict=OPEN, why=f"{sample}; {judgement.why}, a matter of luck")
+    return replace(judgement, why=f"{sample}; {judgement.why}")
 
 
-@rule
 def other_handwriting(evidence: Evidence, run: str, accuracy: float) -> Judgement:
     """It reads less than so many of the test images of USPS, another collection of handwriting."""
-    found = evidence.run(run)
-    elsewhere = _usps_accuracy(found, as_mnist=False)
-    judged = verdicts.within(elsewhere, accuracy, "%", "the accuracy on USPS", percent(accuracy))
-    return replace(judged, why=f"{judged.why}; on MNIST's test images it is {said_mean(found.metric('test'))}")
+    finished = evidence.run(run)
+    judgement = verdicts.within(_usps(finished), accuracy, "%", "the accuracy on USPS", percent(accuracy))
+    own = mean_percent(finished.metric("test"))
+    return replace(judgement, why=f"{judgement.why}; on MNIST's test images it is {own}")
 
 
-@rule
 def nearer_distribution(evidence: Evidence, run: str) -> Judgement:
     """USPS brought into MNIST's form (20 x 20 box, centre of mass in the middle) is read better than as it is."""
-    found = evidence.run(run)
-    formed, plain = (_usps_accuracy(found, as_mnist) for as_mnist in (True, False))
-    says = "the accuracy on USPS in MNIST's form", "that on USPS as it is"
-    judged = verdicts.greater(formed, plain, "points", says, 100)
-    return replace(
-        judged, why=f"{judged.why}: {said_mean(formed)}, {said_mean(plain)}; people read {PEOPLE['usps']:.1%} of it"
-    )
+    finished = evidence.run(run)
+    formed, plain = _usps(finished, as_mnist=True), _usps(finished)
+    names = "the accuracy on USPS in MNIST's form", "that on USPS as it is"
+    judgement = verdicts.greater(formed, plain, "points", names, 100)
+    means = f"{mean_percent(formed)}, {mean_percent(plain)}; people read {percent(PEOPLE['usps'])} of it"
+    return replace(judgement, why=f"{judgement.why}: {means}")
 
 
-@rule
 def basic_errors(evidence: Evidence, run: str) -> Judgement:
     """It is better than people on MNIST and worse than people on USPS."""
-    found = evidence.run(run)
-    own, elsewhere = said_mean(found.metric("test")), _usps_accuracy(found, as_mnist=False)
-    here = verdicts.within(found.metric("test"), PEOPLE["mnist"], "%", "its accuracy on MNIST", "that of people", False)
-    there = verdicts.within(elsewhere, PEOPLE["usps"], "%", "its accuracy on USPS", "that of people")
-    said = f"people read {PEOPLE['mnist']:.1%} of MNIST and {PEOPLE['usps']:.1%} of USPS"
-    verdict = HOLDS if here.verdict == there.verdict == HOLDS else OPEN
-    instance = "" if verdict == HOLDS else "it does not beat people, so it is no instance: "
-    return replace(there, verdict=verdict, why=f"{instance}{said}, it {own} and {said_mean(elsewhere)}")
+    finished = evidence.run(run)
+    own, usps = finished.metric("test"), _usps(finished)
+    here = verdicts.within(own, PEOPLE["mnist"], "%", "its accuracy on MNIST", "that of people", below=False)
+    there = verdicts.within(usps, PEOPLE["usps"], "%", "its accuracy on USPS", "that of people")
+    people = f"people read {percent(PEOPLE['mnist'])} of MNIST and {percent(PEOPLE['usps'])} of USPS"
+    why = f"{people}, it reads {mean_percent(own)} and {mean_percent(usps)}"
+    if here.verdict == there.verdict == HOLDS:
+        return replace(there, why=why)
+    reason = "beats people on MNIST" if here.verdict != HOLDS else "reads USPS worse than people"
+    return replace(there, verdict=OPEN, why=f"it does not show that it {reason}, so it is no instance: {why}")
 
 
-def _usps_accuracy(found: FinishedRun, as_mnist: bool) -> list[float | None]:
-    """Of each replicate, on the USPS test set."""
-    return measured(found)["USPS" if as_mnist else "USPS as it is"]["accuracy"]
+def _usps(run: FinishedRun, as_mnist: bool = False) -> list[float | None]:
+    """The accuracy of each replicate on the USPS test set, as it is or in MNIST's form."""
+    return measure(run)["USPS" if as_mnist else "USPS as it is"]["accuracy"]
 
 
-@rule
 def bits_passed(evidence: Evidence, run: str, bits: float) -> Judgement:
     """The claim fails if the answers of the best network in validation tell more bits about the right ones."""
-    found = evidence.run(run)
-    truth, said = _answers(found)
-    said = said[found.best]
-    picks = torch.randint(len(truth), (RESAMPLES, len(truth)), generator=generator("bootstrap"))
-    resampled = torch.tensor([inspection.mutual_information(truth[pick], said[pick]) for pick in picks])
+    finished = evidence.run(run)
+    targets, answers_of_all = _answers(finished)
+    own = answers_of_all[finished.best]
+    picks = torch.randint(len(targets), (RESAMPLES, len(targets)), generator=generator("bootstrap"))
+    resampled = torch.tensor([inspection.mutual_information(targets[pick], own[pick]) for pick in picks])
     low, high = resampled.quantile(torch.tensor([0.025, 0.975])).tolist()
-    middle = inspection.mutual_information(truth, said)
-    why = f"the answers tell {middle:.2f} of {math.log2(10):.2f} bits: a state is made of real numbers, not of bits"
-    statistic = f"mutual information, bootstrap over {len(truth):,} new lists; the best of {found.replicates} networks"
-    return Judgement(FAILS if low > bits else OPEN, why, middle, low, high, "bits", 1, statistic)
+    estimate = inspection.mutual_information(targets, own)
+    why = f"the answers tell {estimate:.2f} of {math.log2(10):.2f} bits: a state is made of real numbers, not of bits"
+    best = f"the best of {finished.replicates} networks"
+    statistic = f"mutual information, bootstrap over {len(targets):,} new lists; {best}"
+    return Judgement(FAILS if low > bits else OPEN, why, estimate, low, high, "bits", 1, statistic)
 
 
-@rule
 def more_information(evidence: Evidence, run: str, key: str) -> Judgement:
     """Of networks trained alike, the more units, the more bits do the answers tell about the right ones."""
-    found = evidence.sweep(run)
-    bits = [_information(one) for one in found]
-    judged = correlated(key, found, zip(*bits, strict=True), "the bits that the answers tell", rising=True)
-    means = [f"{verdicts.mean_of(some):.2f} with {one.value(key)}" for one, some in zip(found, bits, strict=True)]
-    return replace(judged, why=f"{judged.why}; bits: {', '.join(means)}")
+    runs = evidence.sweep(run)
+    bits = [_bits(each) for each in runs]
+    judgement = correlation(key, runs, zip(*bits, strict=True), "the bits that the answers tell", rising=True)
+    means = [f"{mean_of(each):.2f} with {run.value(key)}" for run, each in zip(runs, bits, strict=True)]
+    return replace(judgement, why=f"{judgement.why}; bits: {', '.join(means)}")
 
 
-def _information(found: FinishedRun) -> list[float | None]:
-    """Of each replicate the bits that its answers tell about the right ones."""
-    truth, said = _answers(found)
-    failed = [loss is None for loss in found.metric("train", "loss")]
-    return [None if lost else inspection.mutual_information(truth, one) for one, lost in zip(said, failed, strict=True)]
+def _bits(run: FinishedRun) -> list[float | None]:
+    """The bits that the answers of each replicate tell about the right ones; None for one that has failed."""
+    targets, answers_of_all = _answers(run)
+    return [
+        None if failed else inspection.mutual_information(targets, own)
+        for own, failed in zip(answers_of_all, run.failed, strict=True)
+    ]
 
 
-def _answers(found: FinishedRun) -> tuple[Tensor, Tensor]:
-    """The right answers of 10,000 new lists [N], enough for a good estimate, and those of all replicates [R, N]."""
-    network = found.load("all")
-    lists = network.task.examples(10_000, "report")
+def _answers(run: FinishedRun) -> tuple[Tensor, Tensor]:
+    """The right answers of new lists [N], and those of all replicates [R, N]."""
+    network = run.load("all")
+    lists = network.task.examples(LISTS, "report")
     with torch.inference_mode():
         return lists.targets, answers(network.logits(lists.inputs, lists.lengths))
 
 
-@rule
-def any_length(evidence: Evidence, run: str, lengths: str) -> Judgement:
-    """Most networks get every one of 100 sums of each of these lengths right. A test is no proof."""
-    found = evidence.run(run)
-    measured = evaluate(found.load("all"), lengths_of(lengths), 100)
-    perfect = [share == 1 for share in measured["sequence_accuracy"] if share is not None]
-    return verdicts.majority(sum(perfect), len(perfect), f"get all of {measured['n']:,} sums of {lengths} bits right")
+def any_length(evidence: Evidence, run: str, up_to: int, further: list[int]) -> Judgement:
+    """Most networks get all of 100 sums of each of these lengths right. A test is no proof."""
+    metrics = evaluate(evidence.run(run).load("all"), [*range(1, up_to + 1), *further], SUMS)
+    perfect = [share == 1 for share in metrics["sequence_accuracy"] if share is not None]
+    lengths = ", ".join(map(str, (f"1 to {up_to}", *further)))
+    return verdicts.majority(sum(perfect), len(perfect), f"get all of {metrics['n']:,} sums of {lengths} bits right")
 
 
-@rule
 def carries(evidence: Evidence, run: str, accuracy: float) -> Judgement:
     """In most networks a linear classifier reads the carry from the state, for this share of the held-out positions."""
-    shares = [
-        share
-        for share in automata.carry_probe_accuracy(automata.sums(evidence.run(run).load("all")))
-        if share is not None
-    ]
-    judged = verdicts.majority(
-        sum(share >= accuracy for share in shares),
-        len(shares),
-        f"hold the carry so that a line tells it in {percent(accuracy)}",
-    )
-    return replace(judged, why=f"{judged.why}; the mean is {said_mean(shares)}")
+    network = evidence.run(run).load("all")
+    shares = [share for share in automata.carry_probe_accuracy(automata.trace(network)) if share is not None]
+    reached = sum(share >= accuracy for share in shares)
+    predicate = f"hold the carry so that a linear classifier reads it with {percent(accuracy)} accuracy"
+    judgement = verdicts.majority(reached, len(shares), predicate)
+    return replace(judgement, why=f"{judgement.why}; the mean is {mean_percent(shares)}") if shares else judgement

@@ -2,115 +2,56 @@
 
 import json
 import shutil
+import sys
 from collections import Counter
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from omegaconf import OmegaConf
-from tabulate import tabulate
 
-from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.errors import UserError
 from rnn_tasks.files import write_atomically
-from rnn_tasks.report import (
-    network_figures,
-    network_rules,  # noqa: F401, adds its rules
-    robustness,
-    verdicts,
-)
-from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, FinishedRun, Missing
-from rnn_tasks.report.figures import drawings
-from rnn_tasks.report.rules import RULES
-from rnn_tasks.report.verdicts import Judgement, percent
-from rnn_tasks.training.intervals import Summary, summarize, wilson
+from rnn_tasks.report import contents, judgement
+from rnn_tasks.report.claims import JudgedClaim, judge, parts
+from rnn_tasks.report.drawing import Drawing
+from rnn_tasks.report.evidence import OLDER, OTHER, Evidence, Missing
+from rnn_tasks.report.formatting import mean_of, percent
+from rnn_tasks.report.markup import Table, code_spans
+from rnn_tasks.report.tables import ExperimentRow, claims_table, experiments_table, runs_table
+from rnn_tasks.training.intervals import wilson
 
 TITLE = "What small recurrent networks learn: a report, measured again"
-NOT_ARGUMENTS = ("id", "claim", "rule")
-SPLITS = {"test": "", "val": " in validation", "train": " in training"}
-MARKS = {verdicts.HOLDS: "✓", verdicts.FAILS: "✗", verdicts.OPEN: "?", verdicts.MISSING: "–"}
+MARKS = {judgement.HOLDS: "✓", judgement.FAILS: "✗", judgement.OPEN: "?", judgement.MISSING: "–"}
 
 
-@dataclass(frozen=True)
-class Row:
-    """A claim and what became of it.
+@dataclass
+class Section:
+    """A part of the report with all that stands in it.
 
     Attributes:
-        id, claim, run, rule: as in claims.yaml.
-        claimed: the report's figures by split, in per cent.
-        judgement: the verdict.
+        name, title: as in claims.yaml.
+        claims: with their verdicts.
+        tables, drawings: beside the claims.
+        examples: caption and texts, if there are any.
     """
 
-    id: str
-    claim: str
-    run: str
-    rule: str
-    claimed: dict[str, float]
-    judgement: Judgement
+    name: str
+    title: str
+    claims: list[JudgedClaim] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    drawings: list[Drawing] = field(default_factory=list)
+    examples: tuple[str, list[str]] | None = None
 
     @property
-    def claimed_text(self) -> str:
-        return ", ".join(f"{figure:g} %{SPLITS[split]}" for split, figure in self.claimed.items())
-
-
-def claims() -> list[dict[str, Any]]:
-    """The parts of claims.yaml."""
-    return OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("claims.yaml")))
-
-
-def judge(evidence: Evidence) -> list[dict[str, Any]]:
-    """The parts of claims.yaml, with a Row for each claim."""
-    return [{**part, "claims": [_row(evidence, claim) for claim in part["claims"]]} for part in claims()]
-
-
-def _row(evidence: Evidence, claim: dict[str, Any]) -> Row:
-    arguments = {key: value for key, value in claim.items() if key not in NOT_ARGUMENTS}
-    try:
-        judgement = RULES[claim["rule"]](evidence, **arguments)
-    except UserError as reason:
-        judgement = Judgement(verdicts.MISSING, one_line(reason))
-    return Row(claim["id"], claim["claim"], claim["run"], claim["rule"], claim.get("claimed", {}), judgement)
-
-
-def experiments(evidence: Evidence) -> list[dict[str, str]]:
-    """A row for each run of which the report gives an accuracy: its figures, those measured, and how many got there."""
-    claimed: dict[str, dict[str, float]] = {}
-    for claim in (claim for part in claims() for claim in part["claims"] if claim["rule"] == "accuracy"):
-        claimed.setdefault(claim["run"], {}).update(claim["claimed"])
-    rows = []
-    for words, figures in claimed.items():
-        with suppress(Missing):
-            rows.append(_experiment(words, figures, evidence.run(words)))
-    return rows
-
-
-def _experiment(words: str, figures: dict[str, float], found: FinishedRun) -> dict[str, str]:
-    test, val = (summarize(found.metric(split)) for split in ("test", "val"))
-    reached = sum((one or 0) >= figures["test"] / 100 for one in found.metric("test"))
-    return {
-        "experiment": f"`{words}`",
-        "claimed: test (validation)": f"{figures['test']:g}" + (f" ({figures['val']:g})" if "val" in figures else ""),
-        "test: mean [95 %]": _interval(test),
-        "best": _hundredths(test.most),
-        "reached it": f"{reached} of {test.count}",
-        "validation: mean [95 %]": _interval(val),
-        "chance": f"{found.result['metrics']['test']['chance'] * 100:.0f}",
-    }
-
-
-def _interval(told: Summary) -> str:
-    low, high = told.within
-    return f"{_hundredths(told.mean)} [{_hundredths(low)}, {_hundredths(high)}]"
-
-
-def _hundredths(share: float) -> str:
-    said = percent(share).removesuffix(" %")
-    return said if "." in said or share == 1 else f"{said}.00"
+    def claims_table(self) -> Table:
+        return claims_table(self.claims)
 
 
 def write(root: Path, file: Path) -> dict[str, int]:
-    """Write the report on the runs below a directory.
+    """Write the report on the runs below a directory, and say on stderr what is being done.
 
     Args:
         root: the directory.
@@ -118,77 +59,76 @@ def write(root: Path, file: Path) -> dict[str, int]:
             plots alone.
 
     Returns:
-        how many claims got each verdict.
+        the number of claims with each verdict.
     """
+    _progress("reading the runs")
     evidence = Evidence(root)
-    parts, (drawn, missing) = judge(evidence), drawings(evidence)
-    examples, further = network_figures.examples(evidence)
-    tables, without = robustness.tables(evidence)
-    counts = Counter(row.judgement.verdict for part in parts for row in part["claims"])
-    for part in parts:
-        part["drawings"] = [drawing for drawing in drawn if drawing.part == part["part"]]
-        part["examples"] = examples.get(part["part"])
-        part["tables"] = tables if part["part"] == robustness.PART else []
+    sections, missing = _sections(evidence)
+    counts = Counter(judged.judgement.verdict for section in sections for judged in section.claims)
+    images = file.stem if file.suffix == ".md" else "results"
     values = {
         "title": TITLE,
         "quick": _quick(evidence),
         "older": _older(evidence),
         "counts": {verdict: counts[verdict] for verdict in MARKS},
-        "parts": parts,
-        "missing": list(dict.fromkeys(missing + further + without))
-        + [f"{path} is damaged" for path in evidence.damaged],
-        "rules": {
-            name: RULES[name].__doc__.strip().replace("``", "")
-            for name in {row.rule: 0 for part in parts for row in part["claims"]}
-        },
+        "parts": sections,
+        "missing": missing + [f"{path} is damaged" for path in evidence.damaged],
+        "rules": _rules(sections),
         "experiments": experiments(evidence),
-        "runs": _runs(evidence),
+        "runs": runs_table(evidence.used.values(), evidence.root),
         "batch": _batch(evidence),
-        "images": file.stem if file.suffix == ".md" else "results",
+        "images": images,
     }
     file.parent.mkdir(parents=True, exist_ok=True)
+    _write_images([drawing for section in sections for drawing in section.drawings], file.parent / images)
+    _progress("writing the page")
     markdown = file if file.suffix == ".md" else file.with_name("results.md")
-    (file.parent / values["images"]).mkdir(exist_ok=True)
-    for drawing in drawn:
-        image = file.parent / values["images"] / f"{drawing.name}.png"
-        drawing.png(image)
-        if drawing.run:
-            with suppress(OSError):  # the runs may lie where one cannot write
-                shutil.copyfile(image, drawing.run / image.name)
-    write_atomically(markdown, _render("results.md.j2", values))
+    write_atomically(markdown, render("results.md.j2", values))
     if file.suffix == ".html":
-        rows = [
-            verdicts.as_json(row.judgement) | _without(row, "judgement") for part in parts for row in part["claims"]
-        ]
-        claims_json = json.dumps(
-            {"schema": 1, "quick": bool(values["quick"]), "claims": rows}, indent=1, allow_nan=False
-        )
-        write_atomically(file.with_name("claims.json"), claims_json)
-        write_atomically(file, _render("page.html.j2", values))
-    return values["counts"]
+        rows = [judged.as_json() for section in sections for judged in section.claims]
+        data = {"schema": 1, "quick": bool(values["quick"]), "claims": rows}
+        write_atomically(file.with_name("claims.json"), json.dumps(data, indent=1, allow_nan=False))
+        write_atomically(file, render("page.html.j2", values))
+    return {verdict: counts[verdict] for verdict in MARKS}
 
 
-def _claims_table(rows: list[Row]) -> str:
-    cells = [
-        {
-            "claim": row.claim,
-            "run": f"`{row.run}`",
-            "reported": row.claimed_text,
-            "measured [95 %]": row.judgement.measured,
-            "n": row.judgement.n or "",
-            "verdict": f"**{row.judgement.verdict}**",
-            "why": row.judgement.why,
-        }
-        for row in rows
-    ]
-    return tabulate(cells, "keys", "github", disable_numparse=True)
+def _sections(evidence: Evidence) -> tuple[list[Section], list[str]]:
+    """The parts of the report, and why something is left out, each reason once."""
+    sections = {part.name: Section(part.name, part.title) for part in parts()}
+    missing: list[str] = []
+    for number, part in enumerate(parts(), 1):
+        _progress(f"claims, part {number} of {len(parts())}")
+        sections[part.name].claims = [judge(claim, evidence) for claim in part.claims]
+    for number, draw in enumerate(contents.FIGURES, 1):
+        _progress(f"figures, {number} of {len(contents.FIGURES)}")
+        with _noting(missing):
+            for drawing in draw(evidence):
+                sections[drawing.part].drawings.append(drawing)
+    _progress("examples and tables")
+    for examples in contents.EXAMPLES:
+        with _noting(missing):
+            run = evidence.run(examples.selector).load()
+            sections[examples.part].examples = examples.caption, examples.write(run)
+    for name, tables in contents.TABLES.items():
+        sections[name].tables, reasons = tables(evidence)
+        missing += reasons
+    return list(sections.values()), list(dict.fromkeys(missing))
 
 
-def _without(row: Row, key: str) -> dict[str, Any]:
-    return {name: value for name, value in row.__dict__.items() if name != key}
+def experiments(evidence: Evidence) -> Table:
+    """A row for each run of which the student's report gives an accuracy, if the run is there."""
+    claimed: dict[str, dict[str, float]] = {}
+    for claim in (claim for part in parts() for claim in part.claims if claim.rule == "accuracy"):
+        claimed.setdefault(claim.run, {}).update(claim.claimed)
+    rows = []
+    for selector, figures in claimed.items():
+        with suppress(Missing):
+            rows.append(ExperimentRow.of(selector, figures, evidence.run(selector)))
+    return experiments_table(rows)
 
 
-def _render(template: str, values: dict[str, Any]) -> str:
+def render(template: str, values: dict[str, Any]) -> str:
+    """A template of this folder, filled with values."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=template.endswith(".html.j2"),
@@ -199,56 +139,64 @@ def _render(template: str, values: dict[str, Any]) -> str:
     environment.filters |= {
         "mark": MARKS.get,
         "slug": lambda verdict: verdict.replace(" ", "-"),
-        "html_table": lambda rows: jinja2.utils.markupsafe.Markup(
-            tabulate([{k: v.strip("`") for k, v in row.items()} for row in rows], "keys", "html", disable_numparse=True)
-        ),
-        "claims_table": _claims_table,
-        "markdown_table": lambda rows: tabulate(rows, "keys", "github", disable_numparse=True),
+        "code_spans": code_spans,
     }
     return environment.get_template(template).render(values)
 
 
+def _write_images(drawings: list[Drawing], directory: Path) -> None:
+    """Write each drawing as PNG into a directory, and beside the run that it shows."""
+    directory.mkdir(exist_ok=True)
+    for number, drawing in enumerate(drawings, 1):
+        _progress(f"images, {number} of {len(drawings)}")
+        image = directory / f"{drawing.name}.png"
+        drawing.png(image)
+        if drawing.run:
+            with suppress(OSError):  # the run's directory may be read-only
+                shutil.copyfile(image, drawing.run / image.name)
+
+
+def _rules(sections: list[Section]) -> dict[str, str]:
+    """What the rules of the claims demand, by their names, in the order of the claims."""
+    names = dict.fromkeys(judged.claim.rule for section in sections for judged in section.claims)
+    return {name: (contents.RULES[name].__doc__ or "").strip() for name in names}
+
+
 def _quick(evidence: Evidence) -> str:
-    """What is to be said where runs do not follow their experiments in full."""
+    """A warning if runs do not follow their experiments in full."""
     used = evidence.used.values()
-    if used and not (other := sum(run.tier == OTHER for run in used)):
+    other = sum(run.tier == OTHER for run in used)
+    if used and not other:
         return ""
-    of = (
-        f"{other} of {len(used)} runs have other values than their experiments, like fewer epochs"
-        if used
-        else "No runs"
-    )
-    return f"{of}: what is said of the claims is preliminary. make reproduce runs the experiments in full."
+    runs = f"{other} of {len(used)} runs have other values than their experiments, such as fewer epochs"
+    return f"{runs if used else 'No runs'}: the verdicts are preliminary. make reproduce runs the experiments in full."
 
 
 def _older(evidence: Evidence) -> str:
-    """What is to be said where runs were made by other code."""
+    """A note if runs were made with another version of the numerics."""
     older = sum(run.tier == OLDER for run in evidence.used.values())
-    return f"{older} of {len(evidence.used)} runs were made by another version of the code." if older else ""
-
-
-def _runs(evidence: Evidence) -> list[dict[str, str]]:
-    """A row for each run that was drawn from."""
-    extent = {FULL: "in full", OLDER: "in full, other code", OTHER: "other values"}
-    return [
-        {
-            "experiment": f"`{run.result['experiment']}`",
-            "directory": f"`{run.path.relative_to(evidence.root)}`",
-            "networks": str(run.replicates),
-            "epochs": str(run.epochs),
-            "minutes": f"{run.result['seconds'] / 60:.1f}",
-            "run": extent[run.tier],
-        }
-        for run in sorted(evidence.used.values(), key=lambda run: str(run.path))
-    ]
+    return f"{older} of {len(evidence.used)} runs were made with another version of the numerics." if older else ""
 
 
 def _batch(evidence: Evidence) -> dict[str, str]:
-    """What a batch of 16 tells."""
-    said = {"fifteen_low": wilson(15, 16)[0], "fifteen_high": wilson(15, 16)[1], "sixteen_low": wilson(16, 16)[0]}
+    """What a batch of 16 tells about an accuracy."""
+    shares = {"fifteen_low": wilson(15, 16)[0], "fifteen_high": wilson(15, 16)[1], "sixteen_low": wilson(16, 16)[0]}
     accuracy = ""
     with suppress(Missing):
-        share = verdicts.mean_of(evidence.run("mnist_rnn_adam").metric("test"))
+        share = mean_of(evidence.run("mnist_rnn_adam").metric("test"))
         accuracy, none, one = percent(share), share**16, 16 * share**15 * (1 - share)
-        said |= {"all_right": none, "one_wrong": one, "more_wrong": 1 - none - one}
-    return {key: f"{share:.0%}" for key, share in said.items()} | {"accuracy": accuracy}
+        shares |= {"all_right": none, "one_wrong": one, "more_wrong": 1 - none - one}
+    return {key: f"{share:.0%}" for key, share in shares.items()} | {"accuracy": accuracy}
+
+
+@contextmanager
+def _noting(reasons: list[str]) -> Iterator[None]:
+    """Add the reason to a list if runs or data are missing or damaged."""
+    try:
+        yield
+    except UserError as reason:
+        reasons.append(str(reason))
+
+
+def _progress(step: str) -> None:
+    print(f"report: {step}", file=sys.stderr, flush=True)

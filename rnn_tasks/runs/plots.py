@@ -1,8 +1,9 @@
-"""Figures of a run."""
+"""Figures of runs: curves over epochs, accuracy over lengths and over what was swept, images with their answers."""
 
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from statistics import mean
-from typing import Any
+from typing import Any, NamedTuple
 
 from cycler import cycler
 from matplotlib import rc_context
@@ -15,10 +16,10 @@ from rnn_tasks.training.intervals import summarize, wilson
 MARKERS = "os^Dv*X"
 BANDS = "means of the replicates; bands from the least to the greatest"
 PANEL = (4.6, 3.4)  # inches
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito's
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 SPLITS = {"train": ("training", COLORS[0], "-"), "val": ("validation", COLORS[1], "--")}
 
-# Decorates what draws or saves a figure: told apart by the colour-blind and in print, text that can be selected.
+# Decorates functions that draw or save a figure: colours for the colour-blind, line styles for print, text as text.
 styled = rc_context(
     {
         "axes.prop_cycle": cycler(color=COLORS),
@@ -36,11 +37,11 @@ styled = rc_context(
 
 @styled
 def curves(runs: dict[str, list[dict[str, Any]]], kinds: tuple[str, ...] = ("loss", "accuracy")) -> Figure:
-    """Loss and accuracy over the epochs, for training and validation; of replicates mean, least and greatest.
+    """Metrics over the epochs, for training and validation; of several replicates the mean, the least and the greatest.
 
     Args:
         runs: the histories of one or several runs, by their names.
-        kinds: what to show, a panel each.
+        kinds: the metrics, with a panel for each.
     """
     figure = Figure(figsize=(PANEL[0] * len(kinds), PANEL[1]), layout="constrained")
     if any(row["replicate"] for history in runs.values() for row in history):
@@ -48,10 +49,7 @@ def curves(runs: dict[str, list[dict[str, Any]]], kinds: tuple[str, ...] = ("los
     for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         for i, (name, history) in enumerate(runs.items()):
             for split, (label, color, line) in SPLITS.items():
-                column, points = f"{split}_{kind}", {}
-                for row in history:
-                    if column in row:
-                        points.setdefault(row["epoch"] + 1, []).append(row[column])
+                points = _by_epoch(history, f"{split}_{kind}")
                 if points:
                     color = color if len(runs) == 1 else COLORS[i]
                     _line(axes, points, color=color, linestyle=line, label=f"{name} {label}".strip())
@@ -66,15 +64,24 @@ def curves(runs: dict[str, list[dict[str, Any]]], kinds: tuple[str, ...] = ("los
     return figure
 
 
+def _by_epoch(history: list[dict[str, Any]], column: str) -> dict[int, list[float]]:
+    """The values of a column of history.csv in each epoch, counted from 1."""
+    points: dict[int, list[float]] = {}
+    for row in history:
+        if column in row:
+            points.setdefault(row["epoch"] + 1, []).append(row[column])
+    return points
+
+
 @styled
 def by_length(runs: dict[str, dict[str, Any]], chance: float, trained: tuple[int, int]) -> Figure:
-    """Test accuracy over the length of the sequences: of whole sequences, and dotted of single answers.
+    """Test accuracy over the length: of whole sequences and, where these differ, of single answers.
 
-    Of replicates there are the mean and, for whole sequences, a band from the least to the greatest.
+    Of several replicates the mean is drawn, for whole sequences with a band from the least to the greatest.
 
     Args:
         runs: the metrics at each length of one or several runs, by their names.
-        chance: what guessing reaches, of single answers.
+        chance: accuracy of guessing single answers.
         trained: shortest and longest sequence in training, shaded.
     """
     figure = Figure(figsize=(8, 3.5), layout="constrained")
@@ -84,14 +91,14 @@ def by_length(runs: dict[str, dict[str, Any]], chance: float, trained: tuple[int
     for i, (name, metrics) in enumerate(runs.items()):
         for kind, label, line in lines[: 1 + parts]:
             points = {int(length): [v for v in values[kind] if v is not None] for length, values in metrics.items()}
-            style = {"linestyle": line, "color": COLORS[i], "marker": MARKERS[i], "markersize": 4}
-            _line(axes, points, band=line == "-", label=f"{name} {label}".strip() if parts else name, **style)
+            style: dict[str, Any] = {"linestyle": line, "marker": MARKERS[i], "markersize": 4}
+            label = f"{name} {label}".strip() if parts else name
+            _line(axes, points, COLORS[i], band=line == "-", label=label, **style)
     if any(len(values["accuracy"]) > 1 for metrics in runs.values() for values in metrics.values()):
         axes.set_title(BANDS, fontsize="medium")
     axes.axvspan(trained[0] - 0.5, trained[1] + 0.5, color="grey", alpha=0.12, linewidth=0, label="lengths in training")
-    axes.axhline(
-        chance, color="black", linestyle="--", linewidth=1, label="chance, single answers" if parts else "chance"
-    )
+    guessing = "chance, single answers" if parts else "chance"
+    axes.axhline(chance, color="black", linestyle="--", linewidth=1, label=guessing)
     axes.set(xlabel="length", ylabel="test accuracy", ylim=(-0.03, 1.03))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -99,25 +106,33 @@ def by_length(runs: dict[str, dict[str, Any]], chance: float, trained: tuple[int
     return figure
 
 
+class _Estimate(NamedTuple):
+    """A value with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 @styled
 def by_number(key: str, lines: dict[str, dict[float, list[float | None]]]) -> Figure:
-    """Test accuracy of whole sequences over a number that was swept, and how many replicates got all of them right.
+    """Test accuracy of whole sequences over a number that was swept, and the share of perfect replicates.
 
-    Means have 95 % intervals by metrics.interval, shares by metrics.wilson.
+    Error bars are 95 % intervals: intervals.interval for means, intervals.wilson for shares.
 
     Args:
-        key: what was swept.
+        key: name of the number.
         lines: the replicates' accuracies at each value, by the names of the lines.
     """
     several = any(len(numbers) > 1 for points in lines.values() for numbers in points.values())
     figure = Figure(figsize=(9 if several else 5, 3.5), layout="constrained")
     panels = figure.subplots(1, 1 + several, squeeze=False)[0]
     for i, (name, points) in enumerate(lines.items()):
-        told = [summarize(numbers) for numbers in points.values()]
+        summaries = [summarize(numbers) for numbers in points.values()]
         style = {"marker": MARKERS[i % 7], "linestyle": ("-", "--")[i % 2], "label": name}
-        _errorbar(panels[0], points, [(one.mean, *one.within) for one in told], style)
+        _errorbar(panels[0], points, [_Estimate(each.mean, *each.within) for each in summaries], style)
         if several:
-            shares = [(one.perfect / one.count, *wilson(one.perfect, one.count)) for one in told]
+            shares = [_Estimate(each.perfect / each.count, *wilson(each.perfect, each.count)) for each in summaries]
             _errorbar(panels[1], points, shares, style)
     titles = ("test accuracy of whole sequences", "share of replicates at 100 %")
     for axes, title in zip(panels, titles, strict=False):
@@ -133,10 +148,11 @@ def by_number(key: str, lines: dict[str, dict[float, list[float | None]]]) -> Fi
     return figure
 
 
-def _errorbar(axes: Axes, points: dict[float, Any], found: list[tuple[float, float, float]], style: Any) -> None:
-    below = [max(0, value - low) for value, low, _ in found]
-    above = [max(0, high - value) for value, _, high in found]
-    axes.errorbar(list(points), [value for value, *_ in found], (below, above), markersize=5, capsize=3, **style)
+def _errorbar(axes: Axes, points: Mapping[float, Any], estimates: list[_Estimate], style: dict[str, Any]) -> None:
+    below = [max(0, each.value - each.low) for each in estimates]
+    above = [max(0, each.high - each.value) for each in estimates]
+    values = [each.value for each in estimates]
+    axes.errorbar(list(points), values, (below, above), markersize=5, capsize=3, **style)
 
 
 def _line(axes: Axes, points: dict[int, list[float]], color: str, band: bool = True, **style: Any) -> None:
@@ -147,18 +163,32 @@ def _line(axes: Axes, points: dict[int, list[float]], color: str, band: bool = T
         axes.fill_between(list(points), low, high, color=color, alpha=0.15, linewidth=0)
 
 
-@styled
+class Picture(NamedTuple):
+    """An image [H, W] with a title, and whether the answer in the title is right."""
+
+    image: Any
+    title: str
+    right: bool
+
+
 def pictures(cases: list[dict[str, Any]]) -> Figure:
-    """Cases that are pictures, each under its name or number, the answer and, where that is wrong, the truth."""
-    columns = 5
-    rows = -(-len(cases) // columns)
-    figure = Figure(figsize=(9, 2.2 * rows), layout="constrained")
-    for number, (axes, case) in enumerate(zip_longest(figure.subplots(rows, columns, squeeze=False).flat, cases), 1):
+    """Cases whose inputs are images, each under its name or number and the answer, with the truth if that is wrong."""
+    titled = []
+    for number, case in enumerate(cases, 1):
+        truth = "" if case["right"] else f", not {case['target']}"
+        title = f"{case.get('name', number)}: {case['output']}{truth}"
+        titled.append(Picture(case["inputs"], title, case["right"]))
+    return image_grid(titled, columns=5, width=9, row_height=2.2)
+
+
+@styled
+def image_grid(pictures: Sequence[Picture], columns: int, width: float, row_height: float) -> Figure:
+    """Images in rows of ``columns``, titles of wrong answers coloured; width and height of a row in inches."""
+    rows = -(-len(pictures) // columns)
+    figure = Figure(figsize=(width, row_height * rows), layout="constrained")
+    for axes, picture in zip_longest(figure.subplots(rows, columns, squeeze=False).flat, pictures):
         axes.axis("off")
-        if case is not None:
-            axes.imshow(case["inputs"], cmap="gray_r")
-            said = f"{case.get('name', number)}: {case['output']}" + (
-                "" if case["right"] else f", not {case['target']}"
-            )
-            axes.set_title(said, color="black" if case["right"] else "tab:red", fontsize="medium")
+        if picture is not None:
+            axes.imshow(picture.image, "gray_r")
+            axes.set_title(picture.title, fontsize=9, color="black" if picture.right else COLORS[1])
     return figure

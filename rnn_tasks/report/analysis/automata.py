@@ -1,26 +1,36 @@
 """The finite automaton that a network runs when it adds.
 
-Axes: R replicates, N sequences, T positions, S numbers of a state, K states of an automaton. Of the test sequences one
-half serves to fit classifiers and automata, the other to measure them.
+Axes: R replicates, N sequences, T positions, S numbers of a state, K states of an automaton. Classifiers and automata
+are fitted on one half of the test sequences and measured on the other.
 """
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn.functional import pad
 
-from rnn_tasks.report.analysis.inspection import FITTED, HELD_OUT, concat_padded, linear_probe_accuracy, states
+from rnn_tasks.report.analysis.inspection import (
+    FITTED,
+    HELD_OUT,
+    concat_padded,
+    linear_probe_accuracy,
+    network_of,
+    states,
+    task_of,
+)
 from rnn_tasks.runs.loading import Run
+from rnn_tasks.tasks import Adder
 from rnn_tasks.tasks.answers import answers
 
 CLUSTERS = range(2, 17)
-ENOUGH = 0.999  # share of steps, from which on an automaton explains a network
+ENOUGH = 0.999  # share of explained steps, from which on no further clusters are tried
 
 
-class Sums(NamedTuple):
-    """What adders do with their test set; index 0 of T + 1 is the start, index t + 1 what is there after step t.
+class Trace(NamedTuple):
+    """What adders do on their test set; index 0 of T + 1 is the start, index t + 1 the state after step t.
 
     Attributes:
         ones: [N, T], how many of a position's two bits are 1.
@@ -40,63 +50,82 @@ class Sums(NamedTuple):
 
 
 @torch.inference_mode()
-def sums(run: Run) -> Sums:
-    """The states of one or all replicates of an adder over the test set."""
+def trace(run: Run) -> Trace:
+    """The states and answers of one or all replicates of an adder over the test set."""
     run.task.setup()
     inputs, lengths, targets = concat_padded(run.task.test)
     ones, targets = inputs.sum(-1).long(), targets.long()
     carries = pad((ones + carried_in(ones, targets)) // 2, (1, 0))
-    found = pad(states(run.model, inputs, lengths), (0, 0, 1, 0))
-    said = answers(run.logits(inputs, lengths)).long().view(len(found), *ones.shape)
-    return Sums(ones, targets, said, carries, torch.arange(carries.shape[1]) <= lengths[:, None], found)
+    with_start = pad(states(network_of(run), inputs, lengths), (0, 0, 1, 0))
+    bits = answers(run.logits(inputs, lengths)).long().view(len(with_start), *ones.shape)
+    return Trace(ones, targets, bits, carries, torch.arange(carries.shape[1]) <= lengths[:, None], with_start)
 
 
 def carried_in(ones: Tensor, targets: Tensor) -> Tensor:
-    """The carry into each position, which makes the difference between its bit of the sum and its own bits: [N, T]."""
+    """The carry into each position, by which its bit of the sum differs from its own bits: [N, T] -> [N, T]."""
     return (ones + targets) % 2
 
 
-def random_sums(run: Run, count: int = 16) -> list[dict[str, Any]]:
-    """Random sums asked of a run of one replicate, written one digit a position, the most significant first.
+@dataclass(frozen=True)
+class AnsweredSum:
+    """A sum asked of a network, in binary digits, the most significant first.
 
-    Returns:
-        a and b, ``carries`` into each position, the network's ``answer``, the right sum ``truth``, ``right``.
+    Attributes:
+        a, b: the numbers.
+        carries: into each position.
+        answer: of the network.
+        target: the right sum.
     """
-    task = run.task
-    inputs, lengths, targets = task.examples(count, "report", task.test_lengths)[torch.arange(count)]
+
+    a: str
+    b: str
+    carries: str
+    answer: str
+    target: str
+
+    @property
+    def right(self) -> bool:
+        return self.answer == self.target
+
+
+def random_sums(run: Run, count: int = 16) -> list[AnsweredSum]:
+    """``count`` random sums, answered by a run of one replicate."""
+    task = task_of(run, Adder)
+    low, high = task.test_lengths or task.lengths
+    inputs, lengths, targets = task.examples(count, "report", (low, high))[torch.arange(count)]
     with torch.inference_mode():
-        said = answers(run.logits(inputs, lengths))
-    rows = torch.stack((*inputs.unbind(-1), carried_in(inputs.sum(-1), targets), said, targets), 1).int()
-    found = []
+        bits = answers(run.logits(inputs, lengths))
+    rows = torch.stack((*inputs.unbind(-1), carried_in(inputs.sum(-1), targets), bits, targets), 1).int()
+    sums = []
     for row, length in zip(rows, lengths.tolist(), strict=True):
         digits = row[:, :length].flip(1) if task.order == "lsb" else row[:, :length]
-        a, b, carries, answer, truth = ("".join(map(str, line)) for line in digits.tolist())
-        found.append({"a": a, "b": b, "carries": carries, "answer": answer, "truth": truth, "right": answer == truth})
-    return found
+        sums.append(AnsweredSum(*("".join(map(str, line)) for line in digits.tolist())))
+    return sums
 
 
-def carry_probe_accuracy(found: Sums) -> list[float | None]:
-    """How often a linear classifier tells the carry out of a position from the state after it, of each replicate."""
-    real, carries = found.real[:, 1:], found.carries[:, 1:]
-    return [
-        linear_probe_accuracy(*((one[half, 1:][real[half]], carries[half][real[half]]) for half in (FITTED, HELD_OUT)))
-        for one in found.states
-    ]
+def carry_probe_accuracy(run: Trace) -> list[float | None]:
+    """Accuracy of a linear classifier from the state after a position to the carry out of it, of each replicate."""
+    real, carries = run.real[:, 1:], run.carries[:, 1:]
+
+    def half(states: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+        return states[part, 1:][real[part]], carries[part][real[part]]
+
+    return [linear_probe_accuracy(half(states, FITTED), half(states, HELD_OUT)) for states in run.states]
 
 
 class Automaton(NamedTuple):
     """A finite automaton extracted from an adder.
 
     Attributes:
-        clusters: of the network's states; those that do the same are one state of the automaton.
+        clusters: number of clusters of the network's states, before equivalent ones were merged.
         counts: [K, 3, K, 2], steps from a state with 0, 1 or 2 ones to a state and a bit, in the fitted half.
         successor, output: [K, 3], the most frequent ones.
-        start: the state of the start.
+        start: the initial state.
         carries: [K], the most frequent carry in each state.
         visits: [K], share of the visits.
         fitted, explained: share of the steps whose successor and output are the most frequent ones, in the fitted half
             and in the held-out one.
-        right: share of the held-out sums that the automaton adds without fault by itself, from the start.
+        right: share of the held-out sums that the automaton adds right on its own, from the initial state.
     """
 
     clusters: int
@@ -111,39 +140,42 @@ class Automaton(NamedTuple):
     right: float
 
 
-def extract(found: Sums, replicate: int = 0) -> Automaton:
-    """The automaton of the fewest clusters that explains 99.9 % of the steps of the fitted half, or else the most.
+def extract(run: Trace, replicate: int = 0) -> Automaton:
+    """The automaton of the fewest clusters that explains 99.9 % of the steps of the fitted half, or the best of all.
 
-    The states of the fitted half are clustered by k-means, k = 2, 3, ... 16; the most frequent successors and outputs
-    make an automaton of k states, which is minimised: states from which no input leads to different outputs are one.
+    The states of the fitted half are clustered by k-means (Lloyd 1957), k = 2, 3, ... 16. The most frequent successors
+    and outputs make an automaton of k states, which is minimised (Moore 1956). Extraction of automata by clustering
+    states: Giles et al. 1992.
     """
-    points = found.states[replicate]
-    fitted, every = points[FITTED][found.real[FITTED]].numpy(), points.flatten(0, 1).numpy()
-    best = None
+    points = run.states[replicate]
+    fitted, every = points[FITTED][run.real[FITTED]].numpy(), points.flatten(0, 1).numpy()
+    automata: list[Automaton] = []
     for k in CLUSTERS:
-        labels = KMeans(k, n_init=5, random_state=0).fit(fitted).predict(every)
-        one = _extracted(found, found.answers[replicate], torch.from_numpy(labels).long().view_as(found.carries), k)
-        best = one if best is None or one.fitted > best.fitted else best
-        if best.fitted >= ENOUGH:
+        labels = torch.from_numpy(KMeans(k, n_init=5, random_state=0).fit(fitted).predict(every)).long()
+        automata.append(_extracted(run, run.answers[replicate], labels.view_as(run.carries), k))
+        if automata[-1].fitted >= ENOUGH:
             break
-    return best
+    return max(automata, key=lambda automaton: automaton.fitted)
 
 
-def _extracted(found: Sums, bits: Tensor, labels: Tensor, k: int) -> Automaton:
-    """The minimal automaton of k clusters, labels [N, T + 1]."""
-    steps = found.real[:, 1:]
-    labels = minimal(*_most_frequent(_counted(found, bits, labels, k)))[labels]
-    counts = _counted(found, bits, labels, int(labels.max()) + 1)
+def _extracted(run: Trace, bits: Tensor, labels: Tensor, k: int) -> Automaton:
+    """The minimal automaton of k clusters.
+
+    Args:
+        run: of the network.
+        bits: [N, T], its answers.
+        labels: [N, T + 1], the cluster of each state.
+        k: number of clusters.
+    """
+    steps = run.real[:, 1:]
+    labels = minimal(*_most_frequent(_count_steps(run, bits, labels, k)))[labels]
+    counts = _count_steps(run, bits, labels, int(labels.max()) + 1)
     successor, output = _most_frequent(counts)
     before, after = labels[:, :-1], labels[:, 1:]
-    kept = (successor[before, found.ones] == after) & (output[before, found.ones] == bits)
-    state, right = labels[:, 0], torch.ones(len(labels), dtype=torch.bool)
-    for ones, target, step in zip(found.ones.T, found.targets.T, steps.T, strict=True):
-        right &= (output[state, ones] == target) | ~step
-        state = successor[state, ones]
-    visited = labels[found.real]
+    kept = (successor[before, run.ones] == after) & (output[before, run.ones] == bits)
+    visited = labels[run.real]
     visits = visited.bincount(minlength=len(counts))
-    carries = visited.bincount(found.carries[found.real].double(), len(counts)) / visits > 0.5
+    carries = visited.bincount(run.carries[run.real].double(), len(counts)) / visits > 0.5
     return Automaton(
         clusters=k,
         counts=counts,
@@ -154,15 +186,25 @@ def _extracted(found: Sums, bits: Tensor, labels: Tensor, k: int) -> Automaton:
         visits=visits / visits.sum(),
         fitted=float(kept[FITTED][steps[FITTED]].double().mean()),
         explained=float(kept[HELD_OUT][steps[HELD_OUT]].double().mean()),
-        right=float(right[HELD_OUT].double().mean()),
+        right=float(_adds_right(run, successor, output, labels[:, 0])[HELD_OUT].double().mean()),
     )
 
 
-def _counted(found: Sums, bits: Tensor, labels: Tensor, k: int) -> Tensor:
+def _adds_right(run: Trace, successor: Tensor, output: Tensor, state: Tensor) -> Tensor:
+    """Which sums an automaton adds right when it starts from a state: [K, 3], [K, 3], [N] -> [N]."""
+    right = torch.ones(len(state), dtype=torch.bool)
+    for ones, target, step in zip(run.ones.T, run.targets.T, run.real[:, 1:].T, strict=True):
+        right &= (output[state, ones] == target) | ~step
+        state = successor[state, ones]
+    return right
+
+
+def _count_steps(run: Trace, bits: Tensor, labels: Tensor, k: int) -> Tensor:
     """The steps of the fitted half from each state and input to each state and output: [k, 3, k, 2]."""
-    steps = found.real[FITTED, 1:]
-    path = [values[FITTED][steps] for values in (labels[:, :-1], found.ones, labels[:, 1:], bits)]
-    return torch.zeros(k, 3, k, 2, dtype=torch.long).index_put_(path, torch.tensor(1), accumulate=True)
+    steps = run.real[FITTED, 1:]
+    before, ones, after, output = (values[FITTED][steps] for values in (labels[:, :-1], run.ones, labels[:, 1:], bits))
+    counts = torch.zeros(k, 3, k, 2, dtype=torch.long)
+    return counts.index_put_((before, ones, after, output), torch.tensor(1), accumulate=True)
 
 
 def _most_frequent(counts: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,9 +214,10 @@ def _most_frequent(counts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def minimal(successor: Tensor, output: Tensor) -> Tensor:
-    """The class of each state, where states that no sequence of inputs tells apart are one: [K, 3], [K, 3] -> [K].
+    """The equivalence class of each state, by partition refinement (Moore 1956): [K, 3], [K, 3] -> [K].
 
-    Moore's algorithm: states of different outputs differ, and so do those whose successors do.
+    Two states are equivalent if no sequence of inputs leads to different outputs. States of different outputs differ,
+    and so do states whose successors differ, until nothing changes.
     """
     classes = torch.zeros(len(output), dtype=torch.long)
     while True:

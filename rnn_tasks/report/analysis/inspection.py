@@ -1,11 +1,11 @@
-"""What finished networks do inside: their states, where a digit is remembered, when an image is recognised.
+"""What finished networks do inside: their states, where a digit is remembered, which answers are wrong.
 
 Axes: R replicates, N sequences, T steps, D inputs, H units, S numbers of a state, C classes. The state of a layer is
-what it takes from one step to the next: of an LSTM its output h and its cell state c, of other cells the output.
+what it passes from one step to the next: the output h and the cell state c of an LSTM, the output of other cells.
 """
 
 from math import log
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from sklearn.decomposition import PCA
@@ -15,17 +15,43 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
+from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
 from rnn_tasks.models.network import WEIGHTS
 from rnn_tasks.models.recurrence import final, read
 from rnn_tasks.runs.loading import Run
 from rnn_tasks.seeds import generator
-from rnn_tasks.tasks import Batch, Task
+from rnn_tasks.tasks import Batch, Memory, Task
 from rnn_tasks.tasks.answers import answers, confidences
 from rnn_tasks.tasks.base import Examples
 
-FITTED, HELD_OUT = slice(0, None, 2), slice(1, None, 2)  # of the test sequences: to fit something, and to measure it
-CHUNK = 2000  # sequences that are asked at once
+FITTED, HELD_OUT = slice(0, None, 2), slice(1, None, 2)  # halves of the sequences: to fit on, and to measure on
+CHUNK = 2000  # sequences that a network answers at once
+
+T = TypeVar("T", bound=Task)
+
+
+def network_of(run: Run) -> Network:
+    """The model of a run.
+
+    Raises:
+        UserError: its states are not known, since it is not the project's own recurrent network.
+    """
+    if not isinstance(run.model, Network):
+        kind = type(run.model).__name__
+        raise UserError(f"{run.path}: the states of its model, {kind}, are not known; give a run of Network")
+    return run.model
+
+
+def task_of(run: Run, kind: type[T]) -> T:
+    """The task of a run.
+
+    Raises:
+        UserError: it is of another kind.
+    """
+    if not isinstance(run.task, kind):
+        raise UserError(f"{run.path}: is a run of {run.task.name}; give one of {kind.__name__.lower()}")
+    return run.task
 
 
 class Gates(NamedTuple):
@@ -40,11 +66,18 @@ class Gates(NamedTuple):
 
 @torch.inference_mode()
 def gates(model: Network, inputs: Tensor) -> Gates:
-    """What happens in the last layer of LSTMs that read from the start alone: inputs [N, T, D]."""
-    below = inputs.to(model.head["weight"]).expand(model.replicates, *inputs.shape)
+    """Gates and states of the last layer of unidirectional LSTMs (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
+
+    i, f, o = sigmoid(W x + U h + b), g = tanh(W x + U h + b), c = f c + i g, h = o tanh(c)
+
+    Args:
+        model: of LSTM cells.
+        inputs: [N, T, D].
+    """
+    below = inputs.to(model.head["weight"]).expand(model.replicates, *inputs.shape)  # [N, T, D] -> [R, N, T, D]
     for layer in range(model.layers):
         w_ih, w_hh, b_ih, b_hh = (model.recurrent[f"{name}_l{layer}"] for name in WEIGHTS)
-        projected = read(below, w_ih, b_ih + b_hh)
+        projected = read(below, w_ih, b_ih + b_hh)  # [R, N, T, 4 H]
         h = c = projected.new_zeros(*projected.shape[:2], model.hidden)
         steps = []
         for x in projected.unbind(2):
@@ -53,45 +86,51 @@ def gates(model: Network, inputs: Tensor) -> Gates:
             c = f * c + i * g.tanh()
             h = o * c.tanh()
             steps.append((i, f, o, c, h))
-        found = Gates(*(torch.stack(values, 2) for values in zip(*steps, strict=True)))
-        below = found.hidden
-    return found
+        layer_gates = Gates(*(torch.stack(values, 2) for values in zip(*steps, strict=True)))
+        below = layer_gates.hidden
+    return layer_gates
 
 
 @torch.inference_mode()
 def states(model: Network, inputs: Tensor, lengths: Tensor) -> Tensor:
     """The states of the last layer after each step, of an LSTM first h, then c: [N, T, D], [N] -> [R, N, T, S]."""
     if model.cell.name == "lstm" and len(model.directions) == 1:
-        found = gates(model, inputs)
-        return torch.cat((found.hidden, found.cell), -1)
+        layer_gates = gates(model, inputs)
+        return torch.cat((layer_gates.hidden, layer_gates.cell), -1)
     return model(inputs.to(model.head["weight"]), lengths, return_states=True)[1]
 
 
 def concat_padded(sets: list[Examples]) -> Batch:
-    """All examples of several sets, padded to the longest."""
-    steps = max(one.inputs.shape[1] for one in sets)
+    """All examples of several sets in one batch, padded to the longest sequence."""
+    steps = max(examples.inputs.shape[1] for examples in sets)
 
     def padded(values: Tensor) -> Tensor:
         return pad(values, (0, steps - values.shape[-1]))
 
-    inputs = torch.cat([padded(one.inputs.mT).mT for one in sets])
-    targets = torch.cat([one.targets if one.targets.dim() == 1 else padded(one.targets) for one in sets])
-    return Batch(inputs, torch.cat([one.lengths for one in sets]), targets)
+    inputs = torch.cat([padded(examples.inputs.mT).mT for examples in sets])
+    targets = [each.targets if each.targets.dim() == 1 else padded(each.targets) for each in sets]
+    return Batch(inputs, torch.cat([examples.lengths for examples in sets]), torch.cat(targets))
 
 
 def project_2d(points: Tensor) -> tuple[Tensor, list[str]]:
-    """States [N, S] in two dimensions: [N, 2] and the names of the axes. More than two are reduced to the principal."""
+    """States in two dimensions, by their principal components (Pearson 1901) if they have more: [N, S] -> [N, 2].
+
+    Returns:
+        the points and the names of the axes.
+    """
     if points.shape[1] <= 2:
         return points, [f"number {i} of the state" for i in (1, 2)]
     pca = PCA(2, svd_solver="full")
-    reduced = torch.from_numpy(pca.fit_transform(points.numpy()))
-    return reduced, [
-        f"component {i} ({share:.0%} of variance)" for i, share in enumerate(pca.explained_variance_ratio_, 1)
-    ]
+    projected = torch.from_numpy(pca.fit_transform(points.numpy()))
+    shares = enumerate(pca.explained_variance_ratio_, 1)
+    return projected, [f"component {i} ({share:.0%} of variance)" for i, share in shares]
 
 
 def linear_probe_accuracy(fitted: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor]) -> float | None:
-    """The accuracy of a linear classifier (logistic regression) of states [N, S] with labels [N]; None for NaN."""
+    """Held-out accuracy of logistic regression from states [N, S] to labels [N]; None for states that are NaN.
+
+    Linear probes: Alain and Bengio 2016.
+    """
     if not fitted[0].isfinite().all():
         return None
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=100, max_iter=1000))
@@ -99,12 +138,12 @@ def linear_probe_accuracy(fitted: tuple[Tensor, Tensor], held_out: tuple[Tensor,
 
 
 class Answered(NamedTuple):
-    """What a network that answers at the last step says to examples, each [N]; and the examples.
+    """Examples and what a network that answers at the last step gives for them.
 
     Attributes:
-        batch: inputs [N, T, D], lengths and targets.
-        answers: classes.
-        confidences: the probabilities that the network gives them.
+        batch: inputs [N, T, D], lengths [N] and targets [N].
+        answers: [N], classes.
+        confidences: [N], the probabilities that the network gives to its answers.
     """
 
     batch: Batch
@@ -113,15 +152,15 @@ class Answered(NamedTuple):
 
 
 @torch.inference_mode()
-def answered(run: Run, batch: Batch) -> Answered:
+def answer(run: Run, batch: Batch) -> Answered:
     """The answers of a run of one replicate."""
-    parts = zip(batch.inputs.split(CHUNK), batch.lengths.split(CHUNK), strict=True)
-    logits = torch.cat([run.logits(*part) for part in parts])
+    chunks = zip(batch.inputs.split(CHUNK), batch.lengths.split(CHUNK), strict=True)
+    logits = torch.cat([run.logits(*chunk) for chunk in chunks])
     return Answered(batch, answers(logits), confidences(logits))
 
 
 def random_cases(task: Task, count: int = 16) -> Batch:
-    """Random examples of a task's test set, as many of every length as of any other, the short ones first."""
+    """``count`` random examples of a task's test set, equally many of each length, the short ones first."""
     batch, stream = concat_padded(task.test), generator("report")
     lengths = batch.lengths.unique()
     picks = []
@@ -131,51 +170,54 @@ def random_cases(task: Task, count: int = 16) -> Batch:
     return Batch(*(part[torch.cat(picks)] for part in batch))
 
 
-def mistakes(found: Answered, count: int = 16) -> Tensor:
-    """Which examples are answered wrongly, the most confident first: at most [count]."""
-    wrong = (found.answers != found.batch.targets).nonzero().squeeze(1)
-    return wrong[found.confidences[wrong].argsort(descending=True, stable=True)][:count]
+def mistakes(answered: Answered, count: int = 16) -> Tensor:
+    """Indices of the wrong answers, the most confident first: at most [count]."""
+    wrong = (answered.answers != answered.batch.targets).nonzero().squeeze(1)
+    return wrong[answered.confidences[wrong].argsort(descending=True, stable=True)][:count]
 
 
-def confusion(truth: Tensor, said: Tensor, classes: int = 10) -> Tensor:
-    """How often each class (row) is answered by each (column): [N], [N] -> [classes, classes]."""
-    return (truth * classes + said).bincount(minlength=classes**2).view(classes, classes)
+def confusion(targets: Tensor, answers: Tensor, classes: int = 10) -> Tensor:
+    """How often each class (row) gets each answer (column): [N], [N] -> [classes, classes]."""
+    return (targets * classes + answers).bincount(minlength=classes**2).view(classes, classes)
 
 
-def mutual_information(truth: Tensor, said: Tensor, classes: int = 10) -> float:
-    """Bits of mutual information between the truth and what is said, [N] each, estimated by their shares (plug-in).
+def mutual_information(targets: Tensor, answers: Tensor, classes: int = 10) -> float:
+    """Mutual information in bits (Shannon 1948) of right answers and given ones, [N] each, from their frequencies.
 
-    The estimate is too high, of answers that know nothing by about (classes - 1)^2 / (2 N ln 2) bits: 0.12 for 500.
+    The estimate is biased upwards, by about (C - 1)^2 / (2 N ln 2) bits for answers that are independent of the
+    targets (Miller 1955): 0.12 for C = 10 and N = 500.
     """
-    joint = confusion(truth, said, classes).double() / len(truth)
-    apart, together = (torch.special.entr(shares).sum() for shares in (torch.cat((joint.sum(0), joint.sum(1))), joint))
-    return float(apart - together) / log(2)
+    joint = confusion(targets, answers, classes).double() / len(targets)
+    marginals = torch.cat((joint.sum(0), joint.sum(1)))
+    nats = torch.special.entr(marginals).sum() - torch.special.entr(joint).sum()
+    return float(nats) / log(2)
 
 
-class Kept(NamedTuple):
-    """Where the k-th digit of a list is, after each of its steps from the k-th on.
+class Retention(NamedTuple):
+    """Where the k-th digit of a list is stored, after each step from the k-th on.
 
     Attributes:
         hidden, cell: [T - k + 1, H], share of a unit's variance over the lists that the digit explains (eta squared).
-        read_out: [T - k + 1], how often a linear classifier tells the digit from the whole state.
+        probe_accuracy: [T - k + 1], accuracy of a linear classifier from the state to the digit.
     """
 
     hidden: Tensor
     cell: Tensor
-    read_out: list[float]
+    probe_accuracy: list[float | None]
 
 
-def kept(run: Run, size: int = 2000) -> Kept:
-    """Where an LSTM of one replicate keeps the digit it is to remember, over ``size`` lists of the greatest length."""
-    task = run.task
+def retention(run: Run, size: int = 2000) -> Retention:
+    """Where an LSTM of one replicate stores the digit to be remembered, over ``size`` lists of the greatest length."""
+    task = task_of(run, Memory)
     lists = task.examples(size, "report", (task.lengths[1], task.lengths[1]))
-    found = states(run.model, lists.inputs, lists.lengths)[0, :, task.k - 1 :]
-    halves = [[(step[half], lists.targets[half]) for half in (FITTED, HELD_OUT)] for step in found.unbind(1)]
-    return Kept(*eta_squared(found, lists.targets).chunk(2, -1), [linear_probe_accuracy(*pair) for pair in halves])
+    after_k = states(network_of(run), lists.inputs, lists.lengths)[0, :, task.k - 1 :]  # [N, T - k + 1, 2 H]
+    halves = [[(step[half], lists.targets[half]) for half in (FITTED, HELD_OUT)] for step in after_k.unbind(1)]
+    hidden, cell = eta_squared(after_k, lists.targets).chunk(2, -1)
+    return Retention(hidden, cell, [linear_probe_accuracy(fitted, held_out) for fitted, held_out in halves])
 
 
 def eta_squared(values: Tensor, classes: Tensor) -> Tensor:
-    """Eta squared, the variance of the classes' means over the whole variance: [N, ...], [N] -> [...]."""
+    """Eta squared, the variance between the means of classes as a share of all variance: [N, ...], [N] -> [...]."""
     member = one_hot(classes).to(values.dtype)
     means = torch.tensordot(member / member.sum(0).clamp(min=1), values, ([0], [0]))
     return means[classes].var(0, correction=0) / values.var(0, correction=0)
@@ -183,4 +225,6 @@ def eta_squared(values: Tensor, classes: Tensor) -> Tensor:
 
 def last_states(run: Run, batch: Batch) -> tuple[Tensor, Tensor]:
     """Outputs and cell states of an LSTM of one replicate after the last step of each sequence: [N, H] each."""
-    return final(states(run.model, batch.inputs, batch.lengths), batch.lengths[None])[0].chunk(2, -1)
+    after_last = final(states(network_of(run), batch.inputs, batch.lengths), batch.lengths[None])[0]  # [N, 2 H]
+    hidden, cell = after_last.chunk(2, -1)
+    return hidden, cell

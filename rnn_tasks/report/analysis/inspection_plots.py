@@ -1,6 +1,7 @@
 """Figures of what finished networks do inside; those of an adder's automaton are in automaton_plots.py."""
 
-from itertools import zip_longest
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -10,24 +11,30 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
-from rnn_tasks.report.analysis.inspection import Answered, Gates, Kept
-from rnn_tasks.runs.plots import COLORS, PANEL, styled
+from rnn_tasks.report.analysis.inspection import Answered, Gates, Retention
+from rnn_tasks.runs.plots import COLORS, PANEL, Picture, image_grid, styled
 
 WIDTH = PANEL[0]
-DIGITS = colormaps["tab10"].colors
+DIGITS = colormaps["tab10"](range(10))  # [10, RGBA]
 DISC = {"boxstyle": "circle,pad=0.1", "facecolor": "white", "linewidth": 0.5}
 
 
 @styled
-def gates(found: Gates, digits: list[int], k: int) -> Figure:
-    """The gates, cell states and outputs of the units of an LSTM (of one replicate and list) at each of its steps."""
-    units, limit = found.cell.shape[-1], float(found.cell[0, 0].abs().max())
+def gates(lstm: Gates, digits: list[int], k: int) -> Figure:
+    """The gates, cell states and outputs of an LSTM, of one replicate and one list.
+
+    Args:
+        lstm: its gates, each [1, 1, T, H].
+        digits: of the list.
+        k: number of the digit that is to be remembered.
+    """
+    units, limit = lstm.cell.shape[-1], float(lstm.cell[0, 0].abs().max())
     figure = Figure(figsize=(WIDTH, 1.2 + 5 * (0.35 + 0.11 * units)), layout="constrained")
     titles = {"input gate": 0, "forget gate": 0, "output gate": 0, "cell state": -limit, "output": -1}
-    for axes, values, (title, low) in zip(figure.subplots(5, 1, sharex=True), found, titles.items(), strict=True):
+    for axes, values, (title, low) in zip(figure.subplots(5, 1, sharex=True), lstm, titles.items(), strict=True):
         _heatmap(axes, values[0, 0], (low, limit if title == "cell state" else 1), title)
-        frame = {"fill": False, "edgecolor": COLORS[1], "linewidth": 2, "clip_on": False}
-        axes.add_patch(Rectangle((k - 1.5, -0.5), 1, units, **frame))
+        frame = Rectangle((k - 1.5, -0.5), 1, units, fill=False, edgecolor=COLORS[1], linewidth=2, clip_on=False)
+        axes.add_patch(frame)
     axes.set_xticks(range(len(digits)), digits)
     axes.set_xlabel(f"digits, step by step; framed: number {k}, to be remembered")
     return figure
@@ -37,7 +44,7 @@ def _heatmap(axes: Axes, values: Tensor, limits: tuple[float, float], title: str
     """Values [T, H] with the steps on x and the units on y, and their colours."""
     image = axes.imshow(values.T, "cividis", vmin=limits[0], vmax=limits[1], aspect="auto")  # brighter is more
     units = range(0, values.shape[1], 1 if values.shape[1] <= 5 else 3)
-    axes.set_yticks(units, [unit + 1 for unit in units])
+    axes.set_yticks(units, [str(unit + 1) for unit in units])
     axes.grid(False)
     axes.set_title(title, fontsize=9)
     axes.set_ylabel("unit", fontsize=8)
@@ -48,20 +55,21 @@ def _heatmap(axes: Axes, values: Tensor, limits: tuple[float, float], title: str
 
 
 @styled
-def kept(found: Kept, k: int) -> Figure:
-    """Where the k-th digit is kept, unit by unit, and how well it can be read from the whole state at each step."""
-    units = found.cell.shape[1]
+def retention(retained: Retention, k: int) -> Figure:
+    """Where the k-th digit is stored, unit by unit, and how well it can be read from the state at each step."""
+    units = retained.cell.shape[1]
     figure = Figure(figsize=(WIDTH, 2.2 + 2 * (0.35 + 0.14 * units)), layout="constrained")
     *maps, axes = figure.subplots(3, 1, sharex=True, height_ratios=(units + 4, units + 4, 10))
-    for panel, values, name in zip(maps, (found.hidden, found.cell), ("output", "cell state"), strict=True):
+    for panel, values, name in zip(maps, (retained.hidden, retained.cell), ("output", "cell state"), strict=True):
         _heatmap(panel, values, (0, 1), f"{name}: share of variance that the digit explains")
-    axes.plot(found.read_out, "o-")
+    axes.plot([np.nan if share is None else share for share in retained.probe_accuracy], "o-")
     axes.axhline(0.1, color="grey", linestyle=":")
-    axes.set_title("digit read from the whole state (dotted: chance)", fontsize=9)
+    axes.set_title("linear classifier from the state to the digit (dotted: chance)", fontsize=9)
     axes.set(ylim=(0, 1.08), yticks=(0, 0.5, 1), xlabel="step of the list")
     axes.set_ylabel("accuracy", fontsize=8)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_xticks(range(len(found.read_out)), range(k, k + len(found.read_out)))
+    steps = len(retained.probe_accuracy)
+    axes.set_xticks(range(steps), [str(k + step) for step in range(steps)])
     axes.tick_params(labelsize=8)
     return figure
 
@@ -70,13 +78,13 @@ def kept(found: Kept, k: int) -> Figure:
 def digit_plane(
     points: Tensor, digits: Tensor, names: tuple[str, str], head: tuple[Tensor, Tensor] | None = None
 ) -> Figure:
-    """Two numbers of a state [N, 2] as the digits that are to be remembered [N], which also stand at their means.
+    """States of two numbers, each drawn as the digit that is to be remembered, and the mean of each digit.
 
     Args:
-        points: the two numbers.
-        digits: one each.
+        points: [N, 2], the states.
+        digits: [N].
         names: of the axes.
-        head: weight [C, 2] and bias [C] of the read-out, to show what it answers where.
+        head: weight [C, 2] and bias [C] of the output layer, to shade the region of each answer.
     """
     figure = Figure(figsize=(WIDTH, 3.8), layout="constrained")
     axes = figure.subplots()
@@ -86,24 +94,32 @@ def digit_plane(
     axes.set(xlabel=names[0], ylabel=names[1], xlim=(left, right), ylim=(bottom, top))
     if head is not None:
         place = np.stack(np.meshgrid(np.linspace(left, right, 300), np.linspace(bottom, top, 300)), -1)
-        said = (place @ head[0].detach().numpy().T + head[1].detach().numpy()).argmax(-1)
-        for digit in np.unique(said):
-            region = digit == said
+        answers = (place @ head[0].detach().numpy().T + head[1].detach().numpy()).argmax(-1)
+        for digit in np.unique(answers):
+            region = digit == answers
             axes.contourf(*place.T, region.T, [0.5, 1.5], colors=[DIGITS[digit]], alpha=0.2)
             axes.contour(*place.T, region.T, [0.5], colors="grey", linewidths=0.6)
-            axes.text(*place[region].mean(0), digit, ha="center", va="center", fontsize=24, alpha=0.35)
+            x, y = place[region].mean(0)
+            axes.text(x, y, digit, ha="center", va="center", fontsize=24, alpha=0.35)
     for digit in digits.unique().tolist():
         own = points[digits == digit]
-        axes.scatter(*own.T, 30, marker=f"${digit}$", color=DIGITS[digit], alpha=0.8, linewidths=0, rasterized=True)
-        axes.text(*own.mean(0), digit, ha="center", va="center", bbox=DISC)
+        style: dict[str, Any] = {"color": DIGITS[digit], "alpha": 0.8, "linewidths": 0, "rasterized": True}
+        axes.scatter(own[:, 0], own[:, 1], 30, marker=f"${digit}$", **style)
+        x, y = own.mean(0).tolist()
+        axes.text(x, y, digit, ha="center", va="center", bbox=DISC)
     return figure
 
 
 @styled
-def prefix_predictions(images: Tensor, probabilities: Tensor, truth: Tensor) -> Figure:
-    """Images [N, 28, 28], and beside each row what the network would answer after it: probabilities [N, 28, C].
+def prefix_predictions(images: Tensor, probabilities: Tensor, truth: Sequence[int]) -> Figure:
+    """Images, and beside each row the probabilities of the classes if the image ended there.
 
-    A class that is likelier than all others together somewhere has a line with its name, the others are grey.
+    A class whose probability exceeds 50 % after some row has a labelled line, the others are grey.
+
+    Args:
+        images: [N, 28, 28].
+        probabilities: [N, 28, C].
+        truth: [N].
     """
     figure = Figure(figsize=(WIDTH, 0.4 + 1.9 * len(images)), layout="constrained")
     panels = figure.subplots(len(images), 2, squeeze=False, width_ratios=(1, 1.5), sharey=True)
@@ -127,7 +143,7 @@ def prefix_predictions(images: Tensor, probabilities: Tensor, truth: Tensor) -> 
 
 @styled
 def confusion(counts: Tensor) -> Figure:
-    """Which digit is taken for which: counts [10, 10], the mistakes coloured."""
+    """A confusion matrix [10, 10] of digits, the mistakes coloured."""
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     axes = figure.subplots()
     mistakes = counts.numpy() * (1 - np.eye(len(counts)))
@@ -142,16 +158,16 @@ def confusion(counts: Tensor) -> Figure:
     return figure
 
 
-@styled
-def pictures(found: Answered, which: Tensor) -> Figure:
-    """Some of the images, four a row, each with the answer, its probability and, where that is wrong, the truth."""
-    rows = -(-len(which) // 4)
-    figure = Figure(figsize=(WIDTH, 1.45 * rows), layout="constrained")
-    for axes, i in zip_longest(figure.subplots(rows, 4, squeeze=False).flat, which.tolist()):
-        axes.axis("off")
-        if i is not None:
-            axes.imshow(found.batch.inputs[i], "gray_r")
-            answer, truth = int(found.answers[i]), int(found.batch.targets[i])
-            title = f"{answer} ({found.confidences[i]:.1%})" + ("" if answer == truth else f"\ntruth: {truth}")
-            axes.set_title(title, fontsize=9, color="black" if answer == truth else COLORS[1])
-    return figure
+def answered_images(answered: Answered, which: Tensor) -> Figure:
+    """Some of the images, four a row, each with the answer, its probability and, if that is wrong, the truth.
+
+    Args:
+        answered: images and answers.
+        which: indices of those to be shown.
+    """
+    pictures = []
+    for i in which.tolist():
+        answer, truth = int(answered.answers[i]), int(answered.batch.targets[i])
+        title = f"{answer} ({answered.confidences[i]:.1%})" + ("" if answer == truth else f"\ntruth: {truth}")
+        pictures.append(Picture(answered.batch.inputs[i], title, answer == truth))
+    return image_grid(pictures, columns=4, width=WIDTH, row_height=1.45)

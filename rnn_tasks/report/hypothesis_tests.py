@@ -1,0 +1,67 @@
+"""Hypothesis tests between the replicates of runs."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+from rnn_tasks.report.formatting import Numbers
+
+LEVEL = 0.05  # significance level
+FEWEST = 3  # pairs of which a mean difference can be tested
+FEWEST_TO_PERMUTE = 6  # with 5 pairs the least p value of a sign-flip test is 2 / 32, above the level
+
+
+def paired_differences(first: Numbers, second: Numbers) -> list[float]:
+    """Differences first - second of replicates of equal seeds; pairs with a missing or failed one are left out."""
+    return [a - b for a, b in zip(first, second, strict=False) if a is not None and b is not None]
+
+
+def paired_p_value(differences: Sequence[float]) -> float:
+    """Two-sided p value of the hypothesis that paired differences have a mean of 0.
+
+    From 6 pairs on by a sign-flip permutation test (Fisher 1935; exact up to 13 pairs, 9,999 random flips beyond), of
+    3 to 5 pairs by Student's t test (1908). It is 1 where no test can decide: below 3 pairs, and where all differences
+    are zero or, of fewer than 6 pairs, equal.
+    """
+    if len(differences) < FEWEST or not any(differences):
+        return 1.0
+    if len(differences) < FEWEST_TO_PERMUTE:  # a t test of equal numbers would give p = 0
+        return float(stats.ttest_1samp(differences, 0).pvalue) if np.ptp(differences) > 1e-12 else 1.0
+    test = stats.permutation_test(
+        (np.array(differences),), np.mean, permutation_type="samples", n_resamples=9_999, rng=np.random.default_rng(0)
+    )
+    return float(test.pvalue)
+
+
+def welch(first: Sequence[float], second: Sequence[float]) -> float:
+    """Two-sided p value of Welch's t test (1947) between two means; 1 if neither sample varies, for lack of a scale."""
+    if len({*first}) == len({*second}) == 1:
+        return 1.0
+    return float(stats.ttest_ind(first, second, equal_var=False).pvalue)
+
+
+def two_proportions(first: float, second: float, trials: int) -> float:
+    """Two-sided p value of the pooled z test between two shares, each of ``trials`` trials."""
+    pooled = (first + second) / 2
+    error = (2 * pooled * (1 - pooled) / trials) ** 0.5
+    return float(2 * stats.norm.sf(abs(first - second) / error)) if error else 1.0
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """p values of several tests, adjusted by the step-down method of Holm (1979)."""
+    adjusted, largest = {}, 0.0
+    for i, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        largest = max(largest, min(1.0, p * (len(p_values) - i)))
+        adjusted[name] = largest
+    return adjusted
+
+
+def rank_correlations(x: Sequence[float], rows: Sequence[Numbers]) -> list[float | None]:
+    """Spearman's rank correlation (1904) of x with each row; None where a number is missing or all are equal."""
+    correlations: list[float | None] = []
+    for row in rows:
+        values = [value for value in row if value is not None]
+        defined = len(values) == len(row) and len(set(values)) > 1
+        correlations.append(float(stats.spearmanr(x, values).statistic) if defined else None)
+    return correlations
