@@ -33,6 +33,7 @@ class Adder(Task):
     readout = "every_step"
     chance_accuracy = 0.5
     extra_steps = 1
+    example = "1011+110"
 
     def __init__(self, order: Literal["lsb", "msb"] = "lsb", **values: Any) -> None:
         super().__init__(**values)

@@ -82,6 +82,8 @@ class Task(LightningDataModule):
     readout: Literal["every_step", "last"]
     chance_accuracy: float
     extra_steps: ClassVar[int] = 0  # steps of a sequence beyond its length
+    example: ClassVar[str] = ""  # a problem as people write it
+    reads_photos: ClassVar[bool] = False  # whether its problems are the digits in photos
     augment: Callable[[Tensor, int, int], Tensor] | None = None
 
     def __init__(

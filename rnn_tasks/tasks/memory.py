@@ -29,6 +29,7 @@ class Memory(Task):
     output_size = 10
     readout = "last"
     chance_accuracy = 0.1
+    example = "[1, 3, 6]"
 
     def __init__(self, k: int = 3, **values: Any) -> None:
         super().__init__(**values)

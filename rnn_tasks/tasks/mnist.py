@@ -34,6 +34,8 @@ class Mnist(Task):
     output_size = 10
     readout = "last"
     chance_accuracy = 0.1135  # 1,135 of the 10,000 test images show a 1
+    example = "digit.png"
+    reads_photos = True
 
     def __init__(self, data_dir: str, augmentation: Augmentation | None = None, **values: Any) -> None:
         super().__init__(lengths=(28, 28), **values)
