@@ -40,7 +40,7 @@ def arguments() -> Namespace:
     command_line.add_argument("--json", action="store_true", help="print a list of input, output, confidence")
     chosen = command_line.parse_args()
     if chosen.replicate == "all":
-        raise UserError("--replicate all: only one can answer; give its number, or best")
+        raise UserError("--replicate all: one must answer; give its number, or best")
     return chosen
 
 

@@ -55,7 +55,7 @@ WRONG = {
     ("nowhere", "1+1"): "'nowhere': is no run, no photo like digit.png",
     ("outputs",): "outputs: holds neither a run nor images",
     ("1" * 300 + "+x",): "is no run, no photo like digit.png",
-    ("adder", "1+1", "--replicate", "all"): "--replicate all: only one can answer",
+    ("adder", "1+1", "--replicate", "all"): "--replicate all: one must answer",
 }
 
 
