@@ -1,3 +1,6 @@
+import sys
+from importlib import import_module
+
 import pytest
 import torch
 from helpers import DATA
@@ -24,3 +27,36 @@ def mnist(workplace):
     except UserError as error:
         pytest.skip(str(error))
     return workplace
+
+
+@pytest.fixture(scope="session")
+def trained_runs(tmp_path_factory):
+    """A directory with an adder and a memory model that have learned their tasks; the memory model is the newest."""
+    from rnn_tasks import config
+    from rnn_tasks.train import train
+
+    place = tmp_path_factory.mktemp("trained")
+    quick = ["trainer.enable_progress_bar=false"]
+    train(config.compose([*quick, "trainer.max_epochs=3"]), place / "outputs" / "adder" / "one")
+    train(config.compose([*quick, "task=memory", "trainer.max_epochs=10"]), place / "outputs" / "memory" / "two")
+    return place
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call a command in this process: its exit status, its stdout and its stderr."""
+
+    def call(module, *words):
+        monkeypatch.setattr(sys, "argv", [module, *words])
+        with pytest.raises(SystemExit) as ended:
+            import_module(f"rnn_tasks.{module}").main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def ask(trained_runs, monkeypatch, call):
+    """Call a command in the directory of the trained runs."""
+    monkeypatch.chdir(trained_runs)
+    return call

@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from rnn_tasks import config
 from rnn_tasks.errors import Interrupted
 from rnn_tasks.models import Network
-from rnn_tasks.page.networks import rendered
+from rnn_tasks.page.drawing import render
 from rnn_tasks.runs.loading import Run
 from rnn_tasks.tasks import Adder
 from rnn_tasks.train import train
@@ -121,7 +121,7 @@ def wait_for(condition, process):
 
 def picture(number, kind="PNG"):
     """A picture of a number, black on white."""
-    ink = rendered([np.array(stroke, np.float32).reshape(-1, 2) for stroke in sent(written(number))])
+    ink = render([np.array(stroke, np.float32).reshape(-1, 2) for stroke in sent(written(number))])
     file = io.BytesIO()
     Image.fromarray(255 - (255 * ink).astype(np.uint8)).save(file, kind)
     return file.getvalue()

@@ -30,11 +30,18 @@ def photo(
     inverted=False,
     seed=0,
 ):
-    """A photo of digits [N, 28, 28] in rows of ``columns``, as an RGB picture.
+    """An RGB photo of digits [N, 28, 28] on paper, in rows of ``columns``.
 
-    ``size`` is the height of MNIST's 28 pixels, ``cell`` the distance of digits, ``margin`` the paper around them,
-    ``pitch`` the distance of the paper's lines, ``desk`` the width of a dark table seen on the left (all in pixels);
-    ``angle`` is in degrees.
+    Args:
+        size: pixels of an image's height.
+        cell: pixels from one digit to the next.
+        margin: pixels of paper around the digits.
+        paper: "plain", "ruled" or "squared".
+        pitch: pixels between lines of the paper.
+        angle: of these lines, in degrees.
+        shadow: strength from 0 to 1.
+        noise: standard deviation, of shades from 0 to 1.
+        desk: pixels of a dark table on the left.
     """
     rng = np.random.default_rng(seed)
     rows = -(-len(images) // columns)

@@ -4,7 +4,7 @@ import math
 
 
 def arc(x, y, wide, high, begin, end, count=24):
-    """Points of an ellipse around (x, y), from an angle to another in degrees, clockwise from the right."""
+    """Points of an arc of an ellipse around (x, y); angles are in degrees, clockwise from the right."""
     angles = [math.radians(begin + (end - begin) * i / count) for i in range(count + 1)]
     return [(x + wide * math.cos(angle), y + high * math.sin(angle)) for angle in angles]
 
@@ -24,7 +24,7 @@ DIGITS = {
 
 
 def written(number):
-    """The strokes of a number's digits side by side, from edge to edge."""
+    """The strokes of a number's digits, side by side over the full width."""
     cell, high = 1 / len(number), min(1, 1.6 / len(number))
     return [
         [(cell * (place + x), 0.5 + high * (y - 0.5)) for x, y in stroke]
@@ -34,5 +34,5 @@ def written(number):
 
 
 def sent(strokes, width=840, height=630):
-    """Strokes as the page sends them: x, y, x, y, ... of each."""
+    """Strokes as the page sends them: x, y, x, y, ... of each, in units of the canvas."""
     return [[round(value) for x, y in stroke for value in (x * width, y * height)] for stroke in strokes]

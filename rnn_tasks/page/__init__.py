@@ -1,1 +1,1 @@
-"""The page on which one draws a digit and sees how recurrent networks read it."""
+"""The page on which people draw digits and see how recurrent networks read them."""

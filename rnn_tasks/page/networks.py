@@ -1,4 +1,4 @@
-"""What two networks say to a drawing, a photo or a single image, as the page is told."""
+"""What two networks answer to a drawing, a photo or a single image, in the form that the page gets."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -6,140 +6,122 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 from torch import Tensor
 
-from rnn_tasks.photos import digits as handwriting
-from rnn_tasks.photos.digits import Digit
-from rnn_tasks.photos.ink import Array
+from rnn_tasks.page.drawing import HEIGHT, SHRINK, WIDTH, Points, digits_of
+from rnn_tasks.photos.digits import Digit, find_digits
+from rnn_tasks.photos.files import load
 from rnn_tasks.photos.reading import Answer, numbers
-from rnn_tasks.runs.loading import Run
+from rnn_tasks.runs import Run
 
-WIDTH, HEIGHT, PEN = 840, 630, 27  # of the canvas and of a stroke: the units of a drawing's points
-SHRINK = 3  # units of the canvas to a pixel in which digits are looked for
-
-Points = NDArray[np.float32]
+Probabilities = list[list[float]]
 
 
 @dataclass(frozen=True)
 class Networks:
-    """The two networks that read what is drawn.
+    """The two networks that the page compares.
 
     Args:
-        reader: the one that was chosen; None if none is trained yet.
-        report: the report's best; None if none is trained yet.
+        reader: the one that reads drawings; None if none is trained yet.
+        report: the best one of the report; None if none is trained yet.
     """
 
     reader: Run | None
     report: Run | None
 
     def read_drawing(self, strokes: Sequence[Points], pick: int = 0) -> dict[str, Any]:
-        """As ``read_photo``, of strokes, each [N, 2], x and y in units of the canvas.
+        """The digits of a drawing and the answers of both networks, in the form of ``read_photo``.
 
         Args:
-            strokes: in the order in which they were drawn.
-            pick: which digit is shown row by row; the first where there are fewer.
+            strokes: each [N, 2], x and y in units of the canvas, in the order in which they were drawn.
+            pick: the digit that is shown row by row, counted from 0; the first if there are fewer.
 
         Raises:
             ValueError: nothing is drawn on the canvas.
         """
-        return self._read(drawn(strokes), (WIDTH // SHRINK, HEIGHT // SHRINK), pick)
+        return self._read(digits_of(strokes), (WIDTH // SHRINK, HEIGHT // SHRINK), pick)
 
     def read_photo(self, photo: bytes) -> dict[str, Any]:
-        """The digits of a photo, what both networks say to each, and to the rows of the first as they come in.
+        """The digits of a photo and the answers of both networks.
+
+        Args:
+            photo: the content of an image file.
 
         Returns:
-            ``size`` of the photo in pixels, the numbers of each line as ``text``, and its ``digits``: in which ``line``
-            each is, its ``box`` in the photo, its ``image`` (784 bytes in base64, 0 paper, 255 ink) and the ``answers``
-            of each network, [10]. ``steps`` has the answers to the first 1 to 28 rows of the digit that is ``picked``,
-            [28, 10]. None stands for those of a network that is not there.
+            ``size``: width and height of the photo in pixels.
+            ``text``: the numbers of each line.
+            ``digits``: for each digit its ``line``, its ``box`` in the photo, its ``image`` (784 bytes in base64, 0 for
+            paper, 255 for ink) and the ``answers`` of each network, [10] probabilities.
+            ``picked``: the digit of ``steps``.
+            ``steps``: the answers of each network to the first 1, 2, ..., 28 rows of that digit, [28, 10].
+            The answers of a missing network are None.
 
         Raises:
-            ValueError: it is no picture, or no digit can be seen in it.
+            ValueError: the file is no image, or shows no digit.
         """
-        image = handwriting.load(BytesIO(photo))
-        return self._read(handwriting.digits(image), image.size, 0)
+        image = load(BytesIO(photo))
+        return self._read(find_digits(image), image.size, 0)
 
     def read_image(self, image: bytes) -> dict[str, Any]:
-        """The ``steps`` of an image: 784 bytes, row by row, 0 paper, 255 ink.
+        """The ``steps`` of an image, as in ``read_photo``.
+
+        Args:
+            image: 784 bytes, row by row, 0 for paper, 255 for ink.
 
         Raises:
-            ValueError: it has fewer or more.
+            ValueError: there are fewer or more bytes.
         """
         if len(image) != 28 * 28:
             raise ValueError("an image is 784 bytes, 28 rows of 28")
         return {"steps": self._steps(torch.frombuffer(bytearray(image), dtype=torch.uint8).view(28, 28) / 255)}
 
     def _read(self, lines: list[list[Digit]], size: tuple[int, int], pick: int) -> dict[str, Any]:
-        found = [(number, digit) for number, line in enumerate(lines) for digit in line]
-        images = torch.stack([digit.image for _, digit in found]).mul(255).round().byte()  # as the page gets them
-        answers = {name: self._answers(run, images / 255) for name, run in vars(self).items()}
-        pick = pick if pick < len(found) else 0
-        digits = [
-            {
-                "line": line,
-                "box": digit.box,
-                "image": b64encode(image.numpy().tobytes()).decode(),
-                "answers": {name: said and said[number] for name, said in answers.items()},
-            }
-            for number, ((line, digit), image) in enumerate(zip(found, images, strict=True))
-        ]
-        said = iter(_answers_of(found, answers["reader"] or answers["report"]))
-        text = [numbers([next(said) for _ in line]) for line in lines]
+        digits = [digit for line in lines for digit in line]
+        images = torch.stack([digit.image for digit in digits]).mul(255).round().byte()  # as the page gets them
+        answers = {name: run and self._answers(run, images / 255) for name, run in vars(self).items()}
+        pick = pick if pick < len(digits) else 0
+        line_numbers = [number for number, line in enumerate(lines) for _ in line]
         return {
             "size": size,
-            "text": text,
-            "digits": digits,
+            "text": _text(lines, answers["reader"] or answers["report"] or []),
+            "digits": [
+                {
+                    "line": line_numbers[i],
+                    "box": digit.box,
+                    "image": b64encode(images[i].numpy().tobytes()).decode(),
+                    "answers": {name: answer and answer[i] for name, answer in answers.items()},
+                }
+                for i, digit in enumerate(digits)
+            ],
             "picked": pick,
             "steps": self._steps(images[pick] / 255),
         }
 
-    def _answers(self, run: Run | None, images: Tensor) -> list[list[float]] | None:
-        if run is None:
-            return None
+    def _answers(self, run: Run, images: Tensor) -> Probabilities:
+        """The probabilities [N, 10] of images [N, 28, 28]."""
         with torch.inference_mode():
             return _rounded(run.logits(images, torch.full((len(images),), 28)).softmax(-1))
 
-    def _steps(self, image: Tensor) -> dict[str, list[list[float]] | None]:
+    def _steps(self, image: Tensor) -> dict[str, Probabilities | None]:
+        """The probabilities [28, 10] after each row of an image [28, 28], for each network."""
         return {name: run and _rounded(run.prefix_predictions(image[None])[0]) for name, run in vars(self).items()}
 
 
-def _answers_of(found: list[tuple[int, Digit]], probabilities: list[list[float]]) -> list[Answer]:
-    best = [max(range(10), key=each.__getitem__) for each in probabilities]
-    return [
-        Answer(digit, str(said), each[said]) for (_, digit), said, each in zip(found, best, probabilities, strict=True)
-    ]
+def _text(lines: list[list[Digit]], probabilities: Probabilities) -> list[str]:
+    """The numbers of each line of digits, from the probabilities [N, 10] of all digits."""
+    remaining = iter(probabilities)
+    text = []
+    for line in lines:
+        answers = []
+        for digit in line:
+            shares = next(remaining)
+            best = shares.index(max(shares))
+            answers.append(Answer(digit, str(best), shares[best]))
+        text.append(numbers(answers))
+    return text
 
 
-def _rounded(probabilities: Tensor) -> list[list[float]]:
+def _rounded(probabilities: Tensor) -> Probabilities:
+    """Probabilities [N, 10] with four decimals."""
     return probabilities.double().mul(1e4).round().div(1e4).tolist()
-
-
-def drawn(strokes: Sequence[Points]) -> list[list[Digit]]:
-    """The digits of a drawing, their boxes in its pixels; what looks like none, such as half of a 7, is one, too.
-
-    Raises:
-        ValueError: nothing is drawn on the canvas.
-    """
-    ink = rendered(strokes)
-    if not (inked := np.argwhere(ink > 0.5)).size:
-        raise ValueError("nothing is drawn yet")
-    try:
-        return handwriting.cut(ink)
-    except ValueError:
-        (top, left), (bottom, right) = inked.min(0).tolist(), (inked.max(0) + 1).tolist()
-        return [[Digit((left, top, right, bottom), handwriting.normalize_like_mnist(ink))]]
-
-
-def rendered(strokes: Sequence[Points]) -> Array:
-    """The ink of strokes with round ends, each [N, 2] in units of the canvas: [H, W] from 0 to 1."""
-    image = Image.new("L", (WIDTH, HEIGHT))
-    pen = ImageDraw.Draw(image)
-    for stroke in strokes:
-        pen.line(stroke.ravel().tolist(), fill=255, width=PEN)
-        for x, y in stroke.tolist():
-            pen.ellipse((x - PEN / 2, y - PEN / 2, x + PEN / 2, y + PEN / 2), fill=255)
-    return np.asarray(image.reduce(SHRINK), np.float32) / 255

@@ -1,58 +1,59 @@
-// The drawing, what the server says of it, and how that is shown.
+// The drawing or photo, the server's answer to it, and how both are shown.
 
 const NAMES = ["reader", "report"];
-const PAUSE = 25; // ms between two questions, so that the server's one core is left some time
+const PAUSE = 25; // ms between two requests, so that a single core is not busy all the time
 const $ = (id) => document.getElementById(id);
-const [canvas, picture] = [$("canvas"), $("image")];
+const [canvas, image] = [$("canvas"), $("image")];
 
-let sheet = { width: 840, height: 630, pen: 27 }; // units of the canvas; told by the server
+let sheet = { width: 840, height: 630, pen: 27 }; // in units of the canvas; the server sends the real values
 let networks = {};
-let largestPhoto = Infinity;
-let state = { strokes: [], photo: null }; // a photo: its bitmap, where the browser can show it, and the answer
+let largestPhoto = Infinity; // bytes
+let state = { strokes: [], photo: null }; // a photo: its bitmap, null if the browser cannot show it, and its answer
 const past = []; // former states, for undo
-let answer = null; // what the server said of the state
-let pick = 0;
+let answer = null; // of the server, to the state
+let pick = 0; // the digit that is shown row by row
 
-// ---- asking: one question at a time, of those that wait the latest
+// ---- requests: one at a time; of those that wait only the latest is sent
 
-let wanted = null;
-let asking = false;
+let waiting = null;
+let sending = false;
 
-async function ask(question) {
-  wanted = question;
-  if (asking) return;
-  busy((asking = true));
-  while (wanted) {
-    const now = wanted;
-    wanted = null;
-    await one(now);
+async function request(next) {
+  waiting = next;
+  if (sending) return;
+  setBusy((sending = true));
+  while (waiting) {
+    const current = waiting;
+    waiting = null;
+    await send(current);
     await sleep(PAUSE);
   }
-  busy((asking = false));
+  setBusy((sending = false));
 }
 
-const busy = (whether) => document.querySelector(".readings").setAttribute("aria-busy", whether);
+const setBusy = (busy) => document.querySelector(".readings").setAttribute("aria-busy", busy);
 
-async function one(question) {
-  let reply, said;
+async function send(request) {
+  let response, content;
   try {
-    reply = await fetch(question.path, { method: "POST", body: question.body() });
-    said = await reply.json();
+    response = await fetch(request.path, { method: "POST", body: request.body() });
+    content = await response.json();
   } catch {
-    return question.of === state && tell("The server does not answer. Does python -m rnn_tasks.draw still run?");
+    if (request.state === state) showMessage("The server does not answer. Is python -m rnn_tasks.draw still running?");
+    return;
   }
-  if (reply.headers.has("Retry-After")) {
+  if (response.headers.has("Retry-After")) {
     await sleep(700);
-    wanted ??= question;
-  } else if (question.of === state) {
-    if (reply.ok) tell("");
-    reply.ok ? question.then(said) : tell(said.error);
+    waiting ??= request;
+  } else if (request.state === state) {
+    showMessage(response.ok ? "" : content.error);
+    if (response.ok) request.onAnswer(content);
   }
 }
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-function tell(text, calm = false) {
+function showMessage(text, calm = false) {
   if ($("message").textContent !== text) $("message").textContent = text;
   $("message").classList.toggle("calm", calm);
 }
@@ -61,23 +62,23 @@ function tell(text, calm = false) {
 
 function change(next) {
   past.push(state);
-  become(next);
+  setState(next);
 }
 
-function become(next) {
+function setState(next) {
   state = next;
   stroke = null;
   if (state.photo) show(state.photo.answer);
   else if (state.strokes.length) read();
   else {
-    wanted = null;
-    tell("");
+    waiting = null;
+    showMessage("");
     show(null);
   }
-  tidy();
+  updateControls();
 }
 
-function tidy() {
+function updateControls() {
   const empty = !state.photo && !state.strokes.length;
   $("hint").hidden = !empty;
   $("clear").disabled = empty;
@@ -87,16 +88,16 @@ function tidy() {
 }
 
 function read() {
-  const of = state;
-  const body = () => JSON.stringify({ strokes: of.strokes, pick });
-  ask({ path: "drawing", of, body, then: show });
+  const { strokes } = state;
+  const body = () => JSON.stringify({ strokes, pick });
+  request({ path: "drawing", state, body, onAnswer: show });
 }
 
-const undo = () => past.length && become(past.pop());
+const undo = () => past.length && setState(past.pop());
 const clear = () => (state.photo || state.strokes.length) && change({ strokes: [], photo: null });
 
-let stroke = null; // the one that is being drawn: x, y, x, y, ...
-let pointer = null;
+let stroke = null; // that is being drawn: x, y, x, y, ...
+let pointer = null; // that draws it
 
 function point(event) {
   const box = canvas.getBoundingClientRect();
@@ -110,7 +111,7 @@ function extend(event) {
   if (Math.hypot(x - lastX, y - lastY) >= 3) stroke.push(x, y);
 }
 
-// A finger draws and does nothing else; its stroke would else count as a fling, which the next tap only stops.
+// Without this a finger's stroke counts as a fling, and the next tap only stops that.
 canvas.addEventListener("touchstart", (event) => state.photo || event.preventDefault(), { passive: false });
 canvas.addEventListener("pointerdown", (event) => {
   if (event.button || !event.isPrimary) return;
@@ -118,9 +119,9 @@ canvas.addEventListener("pointerdown", (event) => {
   event.preventDefault();
   document.activeElement.blur();
   canvas.setPointerCapture(event.pointerId);
-  const begun = point(event);
-  change({ strokes: [...state.strokes, begun], photo: null });
-  [stroke, pointer] = [begun, event.pointerId];
+  const start = point(event);
+  change({ strokes: [...state.strokes, start], photo: null });
+  [stroke, pointer] = [start, event.pointerId];
 });
 canvas.addEventListener("pointermove", (event) => {
   if (!stroke || event.pointerId !== pointer) return;
@@ -138,16 +139,16 @@ for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) canvas.a
 
 async function open(file) {
   if (!file) return;
-  if (file.size > largestPhoto) return tell(`This photo is too large: more than ${largestPhoto / 1e6} MB`);
-  const of = state;
-  tell("Reading the photo …", true);
+  if (file.size > largestPhoto) return showMessage(`This photo is too large: more than ${largestPhoto / 1e6} MB`);
+  const before = state;
+  showMessage("Reading the photo …", true);
   const bitmap = await createImageBitmap(file).catch(() => null);
-  if (of !== state) return;
-  const then = (answer) => {
+  if (before !== state) return;
+  const onAnswer = (answer) => {
     pick = 0;
     change({ strokes: [], photo: { bitmap, answer } });
   };
-  ask({ path: "photo", of, body: () => file, then });
+  request({ path: "photo", state, body: () => file, onAnswer });
 }
 
 $("file").addEventListener("change", () => {
@@ -162,50 +163,50 @@ document.addEventListener("dragover", (event) => {
 for (const end of ["dragleave", "drop"]) document.addEventListener(end, () => $("paper").classList.remove("over"));
 document.addEventListener("drop", (event) => {
   event.preventDefault();
-  event.dataTransfer.files.length ? open(event.dataTransfer.files[0]) : tell("Drop a picture, as a file");
+  event.dataTransfer.files.length ? open(event.dataTransfer.files[0]) : showMessage("Drop the file of a picture");
 });
 
-// ---- the digits that were found
+// ---- the digits of the answer
 
-function show(said) {
-  answer = said;
-  pick = said?.picked ?? 0;
-  list();
+function show(next) {
+  answer = next;
+  pick = answer?.picked ?? 0;
+  listDigits();
   paint();
-  look();
+  showRow();
 }
 
 function choose(number) {
   pick = number;
-  const image = pixels(number);
-  const then = (said) => {
-    Object.assign(answer, said, { picked: number });
+  const chosen = pixels(number);
+  const onAnswer = ({ steps }) => {
+    Object.assign(answer, { steps, picked: number });
     pick = number;
     document.getElementsByName("digit")[number].checked = true; // a drawing may have been answered meanwhile
     paint();
-    look();
+    showRow();
   };
   paint();
-  ask({ path: "image", of: state, body: () => image, then });
+  request({ path: "image", state, body: () => chosen, onAnswer });
 }
 
 const pixels = (number) => Uint8Array.from(atob(answer.digits[number].image), (letter) => letter.charCodeAt(0));
 const best = (values) => values.indexOf(Math.max(...values));
-const first = (digit) => best(digit.answers.reader ?? digit.answers.report);
+const readAs = (digit) => best(digit.answers.reader ?? digit.answers.report);
 
-function list() {
+function listDigits() {
   const several = answer?.digits.length > 1;
-  $("found").hidden = !several;
+  $("choice").hidden = !several;
   $("text").textContent = several ? answer.text.join(" / ") : "";
   const lines = [];
   for (const [number, digit] of several ? answer.digits.entries() : []) {
     const label = document.createElement("label");
     const radio = Object.assign(document.createElement("input"), { type: "radio", name: "digit", checked: number === pick });
-    radio.setAttribute("aria-label", `digit ${number + 1}, read as ${first(digit)}`);
+    radio.setAttribute("aria-label", `digit ${number + 1}, read as ${readAs(digit)}`);
     radio.addEventListener("change", () => choose(number));
     const small = Object.assign(document.createElement("canvas"), { width: 28, height: 28 });
     draw28(small, pixels(number));
-    label.append(radio, small, String(first(digit)));
+    label.append(radio, small, String(readAs(digit)));
     (lines[digit.line] ??= Object.assign(document.createElement("div"), { className: "line" })).append(label);
   }
   const focused = document.activeElement.name === "digit";
@@ -225,17 +226,19 @@ function pickAt([x, y]) {
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-function fitted() {
+// How a picture of the answer's size is scaled and placed on the sheet.
+function placement() {
   const [width, height] = answer.size;
   const scale = Math.min(sheet.width / width, sheet.height / height);
   return { scale, left: (sheet.width - scale * width) / 2, top: (sheet.height - scale * height) / 2 };
 }
 
+// Left, top, width and height of the frame around a digit, in units of the canvas.
 function frame(number) {
-  const { scale, left, top } = fitted();
+  const { scale, left, top } = placement();
   const box = answer.digits[number].box.map((edge, i) => edge * scale + (i % 2 ? top : left));
-  const air = 6;
-  return [box[0] - air, box[1] - air, box[2] - box[0] + 2 * air, box[3] - box[1] + 2 * air];
+  const padding = 6;
+  return [box[0] - padding, box[1] - padding, box[2] - box[0] + 2 * padding, box[3] - box[1] + 2 * padding];
 }
 
 function paint() {
@@ -261,7 +264,7 @@ function paint() {
 }
 
 function paintPhoto(pen) {
-  const { scale, left, top } = fitted();
+  const { scale, left, top } = placement();
   const [width, height] = answer.size.map((side) => scale * side);
   if (state.photo.bitmap) return pen.drawImage(state.photo.bitmap, left, top, width, height);
   const small = Object.assign(document.createElement("canvas"), { width: 28, height: 28 });
@@ -273,19 +276,19 @@ function paintPhoto(pen) {
   }
 }
 
-function paintFrames(pen, shown) {
-  const size = 16 / shown; // CSS pixels
+function paintFrames(pen, scale) {
+  const size = 16 / scale; // 16 CSS pixels
   pen.font = `700 ${size}px system-ui, sans-serif`;
   pen.textBaseline = "bottom";
   for (const [number, digit] of answer.digits.entries()) {
     const [left, top, width, height] = frame(number);
     pen.strokeStyle = pen.fillStyle = colour(number === pick ? "reader" : "soft");
-    pen.lineWidth = (number === pick ? 3 : 1.5) / shown;
+    pen.lineWidth = (number === pick ? 3 : 1.5) / scale;
     pen.strokeRect(left, top, width, height);
-    const room = top > size * 1.2 ? top : top + size * 1.25;
-    pen.fillRect(left - pen.lineWidth / 2, room - size * 1.2, size * 1.05, size * 1.2);
+    const bottom = top > size * 1.2 ? top : top + size * 1.25; // of the label, inside the frame where none fits above
+    pen.fillRect(left - pen.lineWidth / 2, bottom - size * 1.2, size * 1.05, size * 1.2);
     pen.fillStyle = colour("paper");
-    pen.fillText(first(digit), left + size * 0.22, room);
+    pen.fillText(readAs(digit), left + size * 0.22, bottom);
   }
 }
 
@@ -297,57 +300,59 @@ function draw28(target, values) {
   pen.putImageData(data, 0, 0);
 }
 
-// ---- the rows, as they come in
+// ---- the answers after each row
 
+// One decimal near 0 % and 100 %, but no "0.0 %" or "100.0 %".
 const percent = (share) => {
-  if (share > 0 && share < 0.01) return `${(100 * share).toFixed(1)} %`;
-  return `${share > 0.99 && share < 0.9995 ? (100 * share).toFixed(1) : Math.round(100 * share)} %`;
+  const decimal = (share >= 0.0005 && share < 0.01) || (share > 0.99 && share < 0.9995);
+  return `${(100 * share).toFixed(decimal ? 1 : 0)} %`;
 };
 
-function look() {
+function showRow() {
   const row = Number($("row").value);
-  $("told").textContent = `${row} of 28 rows`;
-  $("row").setAttribute("aria-valuetext", $("told").textContent);
+  $("row-count").textContent = `${row} of 28 rows`;
+  $("row").setAttribute("aria-valuetext", $("row-count").textContent);
   $("unread").style.top = `${(100 * row) / 28}%`;
   $("current").style.top = `${(100 * (row - 1)) / 28}%`;
   $("current").hidden = row === 28;
-  if (answer) draw28(picture, pixels(pick));
-  else picture.getContext("2d").clearRect(0, 0, 28, 28);
+  if (answer) draw28(image, pixels(pick));
+  else image.getContext("2d").clearRect(0, 0, 28, 28);
   for (const name of NAMES) {
     const values = answer?.steps[name]?.[row - 1];
-    const [said, sure] = document.querySelectorAll(`.answer.${name} .said > *`);
-    said.textContent = values ? best(values) : "–";
-    sure.textContent = values ? percent(values[best(values)]) : "";
+    const [prediction, share] = document.querySelectorAll(`.answer.${name} .prediction > *`);
+    prediction.textContent = values ? best(values) : "–";
+    share.textContent = values ? percent(values[best(values)]) : "";
     for (const [digit, line] of [...$("bars").rows].entries()) {
       line.querySelector(`.number.${name}`).textContent = values ? percent(values[digit]) : "–";
       line.querySelector(`.number.${name}`).classList.toggle("best", Boolean(values) && digit === best(values));
       line.querySelector(`.bar.${name} span`).style.width = `${values ? 100 * values[digit] : 0}%`;
     }
-    curves(name, row);
+    drawCurves(name, row);
   }
   $("time").textContent = answer ? `read in ${Math.round(answer.milliseconds)} ms` : "";
-  speak();
+  announce();
 }
 
-let speaking = 0;
+let announcing = 0;
 
-function speak() {
-  clearTimeout(speaking);
-  speaking = setTimeout(() => {
+// For screen readers, once the answers have been the same for half a second.
+function announce() {
+  clearTimeout(announcing);
+  announcing = setTimeout(() => {
     const row = Number($("row").value);
-    const said = NAMES.filter((name) => answer?.steps[name]).map((name) => {
+    const answers = NAMES.filter((name) => answer?.steps[name]).map((name) => {
       const values = answer.steps[name][row - 1];
       return `${networks[name].title}: ${best(values)}, ${percent(values[best(values)])}`;
     });
-    $("spoken").textContent = said.length ? `After ${row} rows. ${said.join("; ")}.` : "";
+    $("spoken").textContent = answers.length ? `After ${row} rows. ${answers.join("; ")}.` : "";
   }, 500);
 }
 
 const PLOT = { left: 34, right: 292, top: 16, bottom: 112 };
-const across = (row) => PLOT.left + ((PLOT.right - PLOT.left) * (row - 1)) / 27;
-const up = (share) => PLOT.bottom - (PLOT.bottom - PLOT.top) * share;
+const xOf = (row) => PLOT.left + ((PLOT.right - PLOT.left) * (row - 1)) / 27;
+const yOf = (share) => PLOT.bottom - (PLOT.bottom - PLOT.top) * share;
 
-function curves(name, row) {
+function drawCurves(name, row) {
   const svg = document.querySelector(`.curves .${name} svg`);
   const parts = [];
   const add = (tag, attributes, text = "") => {
@@ -357,30 +362,30 @@ function curves(name, row) {
     parts.push(part);
   };
   for (const share of [0, 0.5, 1]) {
-    add("line", { class: "axis", x1: PLOT.left, x2: PLOT.right, y1: up(share), y2: up(share) });
-    add("text", { x: PLOT.left - 5, y: up(share) + 4, "text-anchor": "end" }, `${100 * share}`);
+    add("line", { class: "axis", x1: PLOT.left, x2: PLOT.right, y1: yOf(share), y2: yOf(share) });
+    add("text", { x: PLOT.left - 5, y: yOf(share) + 4, "text-anchor": "end" }, `${100 * share}`);
   }
-  for (const at of [1, 7, 14, 21, 28]) add("text", { x: across(at), y: 126, "text-anchor": "middle" }, at);
-  add("line", { class: "now", x1: across(row), x2: across(row), y1: PLOT.top, y2: PLOT.bottom });
+  for (const at of [1, 7, 14, 21, 28]) add("text", { x: xOf(at), y: 126, "text-anchor": "middle" }, at);
+  add("line", { class: "now", x1: xOf(row), x2: xOf(row), y1: PLOT.top, y2: PLOT.bottom });
   const values = answer?.steps[name];
   if (values) {
     const winner = best(values[row - 1]);
     const order = [...Array(10).keys()].filter((digit) => digit !== winner).concat(winner);
     const curve = (digit) => values.map((shares) => shares[digit]);
     for (const digit of order) {
-      const d = curve(digit).map((share, i) => `${i ? "L" : "M"}${across(i + 1).toFixed(1)} ${up(share).toFixed(1)}`);
+      const d = curve(digit).map((share, i) => `${i ? "L" : "M"}${xOf(i + 1).toFixed(1)} ${yOf(share).toFixed(1)}`);
       add("path", { class: digit === winner ? "first" : "", d: d.join("") });
     }
-    const leads = values.map(best);
+    const leaders = values.map(best); // a digit is written over its curve where it leads
     for (let from = 0, to = 0; from < 28; from = to) {
-      while (to < 28 && leads[to] === leads[from]) to++;
-      const digit = leads[from];
+      while (to < 28 && leaders[to] === leaders[from]) to++;
+      const digit = leaders[from];
       const heights = curve(digit).slice(from, to);
       const peak = Math.max(...heights);
       const top = [...heights.keys()].filter((i) => heights[i] > 0.95 * peak);
       if (peak < 0.25 || to - from < 2) continue;
-      const place = { x: across(from + top[top.length >> 1] + 1), y: up(peak) - 4 };
-      add("text", { class: digit === winner ? "name first" : "name", ...place }, digit);
+      const position = { x: xOf(from + top[top.length >> 1] + 1), y: yOf(peak) - 4 };
+      add("text", { class: digit === winner ? "name first" : "name", ...position }, digit);
     }
   }
   svg.replaceChildren(...parts);
@@ -388,9 +393,9 @@ function curves(name, row) {
   svg.setAttribute("aria-label", `Probabilities over the rows, ${networks[name].title}${end ? `: ${end}` : ""}`);
 }
 
-function go(row) {
+function goToRow(row) {
   $("row").value = row;
-  look();
+  showRow();
 }
 
 let playing = 0;
@@ -406,22 +411,22 @@ $("play").addEventListener("click", () => {
   if (playing) return pause();
   $("play").textContent = "❚❚";
   $("play").setAttribute("aria-label", "Pause");
-  if ($("row").value === "28") go(1);
+  if ($("row").value === "28") goToRow(1);
   playing = setInterval(() => {
-    go(Number($("row").value) + 1);
+    goToRow(Number($("row").value) + 1);
     if ($("row").value === "28") pause();
   }, 130);
 });
 $("row").addEventListener("input", () => {
   pause();
-  look();
+  showRow();
 });
 for (const svg of document.querySelectorAll(".curves svg")) {
   svg.addEventListener("pointerdown", (event) => {
     const box = svg.getBoundingClientRect();
     const x = ((event.clientX - box.left) / box.width) * 300;
     pause();
-    go(Math.round(1 + (27 * (x - PLOT.left)) / (PLOT.right - PLOT.left)));
+    goToRow(Math.round(1 + (27 * (x - PLOT.left)) / (PLOT.right - PLOT.left)));
   });
 }
 
@@ -437,17 +442,17 @@ document.addEventListener("keydown", (event) => {
 });
 new ResizeObserver(paint).observe(canvas);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  list();
+  listDigits();
   paint();
-  look();
+  showRow();
 });
 
-function introduce() {
+function showNetworks() {
   for (const name of NAMES) {
     const { title, about, train } = networks[name];
     document.querySelector(`.answer.${name} h2`).textContent = title;
     document.querySelector(`.bars th.${name}`).textContent = title;
-    document.querySelector(`.curves .${name} figcaption`).textContent = `${title}: %, after each row`;
+    document.querySelector(`.curves .${name} figcaption`).textContent = `${title}: probabilities in % after each row`;
     const code = Object.assign(document.createElement("code"), { textContent: train });
     document.querySelector(`.answer.${name} .about`).replaceChildren(...(train ? ["Not trained yet: ", code] : [about]));
   }
@@ -460,16 +465,16 @@ function introduce() {
 }
 
 try {
-  const told = await (await fetch("networks")).json();
-  [sheet, networks, largestPhoto] = [told.canvas, told.networks, told.largest_photo];
+  const settings = await (await fetch("networks")).json();
+  [sheet, networks, largestPhoto] = [settings.canvas, settings.networks, settings.largest_photo];
   if (NAMES.every((name) => networks[name].train)) {
     $("commands").textContent = NAMES.map((name) => networks[name].train).join("\n");
     $("untrained").hidden = false;
   } else {
-    introduce();
+    showNetworks();
     $("page").hidden = false;
-    tidy();
-    look();
+    updateControls();
+    showRow();
   }
 } catch {
   $("untrained-title").textContent = "The server does not answer";

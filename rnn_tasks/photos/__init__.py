@@ -1,1 +1,1 @@
-"""From a photo of handwritten digits to images like MNIST's, and to the numbers in it."""
+"""From a photo of handwritten digits to images like those of MNIST, and to the numbers in it."""

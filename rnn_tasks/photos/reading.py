@@ -1,17 +1,17 @@
-"""What a network reads in a photo of handwritten digits: the numbers, and a picture that shows which digit is where."""
+"""What a network reads in a photo of handwritten digits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
-from rnn_tasks.photos.digits import Digit, digits
+from rnn_tasks.photos.digits import Digit, find_digits
 
-NEAR = 0.8  # of a digit's height: a gap up to this is within a number
-COLOR = "#D55E00"
+MAX_GAP = 0.8  # between two digits of one number, relative to the height of the taller
 
 
 class Reader(Protocol):
@@ -24,53 +24,36 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a digit was read as.
+    """What a network reads a digit as.
 
     Args:
-        digit: where it is and how it looks.
-        said: the answer.
-        confidence: its probability.
+        digit: its box and its image.
+        text: the answer, "0" to "9".
+        confidence: the probability that the network gives it, from 0 to 1.
     """
 
     digit: Digit
-    said: str
+    text: str
     confidence: float
 
 
 def read(reader: Reader, image: Image.Image) -> list[list[Answer]]:
-    """The answers of a network to the digits of an upright photo, line by line.
+    """The answers to all digits of an upright photo: lines from top to bottom, digits from left to right.
 
     Raises:
         ValueError: no digit can be seen.
     """
-    lines = digits(image)
+    lines = find_digits(image)
     inputs = torch.stack([digit.image for line in lines for digit in line])  # [N, 28, 28]
     answers = iter(reader.answer(inputs, torch.full((len(inputs),), 28)))
     return [[Answer(digit, *next(answers)) for digit in line] for line in lines]
 
 
-def numbers(line: list[Answer]) -> str:
-    """A line of digits as text: those that stand close are one number, a space parts numbers."""
-    text = line[0].said
+def numbers(line: Sequence[Answer]) -> str:
+    """A line of digits as text: digits close to each other form one number, numbers are separated by spaces."""
+    text = line[0].text
     for left, right in pairwise(line):
-        (_, top, end, bottom), (start, upper, _, lower) = left.digit.box, right.digit.box
-        near = start - end <= NEAR * max(bottom - top, lower - upper)
-        text += right.said if near else f" {right.said}"
+        (_, top, end, bottom), (start, other_top, _, other_bottom) = left.digit.box, right.digit.box
+        close = start - end <= MAX_GAP * max(bottom - top, other_bottom - other_top)
+        text += right.text if close else f" {right.text}"
     return text
-
-
-def boxed(image: Image.Image, lines: list[list[Answer]]) -> Image.Image:
-    """A copy of an upright photo with a box around each digit and the answer beside it."""
-    image = image.copy()
-    drawing, side = ImageDraw.Draw(image), max(image.size)
-    thick = max(1, round(side / 400))
-    for answer in [answer for line in lines for answer in line]:
-        left, top, right, bottom = answer.digit.box
-        drawing.rectangle((left - thick, top - thick, right + thick, bottom + thick), outline=COLOR, width=thick)
-        font = ImageFont.load_default(min(max(12, side / 60, (bottom - top) / 3), side / 8))
-        _, _, width, height = (round(edge) for edge in drawing.textbbox((0, 0), answer.said, font))
-        x, y = min(left - thick, image.width - width), top - thick - height - 2
-        y = y if y >= 0 else min(bottom + thick + 2, image.height - height)
-        drawing.rectangle((x, y, x + width, y + height), fill=COLOR)
-        drawing.text((x, y), answer.said, "white", font)
-    return image

@@ -1,4 +1,4 @@
-"""The page on which one draws, in Chromium: strokes, photos, keyboard, touch, sizes, errors."""
+"""The drawing page in Chromium: strokes, photos, keyboard, touch, sizes, errors."""
 
 import os
 import shutil
@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import uvicorn
 from helpers import picture
 from strokes import written
 
 from rnn_tasks import runs
-from rnn_tasks.draw import listening
-from rnn_tasks.page.app import LARGEST_PHOTO, app
+from rnn_tasks.page import server
+from rnn_tasks.page.app import MAX_PHOTO, app
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 if CHROMIUM is None:
@@ -31,27 +30,24 @@ def serve():
     started = []
 
     def serve(*networks):
-        opened = listening(None)
-        server = uvicorn.Server(
-            uvicorn.Config(app(*networks), log_level="warning", ws="none", lifespan="off", timeout_graceful_shutdown=1)
-        )
-        thread = threading.Thread(target=server.run, args=([opened],), daemon=True)
+        listening, running = server.listen(), server.server(app(*networks))
+        thread = threading.Thread(target=running.run, args=([listening],), daemon=True)
         thread.start()
-        started.append((server, thread))
-        return f"http://127.0.0.1:{opened.getsockname()[1]}"
+        started.append((running, thread))
+        return server.address(listening)
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield serve
-    for server, thread in started:
-        server.should_exit = True
+    for running, thread in started:
+        running.should_exit = True
         thread.join(5)
     torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def address(serve):
-    """Where the networks that come with the project read."""
+    """The address of a page with the networks that come with the project."""
     return serve(runs.load(runs.PRETRAINED / "handwriting"), runs.load(runs.PRETRAINED / "report"))
 
 
@@ -65,15 +61,15 @@ def browser():
 
 @pytest.fixture
 def show(browser):
-    """Open an address with the options of a browser's context; no page may complain or ask another host."""
+    """Open an address with the options of a browser's context; a page that logs errors or asks other hosts fails."""
     pages, complaints = [], []
 
     def show(address, **options):
         context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
         page = context.new_page()
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("console", lambda entry: complaints.append(entry.text) if entry.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda asked: asked.url.startswith(address) or complaints.append(asked.url))
+        page.on("request", lambda sent: sent.url.startswith(address) or complaints.append(sent.url))
         page.set_default_timeout(10_000)
         pages.append(page)
         page.goto(address)
@@ -83,7 +79,7 @@ def show(browser):
     yield show
     for page in pages:
         page.context.close()
-    expected = ("status of 422", "INTERNET_DISCONNECTED", "getImageData")  # errors that tests want, and their own looks
+    expected = ("status of 422", "INTERNET_DISCONNECTED", "getImageData")  # caused by the tests on purpose
     assert [text for text in complaints if not any(part in text for part in expected)] == []
 
 
@@ -119,7 +115,7 @@ def touch(page, number):
 
 
 def reads(page, digit):
-    """Wait until the reader's answer is this digit, and nothing is under way."""
+    """Wait until no request is under way, and the reader's answer is this digit."""
     expect(page.locator(".readings")).to_have_attribute("aria-busy", "false")
     expect(page.locator(".answer.reader b")).to_have_text(str(digit))
 
@@ -129,7 +125,7 @@ def upload(page, content):
 
 
 def give(page, kind, content, size=0):
-    """Drop or paste a file of some bytes, and further ones up to a size."""
+    """Drop or paste a file of some bytes, filled up with zeros to a size."""
     page.evaluate(
         """([kind, content, size]) => {
             const parts = [Uint8Array.from(content), new Uint8Array(Math.max(0, size - content.length))];
@@ -145,7 +141,7 @@ def give(page, kind, content, size=0):
 
 
 def ink(page, canvas="#canvas"):
-    """How many pixels of a canvas are painted, and the mean shade of their colours."""
+    """The number of painted pixels of a canvas, and the mean of their red, 0 to 255."""
     return page.evaluate(
         """name => {
             const canvas = document.querySelector(name);
@@ -162,7 +158,7 @@ def scrolls_sideways(page):
     return page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
 
-def test_drawn_digits_are_read_right(page):
+def test_each_drawn_digit_is_read_correctly(page):
     for digit in range(10):
         draw(page, str(digit))
         reads(page, digit)
@@ -170,7 +166,7 @@ def test_drawn_digits_are_read_right(page):
         reads(page, "–")
 
 
-def test_one_sees_what_the_networks_see_and_say(page):
+def test_image_and_probabilities_are_shown(page):
     draw(page, "3")
     reads(page, 3)
     assert ink(page, "#image")[0] > 40
@@ -182,10 +178,10 @@ def test_one_sees_what_the_networks_see_and_say(page):
     expect(page.locator("#time")).to_contain_text("ms")
 
 
-def test_answers_come_while_one_draws_and_one_at_a_time(page):
-    under_way, most = set(), []
-    page.on("request", lambda asked: (under_way.add(asked), most.append(len(under_way))))
-    page.on("requestfinished", lambda asked: under_way.discard(asked))
+def test_requests_are_sent_while_drawing_and_one_at_a_time(page):
+    under_way, counts = set(), []
+    page.on("request", lambda sent: (under_way.add(sent), counts.append(len(under_way))))
+    page.on("requestfinished", lambda sent: under_way.discard(sent))
     (stroke,) = written("8")
     first, *others = points(page, stroke)
     page.mouse.move(*first)
@@ -195,32 +191,32 @@ def test_answers_come_while_one_draws_and_one_at_a_time(page):
     expect(page.locator(".answer.reader b")).not_to_have_text("–")  # the pen is still down
     page.mouse.up()
     reads(page, 8)
-    assert len(most) > 2 and max(most) == 1
+    assert len(counts) > 2 and max(counts) == 1
 
 
-def test_rows_come_in_by_slider_keys_play_and_a_click_on_the_curves(page):
+def test_row_is_chosen_by_slider_keys_play_button_and_click_on_the_curves(page):
     draw(page, "7")
     reads(page, 7)
-    whole = page.locator("#bars").inner_text()
+    after_all_rows = page.locator("#bars").inner_text()
     row = page.locator("#row")
     row.focus()
     page.keyboard.press("Home")
-    expect(page.locator("#told")).to_have_text("1 of 28 rows")
-    assert page.locator("#bars").inner_text() != whole
+    expect(page.locator("#row-count")).to_have_text("1 of 28 rows")
+    assert page.locator("#bars").inner_text() != after_all_rows
     page.keyboard.press("ArrowRight")
     assert row.get_attribute("aria-valuetext") == "2 of 28 rows"
     hidden = page.locator("#unread").bounding_box()["height"] / page.locator("#image").bounding_box()["height"]
     assert abs(hidden - 26 / 28) < 0.02
     page.locator("#play").press("Enter")
     expect(page.locator("#play")).to_have_accessible_name("Pause")
-    expect(page.locator("#told")).to_have_text("28 of 28 rows")
+    expect(page.locator("#row-count")).to_have_text("28 of 28 rows")
     expect(page.locator("#play")).to_have_accessible_name("Play the rows")
-    assert page.locator("#bars").inner_text() == whole
+    assert page.locator("#bars").inner_text() == after_all_rows
     curves = page.locator(".curves .reader svg")
     assert curves.locator("path").count() == 10
     box = curves.bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.545, box["y"] + box["height"] / 2)
-    expect(page.locator("#told")).to_have_text("15 of 28 rows")
+    expect(page.locator("#row-count")).to_have_text("15 of 28 rows")
 
 
 def test_undo_and_clear_by_buttons_and_keys(page):
@@ -244,7 +240,7 @@ def test_undo_and_clear_by_buttons_and_keys(page):
     expect(page.locator("#hint")).to_be_visible()
 
 
-def test_all_controls_are_reached_and_named(page):
+def test_controls_have_focus_in_order_an_outline_and_a_name(page):
     draw(page, "25")
     reads(page, 2)
     reached = []
@@ -258,7 +254,7 @@ def test_all_controls_are_reached_and_named(page):
         assert control.evaluate("e => e.ariaLabel || e.labels?.length || e.innerText")
 
 
-def test_several_digits_and_which_one_is_looked_into(page):
+def test_shown_digit_is_chosen_by_keys_and_clicks(page):
     draw(page, "407")
     expect(page.locator("#digits label")).to_have_text(["4", "0", "7"])
     reads(page, 4)
@@ -269,7 +265,7 @@ def test_several_digits_and_which_one_is_looked_into(page):
     reads(page, 7)
 
 
-def test_photo_with_several_digits(page):
+def test_digit_of_a_photo_is_chosen_by_a_click_on_it(page):
     draw(page, "1")
     reads(page, 1)
     upload(page, picture("25"))
@@ -282,13 +278,13 @@ def test_photo_with_several_digits(page):
     reads(page, 1)
 
 
-def test_photo_of_a_kind_that_the_browser_does_not_know(page):
+def test_photo_that_the_browser_cannot_show(page):
     upload(page, picture("25", "TIFF"))
     expect(page.locator("#digits label")).to_have_text(["2", "5"])
     assert ink(page)[0] > 1000  # the digits where they stand in it
 
 
-def test_drop_and_paste(page):
+def test_photo_is_dropped_or_pasted(page):
     for kind in ("drop", "paste"):
         give(page, kind, picture("3"))
         reads(page, 3)
@@ -296,14 +292,14 @@ def test_drop_and_paste(page):
         reads(page, "–")
 
 
-def test_errors_are_told_and_leave_the_drawing(page):
+def test_errors_are_shown_and_keep_the_drawing(page):
     draw(page, "2")
     reads(page, 2)
     message = page.get_by_role("alert")
     upload(page, b"no picture")
     expect(message).to_contain_text("no image that can be read")
     reads(page, 2)
-    give(page, "drop", b"", LARGEST_PHOTO + 1)
+    give(page, "drop", b"", MAX_PHOTO + 1)
     expect(message).to_contain_text("too large: more than 25 MB")
     page.context.set_offline(True)
     draw(page, "1")
@@ -314,7 +310,7 @@ def test_errors_are_told_and_leave_the_drawing(page):
     reads(page, 2)
 
 
-def test_finger_on_a_phone(show, address):
+def test_drawing_with_a_finger_on_a_phone(show, address):
     page = show(address, **PHONE)
     touch(page, "5")
     reads(page, 5)
@@ -330,7 +326,7 @@ def test_finger_on_a_phone(show, address):
     assert len(heights) > 4 and min(heights) >= 40
 
 
-def test_the_drawing_stays_when_the_window_changes(page):
+def test_drawing_survives_a_resize(page):
     draw(page, "9")
     reads(page, 9)
     wide = ink(page)[0] / page.locator("#canvas").bounding_box()["width"] ** 2
@@ -345,7 +341,7 @@ def test_the_drawing_stays_when_the_window_changes(page):
     reads(page, 6)
 
 
-def test_dark_and_light(page):
+def test_colours_follow_the_dark_and_light_scheme(page):
     page.emulate_media(color_scheme="light")
     draw(page, "0")
     reads(page, 0)
@@ -359,12 +355,12 @@ def test_dark_and_light(page):
     assert shades["dark"][0] < 100 < 200 < shades["dark"][1] and shades["dark"][2] > 200
 
 
-def test_less_motion(show, address):
+def test_no_animation_where_less_motion_is_preferred(show, address):
     page = show(address, reduced_motion="reduce")
     assert page.locator("#bars span").first.evaluate("e => getComputedStyle(e).transitionProperty") == "none"
 
 
-def test_without_networks(show, serve):
+def test_page_without_networks_shows_how_to_train_them(show, serve):
     page = show(serve(None, None), **PHONE)
     expect(page.get_by_role("heading", name="No network is trained yet")).to_be_visible()
     expect(page.locator("#commands")).to_contain_text("python -m rnn_tasks.train experiment=mnist_handwriting")
@@ -372,7 +368,7 @@ def test_without_networks(show, serve):
     assert not scrolls_sideways(page)
 
 
-def test_without_the_reports_network(show, serve):
+def test_page_without_the_reports_network(show, serve):
     page = show(serve(runs.load(runs.PRETRAINED / "handwriting"), None))
     expect(page.locator(".answer.report")).to_contain_text("Not trained yet: python -m rnn_tasks.train")
     draw(page, "2")
@@ -380,8 +376,8 @@ def test_without_the_reports_network(show, serve):
     expect(page.locator(".answer.report b")).to_have_text("–")
 
 
-def test_screenshot(show, address, tmp_path):
-    """DRAW_SCREENSHOT=docs/draw.png python -m pytest tests/test_draw_browser.py -k screenshot"""
+def test_screenshot_of_the_documentation(show, address, tmp_path):
+    """DRAW_SCREENSHOT=docs/draw.png python -m pytest tests/test_page_browser.py -k screenshot"""
     page = show(address, viewport={"width": 1280, "height": 830})
     draw(page, "407")
     expect(page.locator("#digits label")).to_have_count(3)

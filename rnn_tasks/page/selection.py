@@ -1,0 +1,72 @@
+"""Which two networks the page compares, and what it says about them."""
+
+from pathlib import Path
+
+from rnn_tasks import runs
+from rnn_tasks.errors import UserError
+
+EXPERIMENTS = {"reader": "mnist_handwriting", "report": "mnist_lstm_sgd"}
+TITLES = {"reader": "Trained for handwriting", "report": "The report's best"}
+PRETRAINED = {"reader": "handwriting", "report": "report"}
+
+
+def load_reader(run: str | Path) -> runs.Run:
+    """A run that reads digits.
+
+    Args:
+        run: a run directory, "latest", or the name of a task.
+
+    Raises:
+        UserError: the run reads no digits, does not exist or is damaged.
+    """
+    loaded = runs.load(run)
+    if not loaded.task.reads_photos:
+        raise UserError(f"{run}: reads no digits, its task is {loaded.task.name}; give a run of mnist")
+    return loaded
+
+
+def default_network(name: str) -> runs.Run | None:
+    """The network that comes with the project, else the newest finished run of its experiment, else None.
+
+    Args:
+        name: "reader" or "report".
+    """
+    if (pretrained := runs.PRETRAINED / PRETRAINED[name]).is_dir():
+        return load_reader(pretrained)
+    for path, result in runs.results():
+        if result and result.get("experiment") == EXPERIMENTS[name]:
+            return load_reader(path)
+    return None
+
+
+def training_command(name: str) -> str:
+    """The command that trains the network "reader" or "report"."""
+    return f"python -m rnn_tasks.train experiment={EXPERIMENTS[name]}"
+
+
+def describe(name: str, run: runs.Run | None) -> dict[str, str | None]:
+    """What the page says about a network.
+
+    Returns:
+        ``title``; ``about``, one line on the network; and where the network is missing, instead, the command to
+        ``train`` it.
+    """
+    if run is None:
+        return {"title": TITLES[name], "about": None, "train": training_command(name)}
+    about = [run.config.get("experiment") or run.path.name, *_architecture(run)]
+    if run.config.loss.get("label_smoothing"):
+        about.append("label smoothing makes it less confident")
+    if run.result and run.replicate is not None and (test := run.result["metrics"].get("test")):
+        about.append(f"right on {100 * test['accuracy'][run.replicate]:.2f}\N{NO-BREAK SPACE}% of MNIST's test images")
+    return {"title": TITLES[name], "about": "; ".join(about), "train": None}
+
+
+def _architecture(run: runs.Run) -> list[str]:
+    """The network in words, such as "bidirectional LSTM, 2 layers of 128 units"; none for a model of another kind."""
+    model = run.config.model
+    if not {"cell", "hidden", "layers", "bidirectional"} <= set(model):
+        return []
+    convolutions = "convolutions and a " if "channels" in model else ""
+    direction = "bidirectional " if model.bidirectional else ""
+    layers = f"{model.layers} layers of " if model.layers > 1 else ""
+    return [f"{convolutions}{direction}{model.cell.upper()}, {layers}{model.hidden} units"]
