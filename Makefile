@@ -5,7 +5,7 @@ READY := .venv/.ready
 .PHONY: help setup train draw reproduce reproduce-all reproduce-quick test test-all lint bench clean
 
 help:           ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
 setup: $(READY) ## install all packages into .venv (about 6 GB; README says how to get by with less)
 
