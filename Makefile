@@ -4,10 +4,10 @@ READY := .venv/.ready
 
 .PHONY: help setup train draw reproduce reproduce-all reproduce-quick test test-all lint bench clean
 
-help:           ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+help:           ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
-setup: $(READY) ## the environment .venv with all packages (about 6 GB, torch brings its CUDA libraries)
+setup: $(READY) ## install all packages into .venv (about 6 GB; README says how to get by with less)
 
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -15,37 +15,38 @@ $(READY): pyproject.toml
 	@$(BIN)/python -c "from rnn_tasks.models import kernel; print('C++ kernel:', 'ready' if kernel.library() else 'no compiler')"
 	@touch $@
 
-train: setup    ## train the adder, then ask it for a sum
+train: setup    ## train the adder, then ask it for a sum (under a minute)
 	$(BIN)/python -m rnn_tasks.train
 	$(BIN)/python -m rnn_tasks.predict adder 1011+110
 	@echo "see its curves: $(BIN)/tensorboard --logdir outputs"
 
-draw: setup     ## draw a digit in the browser, and see how networks read it
+draw: setup     ## open a page to draw digits on, and see how networks read them
 	$(BIN)/python -m rnn_tasks.draw
 
-reproduce: setup ## all experiments of the report, then outputs/report/index.html (2 cores: under 2 hours)
+reproduce: setup ## run the report's experiments, write outputs/report/index.html (2 cores: under 2 hours)
 	$(BIN)/python -m rnn_tasks.reproduce
 
-reproduce-all: setup ## also the sweeps that some of its claims need
+reproduce-all: setup ## the same with the sweeps that some claims need
 	$(BIN)/python -m rnn_tasks.reproduce --all
 
-reproduce-quick: setup ## a quick look, outputs/quick/report/index.html (under 10 minutes)
+reproduce-quick: setup ## a short version, outputs/quick/report/index.html (2 cores: about 12 minutes)
 	$(BIN)/python -m rnn_tasks.reproduce --quick
 
-test: setup     ## the tests that take seconds
+test: setup     ## run the tests, without the slow ones
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
 
-test-all: setup ## all tests
+test-all: setup ## run all tests
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
-lint: setup     ## ruff: rules and format
+lint: setup     ## check rules, format and types (ruff, mypy)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
-bench: setup    ## speed against plain PyTorch and JAX, as ratios; of an answer to a drawing
+bench: setup    ## measure the speed of training against plain PyTorch and JAX, and of the drawing page
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.draw
 
-clean:          ## remove the environment; outputs stay
+clean:          ## remove .venv; outputs stay
 	rm -rf .venv
