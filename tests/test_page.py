@@ -371,7 +371,7 @@ def test_bad_arguments_get_one_line(call, workplace, words, reason):
     if words == ["adder"]:
         trained("outputs/adder/one", "task=adder", "trainer.max_epochs=1")
     Path("broken").mkdir()
-    Path("broken/config.yaml").write_text("a: [")
+    Path("broken/config.yaml").write_text("a: [", encoding="utf-8")
     status, out, error, served = call(*words)
     assert status == 2 and out == "" and error.count("\n") == 1 and reason in error and not served
 

@@ -125,7 +125,7 @@ def test_photo_is_read_by_the_named_run(call, seven, reader):
 
 @pytest.mark.parametrize("content", ["nothing", ""])
 def test_damaged_photo_gets_one_line(call, workplace, content):
-    Path("bad.png").write_text(content)
+    Path("bad.png").write_text(content, encoding="utf-8")
     status, out, err = call("predict", "handwriting", "bad.png")
     assert (status, out) == (2, "") and err.startswith("error: 'bad.png' is no image") and err.count("\n") == 1
 
@@ -140,13 +140,13 @@ def test_directory_of_photos(call, seven):
     Path("photos").mkdir()
     for number in (2, 1):
         Path(f"photos/{number}.png").write_bytes(Path("digit.png").read_bytes())
-    Path("photos/notes.txt").write_text("no photo")
+    Path("photos/notes.txt").write_text("no photo", encoding="utf-8")
     status, out, err = call("predict", "photos")
     assert (status, out) == (0, "photos/1.png: 7\nphotos/2.png: 7\n")
     assert err.splitlines()[1:] == ["outputs/answers/answers.png"]
     assert min(Image.open("outputs/answers/answers.png").size) > 100
     assert call("predict", "handwriting", "digit.png", "photos")[1] == f"digit.png: 7\n{out}"
-    Path("photos/damaged.png").write_text("nothing")
+    Path("photos/damaged.png").write_text("nothing", encoding="utf-8")
     status, out, err = call("predict", "photos")
     assert status == 2 and out.count("png: 7\n") == 2
     assert err.count("error: ") == 1 and "error: 'photos/damaged.png' is no image" in err

@@ -38,7 +38,7 @@ def counter(workplace, monkeypatch):
 
 def test_a_callback_by_its_class_sees_chunks_and_optimizer_steps(counter):
     trained("run", "+callbacks.mine._target_=counting.Counter", "+callbacks.mine.file=counted")
-    assert Path("counted").read_text() == "2 16"  # two epochs of eight steps, a chunk each
+    assert Path("counted").read_text(encoding="utf-8") == "2 16"  # two epochs of eight steps, a chunk each
 
 
 def test_callbacks_from_files_of_ones_own(counter):
@@ -50,7 +50,7 @@ def test_callbacks_from_files_of_ones_own(counter):
         )
     ended = command("train", "--config-dir", "conf", "callbacks=[first,second]", *SMALL)
     assert ended.returncode == 0, ended.stderr
-    assert Path("first.txt").read_text() == Path("second.txt").read_text() == "2 16"
+    assert Path("first.txt").read_text(encoding="utf-8") == Path("second.txt").read_text(encoding="utf-8") == "2 16"
 
 
 def test_a_callback_is_part_of_what_makes_a_run_the_same(counter):

@@ -66,7 +66,11 @@ def _key(compiler: list[str]) -> str:
     """A hash of all that the compiled code depends on, as machines of different kinds may share a home directory."""
     cpu = platform.processor()
     if (info := Path("/proc/cpuinfo")).exists():
-        cpu = "".join(sorted({line for line in info.read_text().splitlines() if line.startswith(("flags", "model"))}))
+        cpu = "".join(
+            sorted(
+                {line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith(("flags", "model"))}
+            )
+        )
     return blake2b(repr((compiler, FLAGS, cpu)).encode() + SOURCE.read_bytes(), digest_size=8).hexdigest()
 
 
