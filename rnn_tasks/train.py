@@ -54,12 +54,13 @@ def _fit_and_measure(cfg: DictConfig, run: Path) -> dict[str, Any]:
     with StopSignals() as signals, refusals():
         task, model = config.build(cfg)
         task.setup()
-        schedule = task.schedule = TrainSchedule.of(cfg.trainer, task)
+        schedule = task.schedule = TrainSchedule.of(cfg.trainer, task.train, task.batch_size, len(task.seeds))
         early = {key: cfg.trainer[key] or 0 for key in ("patience", "min_epochs", "min_steps")}
         recorder = RunRecorder(run, schedule, signals, **early)
         learner = build_learner(cfg, task, model, schedule)
-        trainer = build_trainer(cfg, schedule, run, recorder)
-        trainer.fit(learner, datamodule=task, ckpt_path=recorder.resume_point(), weights_only=True)
+        resumed = recorder.resume_point()
+        trainer = build_trainer(cfg, schedule, run, recorder, resumed)
+        trainer.fit(learner, datamodule=task, ckpt_path=resumed, weights_only=True)
         model.to(trainer.strategy.root_device)  # Lightning has left it on the CPU
         metrics = outcome.measure(learner, task, cfg, run)
         result = runs.describe(cfg, model, metrics, recorder.seconds)

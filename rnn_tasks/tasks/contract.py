@@ -4,7 +4,7 @@ Without it a wrong shape would show as an error of torch deep in training, and a
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,16 +12,13 @@ from torch import Tensor
 from rnn_tasks.errors import UserError
 from rnn_tasks.tasks.examples import Examples
 
-if TYPE_CHECKING:
-    from rnn_tasks.tasks.base import Task
-
 
 def method_name(instance: Any, method: str) -> str:
     """A method as a message names it, like ``parity.Parity.draw``."""
     return f"{type(instance).__module__}.{type(instance).__qualname__}.{method}"
 
 
-def check_drawn(task: "Task", drawn: Any) -> None:
+def check_drawn(task: Any, drawn: Any) -> None:
     """Check that ``draw`` gave a pair of inputs and targets.
 
     Raises:
@@ -33,12 +30,12 @@ def check_drawn(task: "Task", drawn: Any) -> None:
     )
 
 
-def check_examples(source: str, task: "Task", examples: Examples) -> None:
+def check_examples(source: str, task: Any, examples: Examples) -> None:
     """Check examples: inputs [N, T, input_size], lengths [N], targets [N] or [N, T], all in their ranges.
 
     Args:
         source: where they come from, as the beginning of a message, like "parity.Parity.draw: gave".
-        task: says which sizes and answers they must have.
+        task: a Task, which says what sizes and answers they must have.
         examples: inputs have been converted to float32, whole numbers to int64.
 
     Raises:
@@ -79,7 +76,7 @@ def _check_answers(source: str, targets: Tensor, output_size: int) -> None:
         raise UserError(f"{source} targets between {low:g} and {high:g}, must be {rule}{where}")
 
 
-def check_sets(task: "Task") -> None:
+def check_sets(task: Any) -> None:
     """Check the sets that a task's own ``setup`` made.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,9 +12,7 @@ from torch.utils.data import Sampler
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.seeds import generator
-
-if TYPE_CHECKING:
-    from rnn_tasks.tasks.base import Task
+from rnn_tasks.tasks.examples import Examples
 
 CHUNK_NUMBERS, CHUNK_BATCHES = 500_000, 100  # a chunk has at most this many input values and batches
 
@@ -78,15 +76,22 @@ class TrainSchedule:
         self.chunks_done = 0
 
     @classmethod
-    def of(cls, trainer: Mapping[str, Any], task: Task) -> TrainSchedule:
-        """The schedule that the configuration's ``trainer`` asks for, for a task whose examples have been drawn."""
+    def of(cls, trainer: Mapping[str, Any], examples: Examples, batch_size: int, replicates: int) -> TrainSchedule:
+        """The schedule that the configuration's ``trainer`` asks for.
+
+        Args:
+            trainer: Lightning's arguments, with ``fast_dev_run`` as the number of steps of a trial.
+            examples: the training set.
+            batch_size: examples of a batch.
+            replicates: R, each with batches of its own.
+        """
         names = ("limit_train_batches", "accumulate_grad_batches", "val_check_interval", "max_steps", "max_epochs")
         values = {name: trainer[name] for name in names}
         if trial := int(trainer["fast_dev_run"]):
             values |= {"limit_train_batches": trial, "val_check_interval": 1.0, "max_steps": trial}
-        numbers = task.train.inputs[0].numel() * task.batch_size * len(task.seeds)  # input values of a batch
+        numbers = examples.inputs[0].numel() * batch_size * replicates  # input values of a batch
         chunk = min(CHUNK_BATCHES, max(1, CHUNK_NUMBERS // numbers))
-        return cls(len(task.train), task.batch_size, chunk, **values)
+        return cls(len(examples), batch_size, chunk, **values)
 
     def chunks(self, epoch: int) -> list[tuple[int, int]]:
         """The first batch of each chunk of an epoch, and the one behind its last."""

@@ -48,7 +48,9 @@ def build_learner(cfg: DictConfig, task: Task, model: torch.nn.Module, schedule:
     )
 
 
-def build_trainer(cfg: DictConfig, schedule: TrainSchedule, run: Path, recorder: RunRecorder) -> Trainer:
+def build_trainer(
+    cfg: DictConfig, schedule: TrainSchedule, run: Path, recorder: RunRecorder, resumed: Path | None = None
+) -> Trainer:
     """The Trainer of a run: its recorder, progress bar, loggers, the user's callbacks and Lightning's own arguments.
 
     Args:
@@ -56,6 +58,7 @@ def build_trainer(cfg: DictConfig, schedule: TrainSchedule, run: Path, recorder:
         schedule: what its epochs are cut into.
         run: the run directory.
         recorder: what is kept of the run.
+        resumed: the checkpoint that the run goes on from, if it does.
 
     Raises:
         UserError: Lightning refuses an argument, or a callback or logger cannot be built.
@@ -71,7 +74,7 @@ def build_trainer(cfg: DictConfig, schedule: TrainSchedule, run: Path, recorder:
             **arguments,
             max_epochs=schedule.epochs,
             callbacks=callbacks,
-            logger=_loggers(cfg, run, recorder.resume_point()),
+            logger=_loggers(cfg, run, resumed),
             plugins=[AtomicCheckpointIO(), LightningEnvironment()],
             default_root_dir=run,
             num_sanity_val_steps=0,
