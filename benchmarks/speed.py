@@ -22,8 +22,8 @@ from tabulate import tabulate
 from benchmarks import peers
 from rnn_tasks import config
 from rnn_tasks.models import kernel
-from rnn_tasks.training import trainer
-from rnn_tasks.training.recorder import RunRecorder
+from rnn_tasks.training.session import build_session
+from rnn_tasks.training.signals import StopSignals
 
 ADDER = [  # eleven steps, every sequence as long as the others
     "task=adder", "task.lengths=[10,10]", "task.test_lengths=[10,10]", "task.train_size=1600",
@@ -56,7 +56,7 @@ class InTurn(Callback):
         self.seconds = time.perf_counter() - self.started
 
     def on_train_epoch_end(self, trainer, learner):
-        steps = trainer.train_dataloader.sampler.batches
+        steps = trainer.datamodule.schedule.batches
         if self.compiled:
             self.rounds.append({})
         self.rounds[-1]["Trainer" if self.compiled else "no compiler"] = self.seconds / steps * 1e3
@@ -74,10 +74,8 @@ def rounds(words, contenders=None, kernels=(True,), count=5):
         epochs = f"trainer.max_epochs={(count + 1) * len(kernels)}"
         quiet = ["trainer.limit_val_batches=0", "trainer.enable_progress_bar=false", "threads=1"]
         cfg = config.compose([*words, epochs, *quiet])
-        task, model = config.build(cfg)
-        lightning = trainer.build_trainer(cfg, task, Path(directory), RunRecorder(Path(directory)))
-        lightning.callbacks.append(turns := InTurn(contenders or {}, kernels))
-        lightning.fit(trainer.build_learner(cfg, task, model), datamodule=task)
+        turns = InTurn(contenders or {}, kernels)
+        build_session(cfg, Path(directory), StopSignals(), (turns,)).fit()
     return turns.rounds[1:]
 
 

@@ -44,28 +44,17 @@ def train(cfg: DictConfig, run: Path) -> dict[str, Any]:
 def _fit_and_measure(cfg: DictConfig, run: Path) -> dict[str, Any]:
     from rnn_tasks import runs  # these import torch, which takes seconds
     from rnn_tasks.runs import outcome
-    from rnn_tasks.tasks.schedule import TrainSchedule
-    from rnn_tasks.training.process import prepare_process
-    from rnn_tasks.training.recorder import RunRecorder
+    from rnn_tasks.training.session import build_session
     from rnn_tasks.training.signals import StopSignals
-    from rnn_tasks.training.trainer import build_learner, build_trainer, refusals
+    from rnn_tasks.training.trainer import refusals
 
-    prepare_process(cfg.threads, profile=bool(cfg.trainer.profiler))
     with StopSignals() as signals, refusals():
-        task, model = config.build(cfg)
-        task.setup()
-        schedule = task.schedule = TrainSchedule.of(cfg.trainer, task.train, task.batch_size, len(task.seeds))
-        early = {key: cfg.trainer[key] or 0 for key in ("patience", "min_epochs", "min_steps")}
-        recorder = RunRecorder(run, schedule, signals, **early)
-        learner = build_learner(cfg, task, model, schedule)
-        resumed = recorder.resume_point()
-        trainer = build_trainer(cfg, schedule, run, recorder, resumed)
-        trainer.fit(learner, datamodule=task, ckpt_path=resumed, weights_only=True)
-        model.to(trainer.strategy.root_device)  # Lightning has left it on the CPU
-        metrics = outcome.measure(learner, task, cfg, run)
-        result = runs.describe(cfg, model, metrics, recorder.seconds)
+        session = build_session(cfg, run, signals)
+        session.fit()
+        metrics = outcome.measure(session, cfg, run)
+        result = runs.describe(cfg, session.learner.model, metrics, session.recorder.seconds)
         if not cfg.trainer.fast_dev_run:  # a trial must not be taken for a run
-            outcome.show(trainer, task, model, metrics, cfg, run)
+            outcome.show(session, metrics, cfg, run)
             runs.write_result(run, result)
     return result
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Trainer
 from omegaconf import DictConfig
 from tabulate import tabulate
 from torch import nn
@@ -21,12 +20,13 @@ from rnn_tasks.training.intervals import curve
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.metrics import KINDS, best_replicate, sort_keys
 from rnn_tasks.training.scoring import forward_replicates
+from rnn_tasks.training.session import Session
 from rnn_tasks.training.tensorboard_logger import TensorBoard
 
 RANDOM_CASES, FAILED_CASES, TRIED_CASES = 10, 5, 200
 
 
-def measure(learner: Learner, task: Task, cfg: DictConfig, run: Path) -> dict[str, Any]:
+def measure(session: Session, cfg: DictConfig, run: Path) -> dict[str, Any]:
     """The metrics of the last epoch's weights: as training went, and on the full validation and test sets.
 
     A set that ``trainer.limit_val_batches=0`` or ``limit_test_batches=0`` leaves out is missing. A replicate whose loss
@@ -35,7 +35,7 @@ def measure(learner: Learner, task: Task, cfg: DictConfig, run: Path) -> dict[st
     Raises:
         UserError: the run ended before its first epoch, or all replicates have failed.
     """
-    history = read_history(run / "history.csv")
+    learner, task, history = session.learner, session.task, read_history(run / "history.csv")
     if not history:
         raise UserError("trainer.max_time: the run ended before its first epoch")
     limits = {split: cfg.trainer[f"limit_{split}_batches"] for split in ("val", "test")}
@@ -57,8 +57,9 @@ def _measured(learner: Learner, task: Task, sets: list[Examples], limit: int | f
     return metrics
 
 
-def show(trainer: Trainer, task: Task, model: nn.Module, metrics: dict[str, Any], cfg: DictConfig, run: Path) -> None:
+def show(session: Session, metrics: dict[str, Any], cfg: DictConfig, run: Path) -> None:
     """Save the plots of a run and give every logger its outcome; TensorBoard gets plots and verification cases too."""
+    task, model, trainer = session.task, session.learner.model, session.trainer
     by_length = metrics.get("test", {}).get("by_length", {})
     figures = {"train/curves": plots.curves({"": read_history(run / "history.csv")})}
     if len(by_length) > 1:

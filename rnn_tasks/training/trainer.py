@@ -23,7 +23,6 @@ from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.checkpoints import AtomicCheckpointIO, read_checkpoint
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.progress import Bar
-from rnn_tasks.training.recorder import RunRecorder
 
 # Keys of ``cfg.trainer`` that the learner, the schedule and the recorder use; Lightning gets the others.
 OWN = (
@@ -49,15 +48,15 @@ def build_learner(cfg: DictConfig, task: Task, model: torch.nn.Module, schedule:
 
 
 def build_trainer(
-    cfg: DictConfig, schedule: TrainSchedule, run: Path, recorder: RunRecorder, resumed: Path | None = None
+    cfg: DictConfig, schedule: TrainSchedule, run: Path, callbacks: list[Callback], resumed: Path | None = None
 ) -> Trainer:
-    """The Trainer of a run: its recorder, progress bar, loggers, the user's callbacks and Lightning's own arguments.
+    """The Trainer of a run: its callbacks, progress bar and loggers, and Lightning's own arguments.
 
     Args:
         cfg: the run's configuration.
         schedule: what its epochs are cut into.
         run: the run directory.
-        recorder: what is kept of the run.
+        callbacks: those of the run, which come before those of the configuration.
         resumed: the checkpoint that the run goes on from, if it does.
 
     Raises:
@@ -65,15 +64,13 @@ def build_trainer(
     """
     arguments: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     arguments = {key: value for key, value in arguments.items() if key not in OWN}
-    callbacks: list[Callback] = [recorder]
-    if arguments["enable_progress_bar"]:
-        callbacks.append(Bar(schedule))
-    callbacks += [_callback(name, part) for name, part in cfg.callbacks.items()]
+    bar = [Bar(schedule)] if arguments["enable_progress_bar"] else []
+    own = [_callback(str(name), part) for name, part in cfg.callbacks.items()]
     with refusals():
         trainer = Trainer(
             **arguments,
             max_epochs=schedule.epochs,
-            callbacks=callbacks,
+            callbacks=[*callbacks, *bar, *own],
             logger=_loggers(cfg, run, resumed),
             plugins=[AtomicCheckpointIO(), LightningEnvironment()],
             default_root_dir=run,
