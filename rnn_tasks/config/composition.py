@@ -73,12 +73,10 @@ def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
         defaults = hydra_compose("config", [f"{group}={choice}" for group, choice in chosen.items()])
         cfg = OmegaConf.masked_copy(cfg, [key for key in map(str, cfg) if key != "hydra"])
         OmegaConf.resolve(cfg)
-    for group in chosen:
-        if "/" in group and isinstance(value := OmegaConf.select(cfg, group.replace("/", ".")), str):
-            raise UserError(f"{group.replace('/', '.')}={value}: is a group; choose by {group}={value}")
     OmegaConf.set_struct(defaults, False)
     for group in NAMED:  # also names that no file gives, with the keys of their own classes
         defaults[group] = {**cfg.get(group, {}), **defaults[group]}
+    _check_nested_groups(cfg, chosen)
     check(cfg, defaults)
     _check_packages(cfg)
     OmegaConf.set_struct(cfg, False)
@@ -101,6 +99,13 @@ def not_chosen(group: str) -> UserError:
     """The error of a group of which an option must be chosen, with the options that there are."""
     options = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
     return UserError(f"{group}=null: a {group} must be chosen; there are {options}")
+
+
+def _check_nested_groups(cfg: DictConfig, chosen: dict[str, str]) -> None:
+    for group in chosen:
+        key = group.replace("/", ".")
+        if key != group and isinstance(value := OmegaConf.select(cfg, key), str):
+            raise UserError(f"{key}={value}: is a group; choose by {group}={value}")
 
 
 def _check_packages(cfg: DictConfig) -> None:
