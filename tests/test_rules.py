@@ -135,6 +135,8 @@ def judge(rule, evidence, run="memory_hidden5", **arguments):
         ({"test": 93.75}, around(0.9375, 0.001), HOLDS),
         ({"test": 93.5}, around(0.9353, 0.0001), HOLDS),  # 93.53 % is 93.5 % to the digits that are given
         ({"test": 95}, around(0.9546, 0.0001), HOLDS),
+        ({"test": 93.75}, [0.93757] * 4, FAILS),  # 93.757 % is 93.76 %
+        ({"test": 100}, [1.0] * 16 + [0.998] * 16, FAILS),  # 100 % is all, without rounding
         ({"test": 93.75}, around(0.9353, 0.0001), FAILS),
         ({"test": 93.5}, around(0.9362, 0.0001), FAILS),
         ({"test": 100}, around(0.98, 0.019), FAILS),
@@ -395,6 +397,13 @@ def test_quicker(evidence, own, other, verdict):
     judged = judge("quicker", evidence, "memory_hidden10", other="memory_hidden5", accuracy=0.99)
     assert judged.verdict == verdict
     assert verdict == OPEN or (judged.value > 0) == (verdict == HOLDS)
+
+
+def test_quicker_counts_a_replicate_that_never_gets_there_as_one_epoch_more(evidence):
+    add_speed(evidence, "memory_hidden10", (2, 2, 3, 3))
+    add_speed(evidence, "memory_hidden5", (0, 7, 0, 6), of=8)
+    judged = judge("quicker", evidence, "memory_hidden10", other="memory_hidden5", accuracy=0.99)
+    assert judged.value == (9 + 7 + 9 + 6) / 4 - 10 / 4
 
 
 def test_quicker_looks_at_the_epochs_that_both_runs_have(evidence):

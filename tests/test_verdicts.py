@@ -60,7 +60,9 @@ def test_within(mean, below, verdict):
 @pytest.mark.parametrize(
     ("numbers", "below", "verdict"),
     [
-        ([0.01, 0.02], True, OPEN),  # two networks are too few
+        ([0.01, 0.02], True, OPEN),
+        ([0.01, 0.0101], True, OPEN),  # two networks are too few, however close they are
+        ([0.2, 0.2001, None], True, OPEN),
         ([0.01, 0.02, 0.01], True, HOLDS),
         ([0.01, 0.02, 0.01], False, FAILS),
         ([0.01, 0.02, None], True, OPEN),
