@@ -49,8 +49,6 @@ def test_networks_are_found_by_name_unless_a_run_of_that_name_exists(workplace):
 
 
 def test_reader_reads_every_drawn_digit():
-    drawings = [
-        [np.array(stroke, np.float32) * (WIDTH, HEIGHT) for stroke in written(str(digit))] for digit in range(10)
-    ]
+    drawn = [[np.array(stroke, np.float32) * (WIDTH, HEIGHT) for stroke in written(str(digit))] for digit in range(10)]
     images = torch.stack([digits_of(strokes)[0][0].image for strokes in drawn])
     assert runs.load("handwriting").logits(images, torch.full((10,), 28)).argmax(-1).tolist() == list(range(10))
