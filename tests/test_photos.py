@@ -165,7 +165,7 @@ def test_pale_digit_of_28_is_centred(images):
     frame = np.full((28, 28), 230, np.uint8)
     frame[:20, :20] -= (images[0].numpy()[4:24, 4:24] * 150).astype(np.uint8)
     ((digit,),) = find_digits(Image.fromarray(frame))
-    assert correlation(digit.image, images[0]) > 0.9
+    assert correlation(digit.image, images[0]) > 0.85
 
 
 def test_single_digit_of_a_photo(images, tmp_path):
