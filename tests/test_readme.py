@@ -133,8 +133,8 @@ def test_data_from_a_file_are_trained_on(examples):
 def test_a_cell_of_ones_own(examples):
     for words in documented("mgu"):
         assert "32 replicates" in train_as_documented(words)
-    train_as_documented(["model.cell=mgu.mgu", "model.bidirectional=true", "model.layers=2"])
-    sweep = command("train", "--multirun", *SMALL, "task=memory", "model.cell=gru,mgu.mgu")
+    deep = ["task=memory", "model.bidirectional=true", "model.layers=2"]
+    sweep = command("train", "--multirun", *SMALL, *deep, "model.cell=gru,mgu.mgu")
     assert sweep.returncode == 0, sweep.stderr
 
 
