@@ -104,7 +104,7 @@ def test_a_key_of_one_of_several_loggers(workplace):
 
 @pytest.mark.parametrize("devices", ["2", "[0,1]", "-1", "x"])
 def test_more_than_one_device_is_refused(devices):
-    with pytest.raises(UserError, match=r"trainer\.devices=.*: a run uses one device") as refused:
+    with pytest.raises(UserError, match=r"trainer\.devices=.*: must be 1, or the index of one device like") as refused:
         config.compose([f"trainer.devices={devices}"])
     assert "\n" not in str(refused.value)
 

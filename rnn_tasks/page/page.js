@@ -452,7 +452,7 @@ function showNetworks() {
     const { title, about, train } = networks[name];
     document.querySelector(`.answer.${name} h2`).textContent = title;
     document.querySelector(`.bars th.${name}`).textContent = title;
-    document.querySelector(`.curves .${name} figcaption`).textContent = `${title}: probabilities in % after each row`;
+    document.querySelector(`.curves .${name} figcaption`).textContent = `${title}: % after each row`;
     const code = Object.assign(document.createElement("code"), { textContent: train });
     document.querySelector(`.answer.${name} .about`).replaceChildren(...(train ? ["Not trained yet: ", code] : [about]));
   }
