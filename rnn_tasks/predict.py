@@ -118,11 +118,9 @@ def draw_grid(answers: "list[tuple[str, Answer]]", path: Path) -> None:
     """Save a picture of digits, each below the name of its photo and the answer."""
     from rnn_tasks.runs import plots
 
-    cases = [
-        {"name": name, "inputs": a.digit.image, "output": f"{a.text} ({a.confidence:.0%})", "right": True}
-        for name, a in answers
-    ]
-    plots.pictures(cases).savefig(path)
+    titles = (f"{name}: {answer.text} ({answer.confidence:.0%})" for name, answer in answers)
+    pictures = [plots.Picture(a.digit.image, title, True) for (_, a), title in zip(answers, titles, strict=True)]
+    plots.image_grid(pictures).savefig(path)
 
 
 if __name__ == "__main__":

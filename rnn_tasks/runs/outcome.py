@@ -5,25 +5,19 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from tabulate import tabulate
-from torch import nn
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.runs import plots
-from rnn_tasks.seeds import generator
+from rnn_tasks.runs.cases import case_pictures, cases_table, verification_cases
 from rnn_tasks.tasks import Task
-from rnn_tasks.tasks.answers import answers
 from rnn_tasks.tasks.base import Examples
 from rnn_tasks.training import evaluation
 from rnn_tasks.training.history import read_history
 from rnn_tasks.training.intervals import curve
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.metrics import KINDS, best_replicate, sort_keys
-from rnn_tasks.training.scoring import forward_replicates
 from rnn_tasks.training.session import Session
 from rnn_tasks.training.tensorboard_logger import TensorBoard
-
-RANDOM_CASES, FAILED_CASES, TRIED_CASES = 10, 5, 200
 
 
 def measure(session: Session, cfg: DictConfig, run: Path) -> dict[str, Any]:
@@ -59,7 +53,7 @@ def _measured(learner: Learner, task: Task, sets: list[Examples], limit: int | f
 
 def show(session: Session, metrics: dict[str, Any], cfg: DictConfig, run: Path) -> None:
     """Save the plots of a run and give every logger its outcome; TensorBoard gets plots and verification cases too."""
-    task, model, trainer = session.task, session.learner.model, session.trainer
+    task, model, step = session.task, session.learner.model, session.trainer.global_step
     by_length = metrics.get("test", {}).get("by_length", {})
     figures = {"train/curves": plots.curves({"": read_history(run / "history.csv")})}
     if len(by_length) > 1:
@@ -73,64 +67,20 @@ def show(session: Session, metrics: dict[str, Any], cfg: DictConfig, run: Path) 
         if split in metrics
         for suffix, value in curve(metrics[split][kind]).items()
     }
-    verified = cases(task, model, best_replicate(sort_keys(metrics["val"])) if "val" in metrics else 0)
-    if "\n" in verified[0]["input"]:  # a picture
-        figures["verification"] = plots.pictures(verified)
-    for logger in trainer.loggers:
+    cases = verification_cases(task, model, best_replicate(sort_keys(metrics["val"])) if "val" in metrics else 0)
+    if cases[0].is_picture:
+        figures["verification"] = plots.image_grid(case_pictures(cases))
+    for logger in session.trainer.loggers:
         if isinstance(logger, TensorBoard):
-            logger.log_outcome(
-                hyperparameters(cfg), final, by_length, figures, cases_table(verified), trainer.global_step
-            )
+            logger.log_outcome(hyperparameters(cfg), final, by_length, figures, cases_table(cases), step)
         else:
             logger.log_hyperparams(hyperparameters(cfg))
-            logger.log_metrics(final, trainer.global_step)
+            logger.log_metrics(final, step)
             logger.finalize("success")
 
 
-def cases(task: Task, model: nn.Module, replicate: int = 0) -> list[dict[str, Any]]:
-    """Random test problems, and further ones that the network fails: inputs [T, D], input, output, target, right."""
-    task.setup()
-    model.eval()
-    chosen = generator(task.data_seed, "cases")
-    found, failed = [], 0
-    with torch.inference_mode():
-        for number in range(TRIED_CASES):
-            examples = task.test[int(torch.randint(len(task.test), (1,), generator=chosen))]
-            batch = examples[torch.randint(len(examples), (1,), generator=chosen)]
-            inputs = batch.inputs.to(next(model.parameters()))
-            logits = forward_replicates(model, batch._replace(inputs=inputs, lengths=batch.lengths.to(inputs.device)))
-            answer = answers(logits)[replicate, 0].cpu()
-            right = bool((answer == batch.targets[0]).all())
-            if number < RANDOM_CASES or (not right and failed < FAILED_CASES):
-                failed += not right
-                found.append(
-                    {
-                        "inputs": batch.inputs[0],
-                        "input": task.write_input(batch.inputs[0]),
-                        "output": task.write_answer(answer),
-                        "target": task.write_answer(batch.targets[0]),
-                        "right": right,
-                    }
-                )
-    return found
-
-
-def cases_table(cases: list[dict[str, Any]]) -> str:
-    """Verification cases as a Markdown table; a picture is named by its number."""
-    rows = [
-        {
-            "input": f"picture {number}" if "\n" in case["input"] else f"`{case['input']}`",
-            "output": case["output"],
-            "target": case["target"],
-            "": "right" if case["right"] else "**wrong**",
-        }
-        for number, case in enumerate(cases, 1)
-    ]
-    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
-
-
 def hyperparameters(cfg: DictConfig) -> dict[str, bool | int | float | str]:
-    """What a sweep is sorted by: the flat values of a configuration, without those of machine and bookkeeping."""
+    """The flat values of a configuration that a user compares runs by, for the loggers."""
     values = {key: cfg[key] for key in ("experiment", "seed")}
     for group in ("task", "model", "loss", "optimizer", "scheduler"):
         for key, value in (cfg[group] or {}).items():

@@ -171,18 +171,8 @@ class Picture(NamedTuple):
     right: bool
 
 
-def pictures(cases: list[dict[str, Any]]) -> Figure:
-    """Cases whose inputs are images, each under its name or number and the answer, with the truth if that is wrong."""
-    titled = []
-    for number, case in enumerate(cases, 1):
-        truth = "" if case["right"] else f", not {case['target']}"
-        title = f"{case.get('name', number)}: {case['output']}{truth}"
-        titled.append(Picture(case["inputs"], title, case["right"]))
-    return image_grid(titled, columns=5, width=9, row_height=2.2)
-
-
 @styled
-def image_grid(pictures: Sequence[Picture], columns: int, width: float, row_height: float) -> Figure:
+def image_grid(pictures: Sequence[Picture], columns: int = 5, width: float = 9, row_height: float = 2.2) -> Figure:
     """Images in rows of ``columns``, titles of wrong answers coloured; width and height of a row in inches."""
     rows = -(-len(pictures) // columns)
     figure = Figure(figsize=(width, row_height * rows), layout="constrained")
