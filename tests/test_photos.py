@@ -129,11 +129,12 @@ def test_picture_of_28_is_one_digit(images):
 
 
 def test_normalized_digit_fills_20_pixels_around_its_centre_of_mass(images):
-    image = normalize_like_mnist(np.kron(images[0].numpy(), np.ones((6, 6), np.float32)))
-    rows, columns = image.sum(1).nonzero(), image.sum(0).nonzero()
-    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
-    centre = [(image.sum(1 - axis) @ torch.arange(28.0) / image.sum()).item() for axis in (0, 1)]
-    assert np.allclose(centre, 13.5, atol=0.6)
+    for original in images:
+        image = normalize_like_mnist(np.kron(original.numpy(), np.ones((6, 6), np.float32)))
+        rows, columns = image.sum(1).nonzero(), image.sum(0).nonzero()
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+        centre = [(image.sum(1 - axis) @ torch.arange(28.0) / image.sum()).item() for axis in (0, 1)]
+        assert np.allclose(centre, 13.5, atol=0.51)
 
 
 def stroke(width, side=120):

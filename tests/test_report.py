@@ -414,15 +414,6 @@ def wait_until(condition, seconds=120):
         time.sleep(0.1)
 
 
-def test_the_table_of_the_readme_is_that_of_the_results():
-    tables = [
-        [line for line in (REPOSITORY / name).read_text().splitlines() if line.startswith(("| experiment", "| `"))]
-        for name in ("README.md", "docs/results.md")
-    ]
-    measured = [[line for line in table if re.match(r"\| `(mnist|memory|adder)_", line)] for table in tables]
-    assert measured[0] and measured[0] == measured[1][: len(measured[0])]
-
-
 def test_a_markdown_file_gets_its_images_alone(outputs, tmp_path, unseen):
     page.write(outputs, tmp_path / "docs" / "results.md")
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {"results.md", "results"}
