@@ -41,12 +41,14 @@ def test_the_source_of_the_kernel_is_in_the_wheel(installed):
     assert (installed[0] / "packages" / "rnn_tasks" / "models" / "kernel.cpp").is_file()
 
 
+@pytest.mark.slow
 def test_the_report_is_in_the_wheel(installed):
     code = "from rnn_tasks.report import claims, page; print(len(claims.parts()), page.render('results.md.j2', {}))"
     ended = run(installed, sys.executable, "-c", code)
     assert "'quick' is undefined" in ended.stderr  # so the template is there
 
 
+@pytest.mark.slow
 def test_the_page_to_draw_on_is_in_the_wheel(installed):
     code = "from rnn_tasks.page.app import app; app(None, None)"  # reads its files
     assert run(installed, sys.executable, "-c", code).returncode == 0

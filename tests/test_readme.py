@@ -138,6 +138,7 @@ def test_a_cell_of_ones_own(examples):
     assert sweep.returncode == 0, sweep.stderr
 
 
+@pytest.mark.slow
 def test_a_cell_that_does_not_exist_is_refused_in_one_line(examples):
     wrong = command("train", *SMALL, "model.cell=mgu.nothing")
     assert wrong.returncode == 2
@@ -167,6 +168,7 @@ def test_a_callback_of_ones_own_prints_after_each_validation(examples, label):
     assert printed == [("8", label), ("16", label)]  # 64 examples in batches of 8, two epochs
 
 
+@pytest.mark.slow
 def test_several_loggers_write_each_its_files(examples):
     for number, words in enumerate(documented("logger=[")):
         train_as_documented([*words, f"name={number}"])

@@ -146,6 +146,7 @@ def test_a_run_fails_when_all_replicates_fail(tmp_path, monkeypatch):
     assert not (tmp_path / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_patience_stops_each_replicate_where_it_stops_alone(tmp_path):
     words = ["task=memory", "trainer.patience=1", "trainer.max_epochs=9", "optimizer.lr=0.02", "task.train_size=400"]
     trained(tmp_path / "all", *words, "model.replicates=4")

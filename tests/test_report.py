@@ -329,6 +329,7 @@ def tiny(workplace, monkeypatch):
     return workplace / "outputs" / "quick"
 
 
+@pytest.mark.slow
 def test_reproduce_runs_what_is_not_done_and_writes_the_report(tiny, capsys, unseen):
     with pytest.raises(SystemExit) as ended:
         reproduce.main()
@@ -348,6 +349,7 @@ def test_reproduce_runs_what_is_not_done_and_writes_the_report(tiny, capsys, uns
     assert [path.stat().st_mtime_ns for path in results[1:]] == times[1:] and results[0].exists()
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_is_named_and_the_others_run(tiny, capsys, monkeypatch):
     monkeypatch.setattr(experiments, "QUICK", {"adder": TINY, "": [*TINY, "optimizer.lr=1e30"]})
     monkeypatch.setattr(page, "write", lambda root, file: {})
