@@ -28,7 +28,8 @@ def test_sums_are_those_of_python(order):
         inputs, length, targets = adder.train[torch.tensor([i])]
         first, second = adder.write_input(inputs[0, :length]).split("+")
         assert adder.write_answer(targets[0, :length]) == f"{int(first, 2) + int(second, 2):b}"
-        assert not inputs[0, length:].any() and not targets[0, length:].any()
+    padding = torch.arange(21) >= adder.train.lengths[:, None]
+    assert padding.any() and not adder.train.inputs[padding].any() and not adder.train.targets[padding].any()
     assert set(adder.train.lengths.tolist()) == set(range(2, 22))  # one step more than bits
 
 
@@ -62,8 +63,10 @@ def test_the_kth_number_is_asked_for(k):
         inputs, length, target = (part[0] for part in memory.train[torch.tensor([i])])
         digits = eval(memory.write_input(inputs[:length]))
         assert len(digits) == length and digits[k - 1] == target
-        assert (inputs[:length].sum(-1) == 1).all() and not inputs[length:].any()
+        assert inputs.shape == (length, 10) and (inputs.sum(-1) == 1).all()
         assert torch.equal(memory.parse(str(digits)), inputs[:length])
+    padding = torch.arange(10) >= memory.train.lengths[:, None]
+    assert padding.any() and not memory.train.inputs[padding].any()
     assert set(memory.train.lengths.tolist()) == set(range(3, 11))
 
 
@@ -157,6 +160,7 @@ def test_test_sets_of_the_adder_by_length():
     ]
     again = adder.test_examples([7], 100)[0]
     assert torch.equal(again.inputs, adder.test[6].inputs)
+    assert not torch.equal(adder.test[6].inputs[0, :7], adder.test[7].inputs[0, :7])  # each length has its own stream
 
 
 def test_a_batch_is_cut_to_its_longest_sequence():
