@@ -169,7 +169,9 @@ def _quick(evidence: Evidence) -> str:
     if used and not other:
         return ""
     runs = f"{other} of {len(used)} runs have other values than their experiments, such as fewer epochs"
-    return f"{runs if used else 'No runs'}: the verdicts are preliminary. make reproduce runs the experiments in full."
+    return (
+        f"{runs if used else 'No runs'}: the verdicts are preliminary. `make reproduce` runs the experiments in full."
+    )
 
 
 def _older(evidence: Evidence) -> str:
