@@ -178,7 +178,7 @@ def _dots(by_run: Mapping[str, Metrics]) -> Figure:
 @plots.styled
 def _reliability(by_run: Mapping[str, Metrics]) -> Figure:
     """Reliability diagrams: the share of right answers in each bin of confidence with at least 10 answers."""
-    figure = Figure(figsize=(3.6 * len(CALIBRATED), 4.2), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(CALIBRATED), 4.8), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(CALIBRATED), sharey=True), CALIBRATED, strict=True):
         axes.plot((0, 1), (0, 1), color="grey", linewidth=1, linestyle=":")
         for run, sets in by_run.items():
@@ -189,7 +189,7 @@ def _reliability(by_run: Mapping[str, Metrics]) -> Figure:
             x, y = (confidences / answers)[enough].tolist(), (right / answers)[enough].tolist()
             axes.plot(x, y, markersize=4, linewidth=1.2, label=f"{run}: ECE {error}", **_style(run))
         axes.set(title=name, xlabel=f"confidence ({Reliability.BINS} bins)", xlim=(0, 1), ylim=(0, 1))
-        axes.legend(fontsize="x-small", loc="lower right")
+        axes.legend(fontsize=8, loc="lower right")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(PercentFormatter(1))
     figure.axes[0].set_ylabel("right answers")
