@@ -4,8 +4,6 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -40,12 +38,6 @@ SMALL = [
 def trained(run, *overrides):
     """Train in this process and return the result."""
     return train(config.compose([*SMALL, *overrides]), Path(run))
-
-
-def command(module, *words, **kwargs):
-    """Run a command of the project as a person would and return the ended process."""
-    words = [sys.executable, "-m", f"rnn_tasks.{module}", *words]
-    return subprocess.run(words, capture_output=True, text=True, timeout=120, **kwargs)
 
 
 def end_of(run):
@@ -106,15 +98,10 @@ def train_with_stops(monkeypatch, run, stops, *words):
     trained(run, *words)
 
 
-def start(*words, cwd):
-    words = [sys.executable, "-m", "rnn_tasks.train", *words]
-    return subprocess.Popen(words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def wait_for(condition, process):
     end = time.time() + 60
     while not condition():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.wait(1).stderr
         assert time.time() < end
         time.sleep(0.01)
 

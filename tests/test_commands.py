@@ -4,7 +4,8 @@ import json
 import shutil
 
 import pytest
-from helpers import command, trained
+from forked import command
+from helpers import trained
 
 from rnn_tasks import runs
 

@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from helpers import REPOSITORY, SMALL, command
+from forked import command
+from helpers import REPOSITORY, SMALL
 
 from rnn_tasks import __main__ as console
 from rnn_tasks import arguments

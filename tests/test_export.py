@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import DATA, command, trained
+from forked import command
+from helpers import DATA, trained
 
 from rnn_tasks import runs
 from rnn_tasks.errors import UserError

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 import torch
-from helpers import DATA, command, trained
+from forked import command
+from helpers import DATA, trained
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from rnn_tasks import config, runs
@@ -274,10 +275,11 @@ def test_a_convolutional_network_reads_padded_images_and_replicates_as_it_does_a
 
 
 def test_label_smoothing_of_the_configuration_reaches_the_loss(mnist):
-    smooth = ["task=mnist", "model.hidden=4", "task.test_size=20", "loss.label_smoothing=0.3"]
+    smooth = ["task=mnist", "model.hidden=4", "task.train_size=20", "task.test_size=20", "loss.label_smoothing=0.3"]
     cfg = config.compose(smooth)
     task, model = config.build(cfg)
     logits, digits = torch.randn(5, 10), torch.arange(5)
+    task.setup()
     schedule = TrainSchedule.of(cfg.trainer, task.train, task.batch_size, len(task.seeds))
     found = build_learner(cfg, task, model, schedule).loss(logits, digits)
     expected = torch.nn.functional.cross_entropy(logits, digits, reduction="none", label_smoothing=0.3)

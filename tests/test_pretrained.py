@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from helpers import command
+from forked import command
 from strokes import written
 
 from rnn_tasks import config, runs

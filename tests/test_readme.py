@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 import torch
-from helpers import REPOSITORY, SMALL, command
+from forked import command
+from helpers import REPOSITORY, SMALL
 
 from rnn_tasks import config
 from rnn_tasks.train import train
@@ -208,14 +209,14 @@ def rows(text):
 
 
 def test_the_table_of_claims_is_that_of_the_results():
-    shown = rows(README.partition("## What a student's report claimed")[2].partition("\n\n`make")[0])
+    shown = rows(README.partition("## What a student's report claimed")[2].partition("\n\nThe report gives")[0])
     measured = rows(RESULTS.partition("\n## ")[0])
     assert len(shown) == 15
     assert [[name, *others] for name, _, *others in shown] == measured
 
 
 def test_the_numbers_of_test_examples_are_those_of_the_experiments():
-    table = rows(README.partition("## What a student's report claimed")[2].partition("\n\n`make")[0])
+    table = rows(README.partition("## What a student's report claimed")[2].partition("\n\nThe report gives")[0])
     assert table[0][:2] == ["experiment", "test examples"]
     for name, number, *_ in table[1:]:
         task = config.compose([f"experiment={name.strip('`').partition(' ')[0]}"]).task

@@ -16,7 +16,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from helpers import REPOSITORY, command, trained
+from forked import command
+from helpers import REPOSITORY, trained
 
 from rnn_tasks import config, reproduce, runs
 from rnn_tasks.report import experiments, jobs, judgement, page

@@ -6,7 +6,8 @@ import time
 
 import pytest
 import torch
-from helpers import assert_equal_ends, command, points, start, stop_after, train_with_stops, trained, wait_for
+from forked import command, start
+from helpers import assert_equal_ends, points, stop_after, train_with_stops, trained, wait_for
 
 from rnn_tasks import runs
 from rnn_tasks.errors import Interrupted, UserError
@@ -175,23 +176,23 @@ def long_reference(tmp_path_factory):
 )
 def test_resume_after_a_signal_to_the_process(tmp_path, long_reference, signum):
     run = tmp_path / "run"
-    process = start(*LONG, cwd=tmp_path)
+    process = start("train", *LONG, cwd=tmp_path)
     wait_for(lambda: len(read_history(run / "history.csv")) >= 5, process)
     process.send_signal(signum)
-    _out, err = process.communicate(timeout=60)
-    assert process.returncode == (-signum if signum == signal.SIGKILL else 128 + signum)
-    assert "Traceback" not in err and not (run / "result.json").exists()
+    ended = process.wait(60)
+    assert ended.returncode == (-signum if signum == signal.SIGKILL else 128 + signum)
+    assert "Traceback" not in ended.stderr and not (run / "result.json").exists()
     if signum != signal.SIGKILL:
-        assert "go on with: python -m rnn_tasks.train resume=run" in err
+        assert "go on with: python -m rnn_tasks.train resume=run" in ended.stderr
     assert command("train", "resume=run", cwd=tmp_path).returncode == 0
     assert_equal_ends(run, long_reference)
 
 
 def test_resume_after_a_kill_before_the_first_checkpoint(tmp_path, long_reference):
-    process = start(*LONG, cwd=tmp_path)
+    process = start("train", *LONG, cwd=tmp_path)
     wait_for((tmp_path / "run" / "config.yaml").exists, process)
-    process.kill()
-    process.communicate()
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
     assert not (tmp_path / "run" / "checkpoints").exists()
     ended = command("train", "resume=run", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr

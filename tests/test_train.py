@@ -6,7 +6,8 @@ import re
 
 import pytest
 import torch
-from helpers import SMALL, command, points, trained
+from forked import command
+from helpers import SMALL, points, trained
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnn_tasks import config, runs

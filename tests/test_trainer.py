@@ -4,7 +4,8 @@ import csv
 from pathlib import Path
 
 import pytest
-from helpers import SMALL, command, points, trained
+from forked import command
+from helpers import SMALL, points, trained
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
