@@ -1,5 +1,7 @@
 """What several test modules share: where things are, how to train and to run commands, what must be equal."""
 
+import copy
+import functools
 import io
 import json
 import os
@@ -37,7 +39,13 @@ SMALL = [
 
 def trained(run, *overrides):
     """Train in this process and return the result."""
-    return train(config.compose([*SMALL, *overrides]), Path(run))
+    return train(copy.deepcopy(composed(os.getcwd(), *SMALL, *overrides)), Path(run))
+
+
+@functools.lru_cache
+def composed(_place, *overrides):
+    """The configuration as in a place; Hydra composes it once, though a test may train with it several times."""
+    return config.compose(list(overrides))
 
 
 def end_of(run):

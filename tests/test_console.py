@@ -42,9 +42,9 @@ def test_every_command_has_a_module_with_a_summary(name):
 
 
 def test_one_command_trains_and_calls_itself_by_its_name(workplace):
-    ended = call("-m", "rnn_tasks", "train", *SMALL, "trainer.max_epochs=1", "name=one")
+    ended = command("__main__", "train", *SMALL, "trainer.max_epochs=1", "name=one")
     assert ended.returncode == 0 and "outputs/adder/one" in ended.stdout, ended.stderr
-    assert call("-m", "rnn_tasks", "predict", "adder", "1+1").returncode == 0
+    assert command("__main__", "predict", "adder", "1+1").returncode == 0
     shown = call("-m", "rnn_tasks", "predict", "--help").stdout
     assert shown.startswith("usage: python -m rnn_tasks predict [-h]") and "rnn_tasks.predict" not in shown
 

@@ -26,14 +26,25 @@ def run(installed, *words):
     return subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, timeout=120)
 
 
+def script(installed, name):
+    return installed[0] / "packages" / "bin" / name
+
+
+OWN = ["task._target_=own.Own", "model.hidden=2", "trainer.max_epochs=1"]
+
+
+def own_task(place):
+    """Write a module with a task into the working directory."""
+    (place / "own.py").write_text("from rnn_tasks.tasks import Adder\n\n\nclass Own(Adder):\n    pass\n")
+
+
 def test_training_works_without_the_checkout(installed):
     place, _ = installed
     where = run(installed, sys.executable, "-c", "import rnn_tasks; print(rnn_tasks.__file__)").stdout
     assert where.startswith(str(place))
-    ended = run(installed, place / "packages" / "bin" / "rnn-train", *SMALL, "model.hidden=3")
+    own_task(place)
+    ended = run(installed, script(installed, "rnn-train"), *SMALL, *OWN)
     assert ended.returncode == 0, ended.stderr
-    asked = run(installed, sys.executable, "-m", "rnn_tasks.predict", "adder", "1+1")
-    assert asked.returncode == 0 and re.fullmatch("[01]+\n", asked.stdout)
     assert list(place.glob("outputs/adder/*/result.json"))
 
 
@@ -68,15 +79,13 @@ def test_experiments_are_in_the_wheel(installed):
     assert ended.returncode == 0 and "lr: 0.001" in ended.stdout
 
 
-def script(installed, name):
-    return installed[0] / "packages" / "bin" / name
-
-
+@pytest.mark.slow
 def test_installed_commands_import_from_the_working_directory(installed):
-    (installed[0] / "own.py").write_text("from rnn_tasks.tasks import Adder\n\n\nclass Own(Adder):\n    pass\n")
-    for words in ([script(installed, "rnn-train")], [script(installed, "rnn-tasks"), "train"]):
-        ended = run(installed, *words, *SMALL, "task._target_=own.Own", "model.hidden=2", "trainer.max_epochs=1")
-        assert ended.returncode == 0, ended.stderr
+    own_task(installed[0])
+    ended = run(installed, script(installed, "rnn-tasks"), "train", *SMALL, *OWN)
+    assert ended.returncode == 0, ended.stderr
+    asked = run(installed, script(installed, "rnn-tasks"), "predict", "adder", "1+1")
+    assert asked.returncode == 0 and re.fullmatch("[01]+\n", asked.stdout)
 
 
 def test_installed_command_lists_all_commands(installed):

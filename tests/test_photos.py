@@ -63,17 +63,17 @@ def correlation(image, other):
     return max(np.corrcoef(torch.roll(image, by, (0, 1)).ravel(), other.ravel())[0, 1] for by in shifts)
 
 
-def test_most_of_500_digits_on_paper_are_read(many, run):
+def test_most_of_240_digits_on_paper_are_read(many, run):
     right = dict.fromkeys(PAPERS, 0)
     photos = dict.fromkeys(PAPERS, 0)
-    for number, name in zip(range(25), cycle(PAPERS), strict=False):
+    for number, name in zip(range(12), cycle(PAPERS), strict=False):
         part = slice(20 * number, 20 * number + 20)
         lines = read(run, photo(many[0][part], seed=number, **PAPERS[name]))
         assert [len(line) for line in lines] == [5] * 4, name
         texts = [answer.text for line in lines for answer in line]
         right[name] += sum(a == b for a, b in zip(texts, many[1][part], strict=True))
         photos[name] += 1
-    assert sum(right.values()) >= 0.95 * 500, right
+    assert sum(right.values()) >= 0.95 * 240, right
     assert all(right[name] >= 0.85 * 20 * photos[name] for name in PAPERS), right
 
 

@@ -224,10 +224,12 @@ print(kernel.library() is None)
     ("environment", "message"),
     [
         ({"CXX": "false"}, "cannot be used (false cannot compile it: status 1)"),
-        ({"CXX": "no-such-compiler"}, "No such file or directory: 'no-such-compiler'"),
-        ({"CXX": "'"}, "cannot be used (No closing quotation)"),
+        pytest.param(
+            {"CXX": "no-such-compiler"}, "No such file or directory: 'no-such-compiler'", marks=pytest.mark.slow
+        ),
+        pytest.param({"CXX": "'"}, "cannot be used (No closing quotation)", marks=pytest.mark.slow),
         ({"CXX": "sh fake"}, "invalid ELF header|file too short"),
-        ({"CXX": "false", "RNN_TASKS_KERNEL": "off"}, None),
+        pytest.param({"CXX": "false", "RNN_TASKS_KERNEL": "off"}, None, marks=pytest.mark.slow),
         ({"PATH": "/nowhere", "CXX": ""}, None),
     ],
 )

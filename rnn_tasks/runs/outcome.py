@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from PIL import Image
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.runs import plots
@@ -58,8 +59,9 @@ def show(session: Session, metrics: dict[str, Any], cfg: DictConfig, run: Path) 
     figures = {"train/curves": plots.curves({"": read_history(run / "history.csv")})}
     if len(by_length) > 1:
         figures["test/by_length"] = plots.by_length({"": by_length}, task.chance_accuracy, task.lengths)
-    for name, figure in figures.items():
-        figure.savefig(run / f"{name.replace('/', '_')}.png")
+    pictures = {name: plots.pixels(figure) for name, figure in figures.items()}
+    for name, picture in pictures.items():
+        Image.fromarray(picture).save(run / f"{name.replace('/', '_')}.png")
     final = {
         f"{split}/final_{kind}{suffix}": value
         for split in ("val", "test")
@@ -69,10 +71,10 @@ def show(session: Session, metrics: dict[str, Any], cfg: DictConfig, run: Path) 
     }
     cases = verification_cases(task, model, best_replicate(sort_keys(metrics["val"])) if "val" in metrics else 0)
     if cases[0].is_picture:
-        figures["verification"] = plots.image_grid(case_pictures(cases))
+        pictures["verification"] = plots.pixels(plots.image_grid(case_pictures(cases)))
     for logger in session.trainer.loggers:
         if isinstance(logger, TensorBoard):
-            logger.log_outcome(hyperparameters(cfg), final, by_length, figures, cases_table(cases), step)
+            logger.log_outcome(hyperparameters(cfg), final, by_length, pictures, cases_table(cases), step)
         else:
             logger.log_hyperparams(hyperparameters(cfg))
             logger.log_metrics(final, step)

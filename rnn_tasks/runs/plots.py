@@ -5,9 +5,11 @@ from itertools import zip_longest
 from statistics import mean
 from typing import Any, NamedTuple
 
+import numpy as np
 from cycler import cycler
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -33,6 +35,13 @@ styled = rc_context(
         "svg.hashsalt": "rnn_tasks",
     }
 )
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """Draw a figure and return its pixels, [height, width, 3] from 0 to 255."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 @styled

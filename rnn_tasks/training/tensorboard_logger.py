@@ -5,8 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
-from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
@@ -54,7 +54,7 @@ class TensorBoard(TensorBoardLogger):
         hyperparameters: dict[str, Any],
         final: dict[str, float],
         by_length: dict[str, Any],
-        figures: dict[str, Figure],
+        pictures: dict[str, np.ndarray],
         text: str,
         step: int,
     ) -> None:
@@ -63,7 +63,7 @@ class TensorBoard(TensorBoardLogger):
         Args:
             hyperparameters, final: a row of the HPARAMS tab.
             by_length: test metrics, shown as curves over the length.
-            figures: by tag.
+            pictures: [height, width, 3] from 0 to 255, by tag.
             text: verification cases, in Markdown.
             step: the last of the run.
         """
@@ -77,8 +77,8 @@ class TensorBoard(TensorBoardLogger):
                 for kind in ("accuracy", "sequence_accuracy"):
                     for suffix, value in curve(values[kind]).items():
                         writer.add_scalar(f"test_by_length/{kind}{suffix}", value, int(length))
-            for tag, figure in figures.items():
-                writer.add_figure(tag, figure, step)
+            for tag, picture in pictures.items():
+                writer.add_image(tag, picture, step, dataformats="HWC")
             writer.add_text("verification", text, step)
             writer.flush()
             next(Path(directory).iterdir()).replace(outcome)
