@@ -1,5 +1,6 @@
 """The configuration: everything composes and builds, and wrong keys and values are refused in one line."""
 
+import shutil
 import subprocess
 import sys
 from importlib.machinery import ModuleSpec
@@ -207,3 +208,12 @@ def test_nothing_may_stand_beside_resume():
 def test_constant_keys_do_not_name_runs_of_a_sweep():
     override = config.constant_keys(["experiment=adder_hidden", "model.hidden=1,3", "+task.k=3", "hydra.sweep.dir=x"])
     assert override == "hydra.job.config.override_dirname.exclude_keys=[name,experiment,task.k]"
+
+
+def test_a_changed_file_is_composed_anew(tmp_path, monkeypatch):
+    shutil.copytree(composition.CONF, tmp_path / "conf")
+    monkeypatch.setattr(composition, "CONF", tmp_path / "conf")
+    assert "mine" not in config.compose([]).trainer
+    with (tmp_path / "conf" / "task" / "adder.yaml").open("a", encoding="utf-8") as file:
+        file.write("  mine: 1\n")  # below trainer
+    assert config.compose([]).trainer.mine == 1

@@ -49,6 +49,7 @@ def test_one_command_trains_and_calls_itself_by_its_name(workplace):
     assert shown.startswith("usage: python -m rnn_tasks predict [-h]") and "rnn_tasks.predict" not in shown
 
 
+@pytest.mark.slow
 def test_training_file_can_be_run_as_a_script(workplace):
     ended = call(REPOSITORY / "rnn_tasks" / "train.py", *SMALL, "trainer.max_epochs=1")
     assert ended.returncode == 0, ended.stderr

@@ -230,7 +230,7 @@ print(kernel.library() is None)
         pytest.param({"CXX": "'"}, "cannot be used (No closing quotation)", marks=pytest.mark.slow),
         ({"CXX": "sh fake"}, "invalid ELF header|file too short"),
         pytest.param({"CXX": "false", "RNN_TASKS_KERNEL": "off"}, None, marks=pytest.mark.slow),
-        ({"PATH": "/nowhere", "CXX": ""}, None),
+        pytest.param({"PATH": "/nowhere", "CXX": ""}, None, marks=pytest.mark.slow),
     ],
 )
 def test_without_the_kernel_torch_computes_and_a_failure_is_said_once(tmp_path, environment, message):
