@@ -28,19 +28,19 @@ complete -o default -F rnn_tasks_completion rnn-tasks"""
 
 
 def module(name: str) -> str:
-    """The module of a command."""
+    """Return the module of a command."""
     return f"rnn_tasks.{name}" + (".__main__" if (Path(__file__).parent / name).is_dir() else "")
 
 
 def summary(name: str) -> str:
-    """The first sentence of a command's docstring, read without importing the module and so without torch."""
+    """Return the first sentence of a command's docstring, read without importing the module and so without torch."""
     path = Path(__file__).parent.joinpath(*module(name).split(".")[1:]).with_suffix(".py")
     doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return doc.splitlines()[0].partition(": ``")[0].rstrip(".")
 
 
 def usage() -> str:
-    """The commands with a line each."""
+    """Return the commands with a line each."""
     lines = [f"usage: {program()} COMMAND ...", "", *(f"  {name:<12}{summary(name)}" for name in COMMANDS), ""]
     return "\n".join([*lines, f"{program()} COMMAND --help tells more."])
 

@@ -15,28 +15,28 @@ LONGEST = 100_000
 
 
 def positive(text: str) -> int:
-    """A whole number from 1."""
+    """Parse a whole number from 1."""
     if not (text.isdecimal() and int(text)):
         raise ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
 
 
 def replicate(text: str) -> int | str:
-    """The number of a replicate, counted from 0, or "best" or "all"."""
+    """Parse the number of a replicate, counted from 0, or "best" or "all"."""
     if text in ("best", "all") or text.isdecimal():
         return int(text) if text.isdecimal() else text
     raise ArgumentTypeError(f"{text!r} is no replicate: a number from 0, best or all")
 
 
 def port(text: str) -> int:
-    """A number from 1 to 65535."""
+    """Parse the number of a port, from 1 to 65535."""
     if not (text.isdecimal() and 1 <= int(text) <= 65535):
         raise ArgumentTypeError(f"{text!r} is no port: a number from 1 to 65535")
     return int(text)
 
 
 def lengths(text: str) -> list[int]:
-    """The lengths in a text like "1-40,100,1000", sorted, each once."""
+    """Parse the lengths in a text like "1-40,100,1000", sorted, each once."""
     numbers: set[int] = set()
     for part in text.split(","):
         if not (match := re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())):
@@ -49,7 +49,7 @@ def lengths(text: str) -> list[int]:
 
 
 def program() -> str:
-    """The running command as it was called, like "rnn-tasks predict" or "python -m rnn_tasks.predict"."""
+    """Return the running command as it was called, like "rnn-tasks predict" or "python -m rnn_tasks.predict"."""
     path, package = Path(sys.argv[0]), Path(__file__).parent.resolve()
     if path.suffix != ".py" or package not in path.resolve().parents:
         return path.name.removesuffix(".exe")
@@ -58,7 +58,7 @@ def program() -> str:
 
 
 def command_line(name: str, arguments: str = "") -> str:
-    """How to call a command of this project, in the way in which the running one was called.
+    """Return how to call a command of this project, in the way in which the running one was called.
 
     Args:
         name: like "train".
@@ -82,7 +82,7 @@ class _Parser(ArgumentParser):
 
 
 def parser(doc: str | None) -> ArgumentParser:
-    """A command-line parser that answers bad input in one line.
+    """Return a command-line parser that answers bad input in one line.
 
     Args:
         doc: the docstring of the command's module; None under ``python -OO``.

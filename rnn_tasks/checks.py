@@ -19,7 +19,7 @@ def require(valid: bool, name: str, value: Any, rule: str) -> None:
 
 
 def whole_numbers(low: int, high: int | None = None, /, **values: Any) -> None:
-    """Whole numbers of at least ``low``, and of at most ``high`` where it is given."""
+    """Refuse all but whole numbers of at least ``low``, and of at most ``high`` where it is given."""
     rule = f"at least {low}" if high is None else f"from {low} to {high:,}"
     for name, value in values.items():
         require(isinstance(value, Integral) and not isinstance(value, bool), name, value, "a whole number")
@@ -27,17 +27,17 @@ def whole_numbers(low: int, high: int | None = None, /, **values: Any) -> None:
 
 
 def fractions(**values: Any) -> None:
-    """Numbers of at least 0 and less than 1."""
+    """Refuse all but numbers of at least 0 and less than 1."""
     _numbers(values, lambda value: 0 <= value < 1, "at least 0 and less than 1")
 
 
 def positive(**values: Any) -> None:
-    """Finite numbers of more than 0."""
+    """Refuse all but finite numbers of more than 0."""
     _numbers(values, lambda value: 0 < value < math.inf, "more than 0 and finite")
 
 
 def not_negative(**values: Any) -> None:
-    """Finite numbers of at least 0."""
+    """Refuse all but finite numbers of at least 0."""
     _numbers(values, lambda value: 0 <= value < math.inf, "at least 0 and finite")
 
 
@@ -48,19 +48,19 @@ def _numbers(values: dict[str, Any], valid: Callable[[Any], bool], rule: str) ->
 
 
 def one_of(choices: Sequence[str], /, **values: Any) -> None:
-    """Words that are among the choices."""
+    """Refuse all but words that are among the choices."""
     for name, value in values.items():
         require(isinstance(value, str) and value in choices, name, value, " or ".join(choices))
 
 
 def booleans(**values: Any) -> None:
-    """True or False."""
+    """Refuse values that are neither True nor False."""
     for name, value in values.items():
         require(isinstance(value, bool), name, value, "True or False")
 
 
 def ranges(**values: Any) -> None:
-    """Pairs of the lowest and the highest length, both of at least 1."""
+    """Refuse all but pairs of the lowest and the highest length, both of at least 1."""
     for name, value in values.items():
         pair = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
         whole = len(pair) == 2 and all(isinstance(end, Integral) and not isinstance(end, bool) for end in pair)

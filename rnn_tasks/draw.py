@@ -11,7 +11,7 @@ from rnn_tasks.page import selection, server
 
 
 def arguments() -> Namespace:
-    """The command line."""
+    """Build the parser of the command line."""
     command_line = parser(__doc__)
     help = "a run directory, latest, or mnist; by default the network that comes with the project"
     command_line.add_argument("run", metavar="RUN", nargs="?", help=help)

@@ -24,7 +24,7 @@ class Interrupted(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on a single line; its class name where it has none."""
+    """Return the message of an error on a single line; its class name where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 

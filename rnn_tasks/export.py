@@ -13,7 +13,7 @@ from rnn_tasks.errors import UserError
 
 
 def arguments() -> Namespace:
-    """The command line.
+    """Build the parser of the command line.
 
     Raises:
         UserError: options contradict each other, or the file cannot be written there.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def hydra_parser() -> ArgumentParser:
-    """Hydra's own command-line parser: ``hydra._internal.utils.get_args_parser``.
+    """Return Hydra's own command-line parser: ``hydra._internal.utils.get_args_parser``.
 
     Hydra rejects flags that stand between overrides, so they are sorted before Hydra sees them.
     """
@@ -32,7 +32,7 @@ def hydra_parser() -> ArgumentParser:
 
 
 def flags_with_values(parser: ArgumentParser) -> dict[str, bool]:
-    """Whether each flag of a parser is followed by a value: ``argparse.ArgumentParser._actions``."""
+    """Return whether each flag of a parser is followed by a value: ``argparse.ArgumentParser._actions``."""
     return {flag: action.nargs is None for action in parser._actions for flag in action.option_strings}
 
 
@@ -64,7 +64,7 @@ def replace_sigterm_handler(handler: Callable[[int, Any], None]) -> None:
 
 
 def raised_in_lightning(error: BaseException) -> bool:
-    """Whether an error was raised by Lightning itself: the file of its innermost traceback entry lies in ``lightning``.
+    """Return whether Lightning itself raised an error: its innermost traceback entry lies in ``lightning``.
 
     Lightning reports settings that it cannot use by ValueError and TypeError, as any fault of a program does.
     """
@@ -93,7 +93,7 @@ def act_as_main_process() -> None:
 
 
 def linear_pointwise(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, added: Tensor | None = None) -> Tensor:
-    """inputs weight' + bias + added by oneDNN: ``torch.ops.mkldnn._linear_pointwise``, in float32.
+    """Compute inputs weight' + bias + added by oneDNN: ``torch.ops.mkldnn._linear_pointwise``, in float32.
 
     On some processors that is twice as fast as the library behind torch.mm; nn.LSTM uses oneDNN, too.
 

@@ -23,7 +23,7 @@ MAX_GRID = 100  # digits in the picture of a directory of photos
 
 
 def arguments() -> Namespace:
-    """The command line."""
+    """Build the parser of the command line."""
     command_line = parser(__doc__)
     help = (
         "a run directory, latest or the name of a task; then problems like 1011+110 or [1, 3, 6], photos, or"

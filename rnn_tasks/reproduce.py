@@ -15,7 +15,7 @@ from rnn_tasks.runs.directory import OUTPUTS
 
 
 def arguments() -> Namespace:
-    """The command line."""
+    """Build the parser of the command line."""
     command_line = parser(__doc__ or "")
     extent = command_line.add_mutually_exclusive_group()
     extent.add_argument(
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _to_do(chosen: Namespace, root: Path) -> list[Job]:
-    """The experiments of which a run is not finished."""
+    """Return the experiments of which a run is not finished."""
     finished = {result.get("fingerprint") for _, result in runs.results(root) if result}
     jobs = []
     for experiment in EXPERIMENTS + (FURTHER if chosen.all else ()):
@@ -63,7 +63,7 @@ def _stop(signum: int, frame: Any) -> None:
 
 
 def _cores() -> int:
-    """The number of cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

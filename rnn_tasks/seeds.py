@@ -6,7 +6,7 @@ import torch
 
 
 def generator(*keys: int | str) -> torch.Generator:
-    """A CPU generator whose stream is a function of ``keys`` alone, the same on every machine.
+    """Return a CPU generator whose stream is a function of ``keys`` alone, the same on every machine.
 
     >>> torch.randint(10, (3,), generator=generator(0, "adder", "train"))
     tensor([9, 1, 5])

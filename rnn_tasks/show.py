@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def example(task: Any, number: int) -> str:
-    """A training example of a task: the problem and its answer, then a line for each step.
+    """Return a training example of a task: the problem and its answer, then a line for each step.
 
     Args:
         task: a rnn_tasks.tasks.Task that has been set up.

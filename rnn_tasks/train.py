@@ -20,7 +20,7 @@ from rnn_tasks.runs import sweeps
 
 
 def train(cfg: DictConfig, run: Path) -> dict[str, Any]:
-    """Train, measure and record one run: from the start, from its last checkpoint, or not at all if it is finished.
+    """Train, measure and record a run: from the start, from its last checkpoint, or not at all if it is finished.
 
     Args:
         cfg: a checked configuration, see config.compose.
@@ -97,7 +97,7 @@ def _job(cfg: DictConfig) -> None:
 
 @command
 def main() -> None:
-    """The command, also installed as rnn-train."""
+    """Run the command, also installed as rnn-train."""
     flags, overrides = config.arguments(sys.argv[1:])
     if run := config.run_to_resume(flags, overrides):
         from rnn_tasks import runs

@@ -12,7 +12,7 @@ NOT_ARGUMENTS = ("lr", "losses")  # keys of a task that its constructor does not
 
 
 def build(cfg: DictConfig) -> tuple[Any, Any]:
-    """The task (a rnn_tasks.tasks.Task) of a configuration and a fresh model (a torch.nn.Module) for it.
+    """Return the task (a rnn_tasks.tasks.Task) of a configuration and a fresh model (a torch.nn.Module) for it.
 
     Raises:
         UserError: a class is missing or refuses its values.
@@ -26,7 +26,7 @@ def build(cfg: DictConfig) -> tuple[Any, Any]:
 
 
 def build_task(cfg: DictConfig) -> Any:
-    """The task (a rnn_tasks.tasks.Task) of a configuration, without data.
+    """Return the task (a rnn_tasks.tasks.Task) of a configuration, without data.
 
     Raises:
         UserError: its class is missing or refuses its values.
@@ -36,7 +36,7 @@ def build_task(cfg: DictConfig) -> Any:
 
 
 def instantiated(group: str, part: Any, **arguments: Any) -> Any:
-    """The object that a part of the configuration describes.
+    """Return the object that a part of the configuration describes.
 
     Args:
         group: the part's name, which begins the message of an error.

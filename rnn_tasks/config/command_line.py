@@ -10,7 +10,7 @@ from rnn_tasks.internals import flags_with_values, hydra_parser
 
 
 def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Flags (with their values) and overrides of a command line; Hydra wants them in this order, people mix them.
+    """Split a command line into flags (with their values) and overrides; Hydra wants this order, people mix them.
 
     Raises:
         UserError: Hydra has no such flag, or a word is neither a flag nor an override.
@@ -43,13 +43,13 @@ def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def constant_keys(overrides: list[str]) -> str:
-    """The override that keeps keys with the same value in all runs of a sweep out of the names of its directories."""
+    """Return the override that keeps keys with one value in all runs of a sweep out of the names of directories."""
     keys = [word.lstrip("+~").split("=")[0] for word in overrides if "," not in word and not word.startswith("hydra")]
     return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(dict.fromkeys(['name', *keys]))}]"
 
 
 def run_to_resume(flags: list[str], overrides: list[str]) -> Path | None:
-    """The directory of ``resume=RUN``, handled before Hydra, which would make a new run; None without ``resume=``.
+    """Return the directory of ``resume=RUN``, before Hydra would make a new run; None without ``resume=``.
 
     Raises:
         UserError: anything else stands on the command line, or no directory is named.

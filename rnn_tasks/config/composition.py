@@ -31,7 +31,7 @@ PACKAGES = ("wandb", "mlflow")  # loggers that need a package of their name
 
 
 def directory_name(overrides: str) -> str:
-    """The name of a run's directory within a sweep: its overrides in safe characters, at most 200 bytes.
+    """Return the name of a run's directory within a sweep: its overrides in safe characters, at most 200 bytes.
 
     Where characters are replaced or cut, a hash of the overrides keeps names apart.
     """
@@ -45,7 +45,7 @@ OmegaConf.register_new_resolver("directory_name", directory_name, replace=True)
 
 
 def compose(overrides: list[str] | None = None) -> DictConfig:
-    """The checked configuration that ``python -m rnn_tasks.train OVERRIDES`` would train with.
+    """Return the checked configuration that ``python -m rnn_tasks.train OVERRIDES`` would train with.
 
     Raises:
         UserError: an override is refused.
@@ -94,7 +94,7 @@ def _defaults(*choices: str, files: tuple[tuple[str, int], ...]) -> DictConfig:
 
 
 def _files() -> tuple[tuple[str, int], ...]:
-    """The files of all groups in Hydra's search path, each with the time of its last change."""
+    """Return the files of all groups in Hydra's search path, each with the time of its last change."""
     elements = GlobalHydra.instance().config_loader().get_search_path().get_path()
     folders = [Path(str(element.path).removeprefix("file://")) for element in elements]
     files = (path for folder in folders for pattern in ("*.yaml", "*/*.yaml") for path in folder.glob(pattern))
@@ -111,7 +111,7 @@ def refusals() -> Iterator[None]:
 
 
 def not_chosen(group: str) -> UserError:
-    """The error of a group of which an option must be chosen, with the options that there are."""
+    """Return the error of a group of which an option must be chosen, with the options that there are."""
     options = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
     return UserError(f"{group}=null: a {group} must be chosen; there are {options}")
 
@@ -132,7 +132,7 @@ def _check_packages(cfg: DictConfig) -> None:
 
 
 def _explain(error: Exception) -> str:
-    """What the error says, in one line that names the override and what would be right."""
+    """Return what the error says, in one line that names the override and what would be right."""
     cause = error.__cause__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigKeyError | OmegaConfBaseException):
         node = cause.parent_node

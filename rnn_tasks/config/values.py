@@ -95,7 +95,7 @@ def check(cfg: DictConfig, defaults: DictConfig) -> None:
 
 
 def _leaves(node: DictConfig, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The full keys and the values below a node."""
+    """Return the full keys and the values below a node."""
     for key, value in node.items():
         if isinstance(value, DictConfig):
             yield from _leaves(value, f"{path}{key!s}.")
@@ -104,7 +104,7 @@ def _leaves(node: DictConfig, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _problem(key: str, value: Any) -> str | None:
-    """What a value of the right kind would have to be; None if it is that."""
+    """Return what a value of the right kind would have to be; None if it is that."""
     if key == "trainer.devices" and str(value) not in ("1", "auto") and not re.fullmatch(r"\[\d+\]", str(value)):
         return "1, or the index of one device like [2]; model.replicates trains more networks at once"
     if key in CHOICES and value not in CHOICES[key] and str(value) not in CHOICES[key]:

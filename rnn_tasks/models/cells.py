@@ -26,21 +26,21 @@ class Cell(NamedTuple):
 
 
 def cell(gates: int) -> Callable[[CellFunction], Cell]:
-    """Decorator that makes a cell of a function: ``@cell(gates=2)``; ``model.cell=module.name`` then trains it."""
+    """Turn a function into a cell, as a decorator: ``@cell(gates=2)``; ``model.cell=module.name`` then trains it."""
     return lambda function: Cell(function, gates)
 
 
 def rnn(pre: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """The simple recurrent network (Elman 1990): h_t = tanh(a), with its pre-activation a."""
+    """Compute a step of the simple recurrent network (Elman 1990): h_t = tanh(a), with its pre-activation a."""
     h = pre.tanh()
     return h, h
 
 
 def lstm(pre: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Long short-term memory (Hochreiter and Schmidhuber 1997) with forget gates (Gers, Schmidhuber and Cummins 2000).
+    """Compute a step of long short-term memory (Hochreiter and Schmidhuber 1997).
 
-    With the pre-activations a_i, a_f, a_g, a_o of the input gate, forget gate, candidate and output gate, s the
-    logistic sigmoid and * elementwise:
+    It has forget gates (Gers, Schmidhuber and Cummins 2000). With the pre-activations a_i, a_f, a_g, a_o of the input
+    gate, forget gate, candidate and output gate, s the logistic sigmoid and * elementwise:
 
         c_t = s(a_f) * c_{t-1} + s(a_i) * tanh(a_g)
         h_t = s(a_o) * tanh(c_t)
@@ -51,7 +51,9 @@ def lstm(pre: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gru(pre: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-    """Gated recurrent unit (Cho et al. 2014), in the variant of cuDNN and torch that resets after the product.
+    """Compute a step of the gated recurrent unit (Cho et al. 2014).
+
+    It is the variant of cuDNN and torch, which resets after the product:
 
         r_t = s(a_r),  z_t = s(a_z)
         n_t = tanh(W_n x_t + b_n + r_t * (U_n h_{t-1} + c_n))
@@ -70,7 +72,7 @@ CELLS = {"rnn": Cell(rnn, 1, "rnn"), "lstm": Cell(lstm, 4, "lstm"), "gru": Cell(
 
 
 def find_cell(path: str) -> Cell:
-    """The cell of a name in CELLS, or the one that lies at ``module.name``.
+    """Return the cell of a name in CELLS, or the one that lies at ``module.name``.
 
     Raises:
         ValueError: there is none.

@@ -30,7 +30,7 @@ COMPILED = ("rnn", "lstm", "gru")
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernel, built if it has not been for this machine; None where it is disabled or cannot be had.
+    """Return the compiled kernel, built at its first use on a machine; None where it is disabled or unavailable.
 
     A missing compiler is no fault. If there is one, but the kernel cannot be built or loaded, one line on stderr says
     why, once in a process.
@@ -63,7 +63,7 @@ def _load(compiler: list[str]) -> ctypes.CDLL:
 
 
 def _key(compiler: list[str]) -> str:
-    """A hash of all that the compiled code depends on, as machines of different kinds may share a home directory."""
+    """Hash all that the compiled code depends on, as machines of different kinds may share a home directory."""
     cpu = platform.processor()
     if (info := Path("/proc/cpuinfo")).exists():
         cpu = "".join(
@@ -87,7 +87,7 @@ def _build(compiler: list[str], target: Path) -> None:
 
 
 def supports(cell: str, inputs: Tensor, weight_hh: Tensor) -> bool:
-    """Whether the kernel can compute a layer of the cell of this name, whether or not it is the fastest way."""
+    """Return whether the kernel can compute a layer of the cell of this name, whether or not it is the fastest way."""
     return (
         cell in COMPILED
         and inputs.device.type == "cpu"

@@ -97,7 +97,7 @@ class Network(nn.Module):
         dropout_key: tuple[int, ...] | None = None,
         return_states: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Logits of padded sequences; the values in the padding change no logit of a real step.
+        """Return the logits of padded sequences; the values in the padding change no logit of a real step.
 
         Args:
             inputs: [R, B, T, D], or [B, T, D] for all replicates.
@@ -126,13 +126,13 @@ class Network(nn.Module):
         return (logits, states) if return_states else logits
 
     def _features(self, inputs: Tensor, lengths: Tensor, dropout_key: tuple[int, ...] | None) -> Tensor:
-        """Inputs of the first recurrent layer, [R, B, T, D] -> [R, B, T, F]; here the network's own."""
+        """Return the inputs of the first recurrent layer, [R, B, T, D] -> [R, B, T, F]; here the network's own."""
         return inputs
 
     def _each_direction(
         self, i: int, inputs: Tensor, reverse: Tensor | None, lengths: Tensor | None = None
     ) -> list[Tensor]:
-        """Outputs of layer i in each direction, [R, B, T, H]; with lengths its share of the logits."""
+        """Return the outputs of layer i in each direction, [R, B, T, H]; with lengths its share of the logits."""
         last = lengths if self.readout == "last" else None
         head = self.head["weight"]
         heads = head.split(self.hidden, 2) if len(self.directions) == 2 else (head,)
@@ -149,7 +149,7 @@ class Network(nn.Module):
         return results
 
     def _pooled(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """The states that the single answer is computed from: [R, B, T, H] -> [R, B, H]."""
+        """Return the states that the single answer is computed from: [R, B, T, H] -> [R, B, H]."""
         if self.pooling == "mean":
             real = torch.arange(states.shape[2], device=states.device) < lengths[..., None]  # [R, B, T]
             return (states * real[..., None]).sum(2) / lengths[..., None]
@@ -157,7 +157,7 @@ class Network(nn.Module):
         return torch.cat((last[..., : self.hidden], states[:, :, 0, self.hidden :]), -1)
 
     def _dropout(self, states: Tensor, i: int | str, key: tuple[int, ...] | None) -> Tensor:
-        """Inputs of layer i after dropout, [R, B, T, H]; the network's inputs, those of layer 0, are kept."""
+        """Return the inputs of layer i after dropout, [R, B, T, H]; those of layer 0 are kept as they are."""
         if not (i and self.dropout and key is not None):
             return states
         streams = [generator("dropout", i, seed, *key) for seed in self.seeds]
@@ -177,7 +177,7 @@ def _parameters(shapes: dict[str, tuple[int, ...]], limit: float, streams: list[
 
 
 def uniform(shape: tuple[int, ...], limit: float, streams: list[torch.Generator]) -> nn.Parameter:
-    """A parameter with initial values uniform in ±limit, each replicate's from its own stream: [R, *shape]."""
+    """Return a parameter with initial values uniform in ±limit, each replicate's from its own stream: [R, *shape]."""
     values = [torch.empty(shape).uniform_(-limit, limit, generator=stream) for stream in streams]
     return nn.Parameter(torch.stack(values))
 
@@ -188,5 +188,5 @@ def _reversal(lengths: Tensor, steps: int) -> Tensor:
 
 
 def _reversed(steps: Tensor, reverse: Tensor | None) -> Tensor:
-    """Steps [R, B, T, D] of each sequence, its own last step first; without an index there is no padding."""
+    """Return the steps [R, B, T, D] of each sequence, its own last step first; without an index there is no padding."""
     return steps.flip(2) if reverse is None else steps.take_along_dim(reverse, 2)

@@ -37,7 +37,7 @@ def layer(
     lengths: Tensor | None = None,
     backend: Backend | None = None,
 ) -> Tensor:
-    """A recurrent layer in one direction, and a linear read-out of it.
+    """Return a recurrent layer in one direction, and a linear read-out of it.
 
     Args:
         cell: from CELLS or made by ``@cell``.
@@ -70,7 +70,7 @@ def layer(
 
 
 def fastest_backend(cell: Cell, inputs: Tensor, weight_hh: Tensor) -> Backend:
-    """The fastest backend for inputs [R, B, T, D] and recurrent weights [R, G*H, H]."""
+    """Return the fastest backend for inputs [R, B, T, D] and recurrent weights [R, G*H, H]."""
     (replicates, rows, hidden), batch = weight_hh.shape, inputs.shape[1]
     small = hidden <= KERNEL_HIDDEN and (replicates >= KERNEL_REPLICATES or batch * rows * hidden <= KERNEL_WORK)
     if small and kernel.supports(cell.name, inputs, weight_hh):
@@ -93,14 +93,14 @@ def _check_backend(backend: str, cell: Cell, inputs: Tensor, weight_hh: Tensor) 
 
 
 def final(states: Tensor, lengths: Tensor) -> Tensor:
-    """The states at the last step of each sequence: [R, B, T, H], [R, B] -> [R, B, H]."""
+    """Return the states at the last step of each sequence: [R, B, T, H], [R, B] -> [R, B, H]."""
     if (lengths == states.shape[2]).all():
         return states[:, :, -1]
     return states.take_along_dim((lengths - 1)[..., None, None], 2).squeeze(2)
 
 
 def read(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A linear read-out of each replicate: [R, B, ..., H], [R, C, H], [R, C] -> [R, B, ..., C]."""
+    """Return a linear read-out of each replicate: [R, B, ..., H], [R, C, H], [R, C] -> [R, B, ..., C]."""
     transposed = states.transpose(1, -1)  # [R, B, T, H] -> [R, H, T, B], the memory layout of _stacked
     logits = torch.baddbmm(bias[..., None], weight, transposed.flatten(2))
     return logits.unflatten(2, transposed.shape[2:]).transpose(1, -1)
@@ -119,7 +119,7 @@ def _stacked(cell: Cell, inputs: Tensor, weights: Weights) -> Tensor:
 
 
 def _with_four_gates(weights: Weights) -> Weights:
-    """The weights of a GRU, with a fourth block of rows for the recurrent half of its candidate (see cells.gru)."""
+    """Add a fourth block of rows to the weights of a GRU: the recurrent half of its candidate (see cells.gru)."""
     w_ih, w_hh, b_ih, b_hh = weights
     hidden = w_hh.shape[2]
 
@@ -192,7 +192,7 @@ class TanhLayer(torch.autograd.Function):
 
 
 def product(inputs: Tensor, weight: Tensor, added: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-    """inputs weight' + added + bias: [B, D], [H, D], [B, H], [H] -> [B, H], by oneDNN where it can."""
+    """Compute inputs weight' + added + bias, by oneDNN where it can: [B, D], [H, D], [B, H], [H] -> [B, H]."""
     if inputs.dtype == torch.float32 and inputs.numel() and torch.backends.mkldnn.is_available():
         return linear_pointwise(inputs, weight, bias, added)
     result = inputs @ weight.t()

@@ -30,7 +30,7 @@ MAX_PENDING = 4  # requests that are answered or wait for their turn
 
 
 def app(reader: Run | None, report: Run | None) -> ASGIApp:
-    """The page and its answers; instead of those of a missing network it shows the command to train it."""
+    """Return the page and its answers; instead of those of a missing network it shows the command to train it."""
     networks, queue = Networks(reader, report), Queue()
 
     def read_drawing(body: bytes) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def app(reader: Run | None, report: Run | None) -> ASGIApp:
 
 
 def _file_route(name: str) -> Route:
-    """The route of one of the page's files; that of page.html is /."""
+    """Return the route of one of the page's files; that of page.html is /."""
     content = Path(__file__).with_name(name).read_bytes()
     path = "/" if name == "page.html" else f"/{name}"
     return Route(path, lambda request: Response(content, media_type=FILES[name]))
@@ -79,7 +79,7 @@ def parse_drawing(body: bytes) -> tuple[list[drawing.Points], int]:
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
-    """The body of a request.
+    """Return the body of a request.
 
     Raises:
         HTTPException: it is larger than ``max_bytes``, or does not arrive in time.
@@ -107,7 +107,7 @@ class Queue:
         self.lock, self.pending = asyncio.Lock(), 0
 
     async def answer(self, request: Request, max_bytes: int, work: Callable[[bytes], dict[str, Any]]) -> Response:
-        """The result of work on a request's body, as JSON, with the ``milliseconds`` that the work took.
+        """Return the result of work on a request's body, as JSON, with the ``milliseconds`` that the work took.
 
         Args:
             request: from the page.

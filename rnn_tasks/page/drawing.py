@@ -19,7 +19,7 @@ Points = NDArray[np.float32]
 
 
 def parse(body: bytes) -> tuple[list[Points], int]:
-    """The strokes of a drawing and the number of the digit that is selected.
+    """Return the strokes of a drawing and the number of the digit that is selected.
 
     Args:
         body: JSON like {"strokes": [[x, y, x, y, ...], ...], "pick": 0}, x and y in units of the canvas.
@@ -45,7 +45,7 @@ def parse(body: bytes) -> tuple[list[Points], int]:
 
 
 def render(strokes: Sequence[Points]) -> Array:
-    """The ink of strokes with round ends, each [N, 2] in units of the canvas.
+    """Return the ink of strokes with round ends, each [N, 2] in units of the canvas.
 
     Returns:
         [HEIGHT / SHRINK, WIDTH / SHRINK], from 0 (paper) to 1 (ink).
@@ -60,7 +60,7 @@ def render(strokes: Sequence[Points]) -> Array:
 
 
 def digits_of(strokes: Sequence[Points]) -> list[list[Digit]]:
-    """The digits of a drawing, in lines; their boxes are in pixels of its image.
+    """Return the digits of a drawing, in lines; their boxes are in pixels of its image.
 
     A drawing in which no digit can be seen, such as a half-drawn 7, counts as a single digit.
 

@@ -48,7 +48,7 @@ class Guard:
 
 
 def _refusal(method: str, headers: Headers) -> JSONResponse | None:
-    """The answer to a request that is refused; None for one that is let through."""
+    """Return the answer to a request that is refused; None for one that is let through."""
     host, origin = headers.get("host", ""), headers.get("origin")
     if _host_name(host) not in HOSTS:
         return _error(421, "this page answers at http://127.0.0.1 only")
@@ -58,7 +58,7 @@ def _refusal(method: str, headers: Headers) -> JSONResponse | None:
 
 
 def _host_name(host: str) -> str | None:
-    """The name in a Host header, without its port; None if it is malformed."""
+    """Return the name in a Host header, without its port; None if it is malformed."""
     try:
         return None if "@" in host else urlsplit(f"//{host}").hostname
     except ValueError:

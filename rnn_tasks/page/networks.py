@@ -31,7 +31,7 @@ class Networks:
     report: Run | None
 
     def read_drawing(self, strokes: Sequence[Points], pick: int = 0) -> dict[str, Any]:
-        """The digits of a drawing and the answers of both networks, in the form of ``read_photo``.
+        """Return the digits of a drawing and the answers of both networks, in the form of ``read_photo``.
 
         Args:
             strokes: each [N, 2], x and y in units of the canvas, in the order in which they were drawn.
@@ -43,7 +43,7 @@ class Networks:
         return self._read(digits_of(strokes), (WIDTH // SHRINK, HEIGHT // SHRINK), pick)
 
     def read_photo(self, photo: bytes) -> dict[str, Any]:
-        """The digits of a photo and the answers of both networks.
+        """Return the digits of a photo and the answers of both networks.
 
         Args:
             photo: the content of an image file.
@@ -64,7 +64,7 @@ class Networks:
         return self._read(find_digits(image), image.size, 0)
 
     def read_image(self, image: bytes) -> dict[str, Any]:
-        """The ``steps`` of an image, as in ``read_photo``.
+        """Return the ``steps`` of an image, as in ``read_photo``.
 
         Args:
             image: 784 bytes, row by row, 0 for paper, 255 for ink.
@@ -99,17 +99,17 @@ class Networks:
         }
 
     def _answers(self, run: Run, images: Tensor) -> Probabilities:
-        """The probabilities [N, 10] of images [N, 28, 28]."""
+        """Return the probabilities [N, 10] of images [N, 28, 28]."""
         with torch.inference_mode():
             return _rounded(run.logits(images, torch.full((len(images),), 28)).softmax(-1))
 
     def _steps(self, image: Tensor) -> dict[str, Probabilities | None]:
-        """The probabilities [28, 10] after each row of an image [28, 28], for each network."""
+        """Return the probabilities [28, 10] after each row of an image [28, 28], for each network."""
         return {name: run and _rounded(run.prefix_predictions(image[None])[0]) for name, run in vars(self).items()}
 
 
 def _text(lines: list[list[Digit]], probabilities: Probabilities) -> list[str]:
-    """The numbers of each line of digits, from the probabilities [N, 10] of all digits."""
+    """Return the numbers of each line of digits, from the probabilities [N, 10] of all digits."""
     remaining = iter(probabilities)
     text = []
     for line in lines:

@@ -11,7 +11,7 @@ PRETRAINED = {"reader": "handwriting", "report": "report"}
 
 
 def load_reader(run: str | Path) -> runs.Run:
-    """A run that reads digits.
+    """Return a run that reads digits.
 
     Args:
         run: a run directory, "latest", or the name of a task.
@@ -26,7 +26,7 @@ def load_reader(run: str | Path) -> runs.Run:
 
 
 def default_network(name: str) -> runs.Run | None:
-    """The network that comes with the project, else the newest finished run of its experiment, else None.
+    """Return the network that comes with the project, else the newest finished run of its experiment, else None.
 
     Args:
         name: "reader" or "report".
@@ -40,12 +40,12 @@ def default_network(name: str) -> runs.Run | None:
 
 
 def training_command(name: str) -> str:
-    """The command that trains the network "reader" or "report"."""
+    """Return the command that trains the network "reader" or "report"."""
     return f"python -m rnn_tasks.train experiment={EXPERIMENTS[name]}"
 
 
 def describe(name: str, run: runs.Run | None) -> dict[str, str | None]:
-    """What the page says about a network.
+    """Return what the page says about a network.
 
     Returns:
         ``title``; ``about``, one line on the network; and where the network is missing, instead, the command to
@@ -62,7 +62,7 @@ def describe(name: str, run: runs.Run | None) -> dict[str, str | None]:
 
 
 def _architecture(run: runs.Run) -> list[str]:
-    """The network in words, such as "bidirectional LSTM, 2 layers of 128 units"; none for a model of another kind."""
+    """Describe a network, such as "bidirectional LSTM, 2 layers of 128 units"; "" for a model of another kind."""
     model = run.config.model
     if not {"cell", "hidden", "layers", "bidirectional"} <= set(model):
         return []

@@ -13,7 +13,7 @@ HOST, FIRST_PORT, PORTS = "127.0.0.1", 8000, 20
 
 
 def listen(port: int | None = None) -> socket.socket:
-    """A listening socket that only this computer can reach.
+    """Return a listening socket that only this computer can reach.
 
     Args:
         port: by default the first free one from 8000 to 8019.
@@ -35,12 +35,12 @@ def listen(port: int | None = None) -> socket.socket:
 
 
 def address(listening: socket.socket) -> str:
-    """The address of the page, such as http://127.0.0.1:8000."""
+    """Return the address of the page, such as http://127.0.0.1:8000."""
     return f"http://{HOST}:{listening.getsockname()[1]}"
 
 
 def server(page: "ASGIApp") -> "uvicorn.Server":
-    """A server of the page; ``run([socket])`` serves until it is stopped, as by Ctrl-C."""
+    """Return a server of the page; ``run([socket])`` serves until it is stopped, as by Ctrl-C."""
     import uvicorn
 
     return uvicorn.Server(

@@ -14,7 +14,7 @@ Lines = list[list[Answer]]
 
 
 def read_file(reader: Reader, path: str) -> tuple[Image.Image, Lines]:
-    """The photo in a file and the answers to its digits, line by line.
+    """Read the photo in a file, and return it with the answers to its digits, line by line.
 
     Raises:
         ValueError: the file cannot be read or shows no digit; the message names it.
@@ -27,7 +27,7 @@ def read_file(reader: Reader, path: str) -> tuple[Image.Image, Lines]:
 
 
 def as_json(path: str, lines: Lines) -> dict[str, Any]:
-    """The answers to a photo as JSON has them.
+    """Return the answers to a photo as JSON has them.
 
     Returns:
         ``input`` (the path), ``output`` (the numbers, a line of text per line of digits), ``confidence`` of the least
@@ -42,7 +42,7 @@ def as_json(path: str, lines: Lines) -> dict[str, Any]:
 
 
 def draw_boxes(image: Image.Image, lines: Lines) -> Image.Image:
-    """A copy of an upright photo with a box around each digit and the answer beside it."""
+    """Draw a box into a copy of an upright photo around each digit and the answer beside it."""
     image = image.copy()
     drawing, side = ImageDraw.Draw(image), max(image.size)
     thick = max(1, round(side / 400))
@@ -69,7 +69,7 @@ class PictureFiles:
         self.directory, self.paths = directory, list[Path]()
 
     def new(self, name: str) -> Path:
-        """The path name.png, or name-2.png, name-3.png, ... where that was given out before; makes the directory."""
+        """Return the path name.png, or name-2.png and so on where that was given out before; make the directory."""
         self.directory.mkdir(parents=True, exist_ok=True)
         path, number = self.directory / f"{name}.png", 1
         while path in self.paths:

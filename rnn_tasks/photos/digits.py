@@ -30,7 +30,7 @@ class Digit:
 
 
 def find_digits(image: Image.Image) -> list[list[Digit]]:
-    """The digits in a photo: lines from top to bottom, the digits of each from left to right.
+    """Return the digits in a photo: lines from top to bottom, the digits of each from left to right.
 
     A picture of 28 x 28 is taken for a single digit. Boxes are in pixels of ``upright(image)``, which is what ``load``
     gives.
@@ -50,7 +50,7 @@ def find_digits(image: Image.Image) -> list[list[Digit]]:
 
 
 def single(path: str) -> Tensor:
-    """The digit in a photo of exactly one, [28, 28].
+    """Return the digit in a photo of exactly one, [28, 28].
 
     Raises:
         ValueError: the file cannot be read, or shows no digit or several.
@@ -66,7 +66,7 @@ def single(path: str) -> Tensor:
 
 
 def cut_digits(ink: Array, size: tuple[int, int] | None = None) -> list[list[Digit]]:
-    """The digits in ink from which paper and ruled lines are removed, in lines as ``find_digits`` gives them.
+    """Return the digits in ink from which paper and ruled lines are removed, in lines as ``find_digits`` gives them.
 
     Args:
         ink: [H, W], 0 for paper, 1 for black on white.
@@ -81,7 +81,7 @@ def cut_digits(ink: Array, size: tuple[int, int] | None = None) -> list[list[Dig
 
 
 def _cut_digit(part: Part, ink: Array, labels: Labels, size: tuple[int, int]) -> Digit:
-    """A part of the labelled ink [H, W] as a digit of a photo of a width and height."""
+    """Return a part of the labelled ink [H, W] as a digit of a photo of a width and height."""
     left, top, right, bottom = part.box
     window = slice(max(top - 2, 0), bottom + 2), slice(max(left - 2, 0), right + 2)
     own = ndimage.binary_dilation(np.isin(labels[window], part.labels), iterations=2)
@@ -91,7 +91,7 @@ def _cut_digit(part: Part, ink: Array, labels: Labels, size: tuple[int, int]) ->
 
 
 def normalize_like_mnist(ink: Array, threshold: float = 0.4) -> Tensor:
-    """A digit as MNIST shows it (LeCun, Bottou, Bengio and Haffner 1998, section III.A).
+    """Return a digit as MNIST shows it (LeCun, Bottou, Bengio and Haffner 1998, section III.A).
 
     The digit is fitted into 20 x 20 pixels, its sides in proportion, and placed with its centre of mass in the middle
     of 28 x 28. Beyond their recipe, strokes much thinner than those of MNIST are thickened.
@@ -123,13 +123,13 @@ def normalize_like_mnist(ink: Array, threshold: float = 0.4) -> Tensor:
 
 
 def _extent(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The rows and the columns of the smallest rectangle around all that is set in a mask [H, W]."""
+    """Return the rows and the columns of the smallest rectangle around all that is set in a mask [H, W]."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _with_thick_strokes(ink: Array, threshold: float) -> Array:
-    """The ink of a digit [H, W] with strokes of at least THINNEST of its longer side: a grey-scale dilation by a disc.
+    """Thicken the strokes of a digit [H, W] to THINNEST of its longer side, by grey-scale dilation with a disc.
 
     The result is larger than ``ink`` where strokes are thickened.
     """
@@ -146,7 +146,7 @@ def _with_thick_strokes(ink: Array, threshold: float) -> Array:
 
 
 def _image_of_28(image: Image.Image) -> Tensor:
-    """A picture of 28 x 28 as a single digit, [28, 28]; one that already looks like MNIST's stays as it is.
+    """Return a picture of 28 x 28 as a single digit, [28, 28]; one that already looks like MNIST's stays as it is.
 
     Raises:
         ValueError: it is empty, or noise.
@@ -166,14 +166,14 @@ def _image_of_28(image: Image.Image) -> Tensor:
 
 
 def _border(width: int) -> NDArray[np.bool_]:
-    """A mask [28, 28] of the outermost pixels."""
+    """Return a mask [28, 28] of the outermost pixels."""
     border = np.ones((28, 28), bool)
     border[width:-width, width:-width] = False
     return border
 
 
 def _paper(grey: Array) -> Array:
-    """The brightness of evenly fading paper in a picture [28, 28]: a plane through its outer two pixels, [28, 28].
+    """Estimate the brightness of evenly fading paper in a picture: a plane through its outer two pixels, [28, 28].
 
     Least squares, repeated without the pixels that lie far off, which are strokes that reach the edge.
     """

@@ -16,17 +16,17 @@ ORIENTATION = 0x0112  # EXIF's tag
 
 
 def is_image_name(path: str | Path) -> bool:
-    """Whether a file's name ends like that of an image that can be read; its content is not looked at."""
+    """Return whether a file's name ends like that of an image that can be read; its content is not looked at."""
     return Image.registered_extensions().get(Path(path).suffix.lower()) in FORMATS
 
 
 def images_in(directory: str | Path) -> list[str]:
-    """The paths of the image files in a directory, sorted, without those in directories below it."""
+    """Return the paths of the image files in a directory, sorted, without those in directories below it."""
     return sorted(str(path) for path in Path(directory).iterdir() if is_image_name(path) and path.is_file())
 
 
 def is_directory(path: str) -> bool:
-    """Whether a text that a user gave is the path of a directory."""
+    """Return whether a text that a user gave is the path of a directory."""
     try:
         return Path(path).is_dir()
     except OSError:  # too long for a name
@@ -34,7 +34,7 @@ def is_directory(path: str) -> bool:
 
 
 def with_images_of_directories(inputs: list[str]) -> list[str]:
-    """The inputs, each directory replaced by the image files in it.
+    """Return the inputs, each directory replaced by the image files in it.
 
     Raises:
         UserError: a directory holds no image.
@@ -49,7 +49,7 @@ def with_images_of_directories(inputs: list[str]) -> list[str]:
 
 
 def load(file: str | Path | BinaryIO) -> Image.Image:
-    """A photo, upright, in 8-bit RGB; a large one is reduced as by ``upright``.
+    """Return a photo, upright, in 8-bit RGB; a large one is reduced as by ``upright``.
 
     Args:
         file: a path, or an open binary file such as an upload.
@@ -75,7 +75,7 @@ def load(file: str | Path | BinaryIO) -> Image.Image:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """A photo in 8-bit RGB, rotated as its EXIF data says, its transparent parts filled.
+    """Return a photo in 8-bit RGB, rotated as its EXIF data says, its transparent parts filled.
 
     Its sides are divided by the smallest integer that makes them at most twice the working size.
     """
@@ -93,14 +93,14 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def _stretched(image: Image.Image) -> Image.Image:
-    """A picture of 32-bit floats as 8-bit grey, its darkest pixel 0 and its brightest 255."""
+    """Return a picture of 32-bit floats as 8-bit grey, its darkest pixel 0 and its brightest 255."""
     values = np.nan_to_num(np.asarray(image))
     low, high = values.min(), values.max()
     return Image.fromarray(((values - low) * (255 / max(high - low, 1))).astype(np.uint8))
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """An RGBA picture on black if what is visible of it is bright, else on white."""
+    """Return an RGBA picture on black if what is visible of it is bright, else on white."""
     shades, alpha = np.asarray(image.convert("L"), float), np.asarray(image.getchannel("A"), float)
     bright = (shades * alpha).sum() > 127 * alpha.sum() and alpha.min() < 128
     return Image.alpha_composite(Image.new("RGBA", image.size, "black" if bright else "white"), image)

@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 
 
 def flatten(image: Image.Image) -> Array:
-    """How much darker each pixel is than the paper around it.
+    """Return how much darker each pixel is than the paper around it.
 
     The brightness of the paper is a grey-scale closing of the photo (Serra 1982): it fills whatever is dark and
     narrower than a window. The photo is divided by it. Each colour is weighted by its squared contrast. A photo of
@@ -49,7 +49,7 @@ def flatten(image: Image.Image) -> Array:
 
 
 def _shades(image: Image.Image) -> Array:
-    """An RGB picture as [H, W, 3], from 0 (black) to 1 (white)."""
+    """Return an RGB picture as [H, W, 3], from 0 (black) to 1 (white)."""
     return np.asarray(image, np.float32) / 255
 
 
@@ -74,7 +74,7 @@ def _is_bright_ink(shades: Array, window: int) -> bool:
 
 
 def _paper(shades: Array, window: int) -> Array:
-    """The brightness of the paper in a picture [H, W, 3], also beneath dark structures narrower than the window."""
+    """Estimate the brightness of the paper [H, W, 3], also beneath dark structures narrower than the window."""
     around = ((window, window), (window, window), (0, 0))
     mirrored = np.pad(shades, around, "symmetric")
     extrapolated = np.pad(shades, around, "reflect", reflect_type="odd")  # light that fades goes on fading
@@ -83,7 +83,7 @@ def _paper(shades: Array, window: int) -> Array:
 
 
 def without_lines(ink: Array) -> Array:
-    """Ink without the printed lines of ruled or squared paper, which are long, thin and paler than a pen's strokes.
+    """Remove printed lines of ruled or squared paper: they are long, thin and paler than a pen's strokes.
 
     Strokes that cross a line stay whole. Lines may be turned by up to 17 degrees.
 
@@ -123,7 +123,7 @@ def _without_horizontal_lines(ink: Array) -> Array:
 
 
 def _column(height: int) -> Mask:
-    """A structuring element [height, 1]."""
+    """Return a structuring element [height, 1]."""
     return np.ones((height, 1), bool)
 
 
@@ -133,7 +133,7 @@ def _lines_per_column(lines: Mask) -> float:
 
 
 def _straight_lines(mask: Mask, inked: Mask, blocks: int) -> Mask:
-    """The pixels of a mask on straight, almost horizontal lines that cover ``blocks`` tenths of its width in a row.
+    """Mark the pixels on straight, almost horizontal lines that cover ``blocks`` tenths of the width in a row.
 
     The slopes are tried coarsely with some tolerance, those around a line then finely.
 
@@ -159,7 +159,7 @@ def _straight_lines(mask: Mask, inked: Mask, blocks: int) -> Mask:
 
 
 def _pixels_of_lines(mask: Mask, slope: float, blocks: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The pixels of those straight lines of one slope that a mask mostly covers.
+    """Return the pixels of those straight lines of one slope that a mask mostly covers.
 
     The mask is summed along all lines of the slope, as in a discrete Radon transform, but over tenths of the width. A
     line of all ten must be covered in each of them, so that a stroke which ends within the picture is none.
@@ -192,7 +192,7 @@ def _pixels_of_lines(mask: Mask, slope: float, blocks: int) -> tuple[NDArray[np.
 
 
 def noise(ink: Array) -> float:
-    """The standard deviation of the paper's noise, from the median absolute deviation (Hampel 1974).
+    """Return the standard deviation of the paper's noise, from the median absolute deviation (Hampel 1974).
 
     The factor 1.48 makes it that of normal noise (Rousseeuw and Croux 1993); ink on less than half of the pixels hardly
     changes it.
@@ -201,7 +201,7 @@ def noise(ink: Array) -> float:
 
 
 def otsu(values: Array) -> float:
-    """The threshold that separates values into two classes of the largest variance between them (Otsu 1979).
+    """Return the threshold that separates values into two classes of the largest variance between them (Otsu 1979).
 
     Args:
         values: [N], of which a histogram of 64 bins is made.

@@ -18,7 +18,7 @@ class Reader(Protocol):
     """A network that reads digits, such as a run of MNIST with one replicate."""
 
     def answer(self, inputs: Tensor, lengths: Tensor) -> list[tuple[str, float]]:
-        """The answer to each image [N, 28, 28] of ``lengths`` rows [N], and its probability."""
+        """Return the answer to each image [N, 28, 28] of ``lengths`` rows [N], and its probability."""
         ...
 
 
@@ -38,7 +38,7 @@ class Answer:
 
 
 def read(reader: Reader, image: Image.Image) -> list[list[Answer]]:
-    """The answers to all digits of an upright photo: lines from top to bottom, digits from left to right.
+    """Return the answers to all digits of an upright photo: lines from top to bottom, digits from left to right.
 
     Raises:
         ValueError: no digit can be seen.
@@ -50,7 +50,7 @@ def read(reader: Reader, image: Image.Image) -> list[list[Answer]]:
 
 
 def numbers(line: Sequence[Answer]) -> str:
-    """A line of digits as text: digits close to each other form one number, numbers are separated by spaces."""
+    """Return a line of digits as text: digits close to each other form one number, numbers are separated by spaces."""
     text = line[0].text
     for left, right in pairwise(line):
         (_, top, end, bottom), (start, other_top, _, other_bottom) = left.digit.box, right.digit.box

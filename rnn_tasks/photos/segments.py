@@ -43,7 +43,7 @@ class Part:
         return self.box[3] - self.box[1]
 
     def touches_edge(self, shape: tuple[int, ...]) -> bool:
-        """Whether it reaches the edge of a picture [H, W]."""
+        """Return whether the part reaches the edge of a picture [H, W]."""
         return min(self.box[:2]) == 0 or self.box[2] == shape[1] or self.box[3] == shape[0]
 
     def __or__(self, other: "Part") -> "Part":
@@ -70,7 +70,7 @@ class Components:
 
 
 def segment(ink: Array) -> tuple[Labels, float, list[list[Part]]]:
-    """The digits in a picture's ink [H, W].
+    """Return the digits in a picture's ink [H, W].
 
     Returns:
         labels [H, W] of the connected ink, the ink of the pen's strokes, and the digits: lines from top to bottom, each
@@ -90,7 +90,7 @@ def segment(ink: Array) -> tuple[Labels, float, list[list[Part]]]:
 
 
 def _components(ink: Array) -> Components:
-    """The connected ink [H, W]; what frames the picture is left out unless there is nothing else."""
+    """Return the connected ink [H, W]; what frames the picture is left out unless there is nothing else."""
     components = _labelled(ink)
     if components.framing:
         frame = ndimage.binary_dilation(np.isin(components.labels, list(components.framing)), iterations=3)
@@ -102,7 +102,7 @@ def _components(ink: Array) -> Components:
 
 
 def _labelled(ink: Array) -> Components:
-    """The connected ink [H, W]: pixels of at least 0.4 of the pen's ink that touch, also diagonally."""
+    """Return the connected ink [H, W]: pixels of at least 0.4 of the pen's ink that touch, also diagonally."""
     smooth = ndimage.gaussian_filter(ink, 0.8)
     certain = smooth[smooth > max(MIN_CONTRAST, 5 * noise(smooth))]
     strength = float(np.median(certain[certain >= otsu(certain)])) if len(certain) else 0.0
@@ -127,7 +127,7 @@ def _labelled(ink: Array) -> Components:
 
 
 def _stroke_width(mask: Mask, depth: Array) -> float:
-    """The width in pixels of a component's stroke: within a long strip of width w the mean depth is about w / 4.
+    """Return the width in pixels of a component's stroke: within a long strip of width w the mean depth is about w / 4.
 
     Args:
         mask: [H, W], the component.
@@ -144,7 +144,7 @@ def _is_written(mask: Mask, depth: Array, width: float) -> bool:
 
 
 def _digits_of(parts: list[Part], shape: tuple[int, ...]) -> list[Part]:
-    """The digits among parts of a picture [H, W]: pieces of one digit are joined, specks and dashes left out.
+    """Return the digits among parts of a picture [H, W]: pieces of one digit are joined, specks and dashes left out.
 
     Raises:
         ValueError: none is a digit, or there are too many parts.
@@ -166,13 +166,13 @@ def _digits_of(parts: list[Part], shape: tuple[int, ...]) -> list[Part]:
 
 
 def _typical_height(parts: list[Part]) -> float:
-    """The height in pixels of the digits: parts of at most this height have half of the sum of all squared heights."""
+    """Return the digits' height in pixels: parts up to it have half of the sum of all squared heights."""
     heights = np.sort([max(part.height, part.width / 2) for part in parts])
     return float(heights[np.searchsorted(np.cumsum(heights**2), (heights**2).sum() / 2)])
 
 
 def _joined(parts: list[Part], typical: float) -> list[Part]:
-    """The parts, each joined with the nearest larger one that is a piece of the same digit; the smallest first."""
+    """Join each part, the smallest first, with the nearest larger part that is a piece of the same digit."""
     waiting = sorted(parts, key=lambda part: part.height * part.width)
     joined: list[Part] = []
     while waiting:
@@ -187,12 +187,12 @@ def _joined(parts: list[Part], typical: float) -> list[Part]:
 
 
 def _gap(part: Part, other: Part) -> float:
-    """The distance of two boxes in pixels, the larger of both directions."""
+    """Return the distance of two boxes in pixels, the larger of both directions."""
     return max(_axis_gap(part, other, 0), _axis_gap(part, other, 1))
 
 
 def _axis_gap(part: Part, other: Part, axis: int) -> int:
-    """The distance of two boxes along an axis (0: x, 1: y) in pixels; minus their overlap where they overlap."""
+    """Return the distance of two boxes along an axis (0: x, 1: y) in pixels; minus their overlap where they overlap."""
     return max(part.box[axis], other.box[axis]) - min(part.box[axis + 2], other.box[axis + 2])
 
 

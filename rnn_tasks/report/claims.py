@@ -68,7 +68,7 @@ class JudgedClaim:
     judgement: Judgement
 
     def as_json(self) -> dict[str, Any]:
-        """The row of claims.json."""
+        """Return the row of claims.json."""
         claim, judgement = self.claim, self.judgement
         row = {"id": claim.id, "claim": claim.claim, "run": claim.run, "rule": claim.rule, "claimed": claim.claimed}
         return {**asdict(judgement), "measured": judgement.measured, **row}
@@ -76,7 +76,7 @@ class JudgedClaim:
 
 @cache
 def parts() -> tuple[Part, ...]:
-    """The parts of claims.yaml."""
+    """Return the parts of claims.yaml."""
     content: Any = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("claims.yaml")))
     return tuple(Part(part["part"], part["title"], tuple(map(_claim, part["claims"]))) for part in content)
 
@@ -88,7 +88,7 @@ def _claim(row: dict[str, Any]) -> Claim:
 
 
 def judge(claim: Claim, evidence: Evidence) -> JudgedClaim:
-    """The verdict of a claim's rule; "not measured" if its runs or data are missing."""
+    """Return the verdict of a claim's rule; "not measured" if its runs or data are missing."""
     try:
         judgement = RULES[claim.rule](evidence, claim.run, **claim.arguments)
     except UserError as reason:

@@ -38,7 +38,7 @@ class Drawing(NamedTuple):
 
     @plots.styled
     def svg(self) -> str:
-        """The figure as an SVG element, whose ids start with the drawing's name."""
+        """Return the figure as an SVG element, whose ids start with the drawing's name."""
         file = StringIO()
         self.figure.savefig(file, format="svg", metadata={"Date": None})
         text = file.getvalue()
@@ -55,7 +55,7 @@ Draw = Callable[[Evidence], Iterable[Drawing]]  # raises UserError if a run is m
 
 
 def file_name(selector: str) -> str:
-    """A selector of a run as a part of a file's name."""
+    """Return a selector of a run as a part of a file's name."""
     return selector.replace("model.", "").replace(" ", "_").replace("=", "")
 
 

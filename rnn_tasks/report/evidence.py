@@ -45,7 +45,7 @@ class FinishedRun:
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
-        """Losses and accuracies, a row for each epoch and replicate.
+        """Return the losses and accuracies, a row for each epoch and replicate.
 
         Raises:
             Missing: there is no history.csv.
@@ -69,7 +69,7 @@ class FinishedRun:
         return [loss is None for loss in self.metric("train", "loss")]
 
     def value(self, key: str) -> Any:
-        """A value of the configuration; for a loss or a network its short name."""
+        """Return a value of the configuration; for a loss or a network its short name."""
         value = OmegaConf.select(self.config, key)
         if isinstance(value, DictConfig):
             name = value._target_.rpartition(".")[2].lower()
@@ -77,7 +77,7 @@ class FinishedRun:
         return value
 
     def metric(self, split: str, kind: str = "accuracy") -> list[float | None]:
-        """A metric of each replicate at the end of training; None for one that has failed.
+        """Return a metric of each replicate at the end of training; None for one that has failed.
 
         Args:
             split: "train", "val" or "test".
@@ -89,11 +89,11 @@ class FinishedRun:
         return self._metrics(split)[kind]
 
     def examples(self, split: str) -> int:
-        """Number of sequences that the metrics of a split were measured on."""
+        """Return the number of sequences that the metrics of a split were measured on."""
         return self._metrics(split)["n"]
 
     def by_length(self) -> dict[str, dict[str, list[float | None]]]:
-        """The test metrics at each length."""
+        """Return the test metrics at each length."""
         return self._metrics("test")["by_length"]
 
     @property
@@ -112,7 +112,7 @@ class FinishedRun:
         return best_replicate(sort_keys(self._metrics("val")))
 
     def curve(self, column: str) -> list[list[float]]:
-        """A column of the history: a list for each replicate that has not failed, with a value for each epoch.
+        """Return a column of the history: a list for each replicate that has not failed, with a value for each epoch.
 
         Raises:
             Missing: the column lacks a replicate.
@@ -127,7 +127,7 @@ class FinishedRun:
         return curves
 
     def epochs_until(self, accuracy: float, last: int) -> list[float | None]:
-        """Number of epochs until each replicate reaches a validation accuracy; None for one that has failed.
+        """Return the number of epochs until each replicate reaches a validation accuracy; None for one that has failed.
 
         Args:
             accuracy: to be reached.
@@ -144,14 +144,14 @@ class FinishedRun:
         return counts
 
     def guess_loss(self) -> float:
-        """The loss of guessing, that is of logits of zero, in the mean over the classes."""
+        """Return the loss of guessing, that is of logits of zero, in the mean over the classes."""
         task = config.build_task(self.config)
         logits = torch.zeros(task.output_size, task.output_size)
         targets = torch.arange(task.output_size)
         return float(instantiate(self.config.loss)(logits, targets).mean())
 
     def load(self, replicate: int | Literal["best", "all"] = "best") -> runs.Run:
-        """One network or all of them, with the weights of the last epoch, by which the test set was measured."""
+        """Return one network or all of them, with the weights of the last epoch, by which the test set was measured."""
         return _load(self.path, replicate)
 
 
@@ -191,7 +191,7 @@ class Evidence:
         self.finished.sort(key=lambda run: run.tier)
 
     def run(self, selector: str) -> FinishedRun:
-        """The first run of an experiment.
+        """Return the first run of an experiment.
 
         Args:
             selector: the experiment's name; further words like model.hidden=3 pick a run of a sweep.
@@ -209,7 +209,7 @@ class Evidence:
         raise Missing(f"no finished run{condition} of `python -m rnn_tasks.train experiment={experiment}`")
 
     def sweep(self, experiment: str) -> list[FinishedRun]:
-        """A run for each choice of an experiment's sweep, in the order of the sweep.
+        """Return a run for each choice of an experiment's sweep, in the order of the sweep.
 
         Raises:
             Missing: a run is missing, or the runs differ in their epochs or numbers of replicates.
@@ -239,7 +239,7 @@ def _tier(run: FinishedRun, expected: Mapping[str, DictConfig]) -> int:
 
 @cache
 def _expected(experiment: str) -> dict[str, DictConfig]:
-    """The configurations that an experiment has now, by their fingerprints."""
+    """Return the configurations that an experiment has now, by their fingerprints."""
     try:
         return {runs.fingerprint(cfg): cfg for cfg in configurations(experiment)}
     except (UserError, FileNotFoundError):  # an experiment of the user's own, or one that no longer exists

@@ -39,7 +39,7 @@ QUICK_OUTPUTS = OUTPUTS / "quick"
 
 
 def swept(experiment: str) -> dict[str, list[Any]]:
-    """The values that an experiment sweeps over, by their keys; empty if it is no sweep.
+    """Return the values that an experiment sweeps over, by their keys; empty if it is no sweep.
 
     Raises:
         FileNotFoundError: there is no such experiment.
@@ -50,11 +50,11 @@ def swept(experiment: str) -> dict[str, list[Any]]:
 
 
 def configurations(experiment: str, overrides: list[str] | None = None) -> list[DictConfig]:
-    """The configuration of each run of an experiment: a single one, or one for each choice of its sweep."""
+    """Return the configuration of each run of an experiment: a single one, or one for each choice of its sweep."""
     choices = [[f"{key}={value}" for value in values] for key, values in swept(experiment).items()]
     return [config.compose([f"experiment={experiment}", *(overrides or []), *chosen]) for chosen in product(*choices)]
 
 
 def quick(experiment: str) -> list[str]:
-    """The overrides that make an experiment a quick look."""
+    """Return the overrides that make an experiment a quick look."""
     return next((overrides for prefix, overrides in QUICK.items() if experiment.startswith(prefix)), [])

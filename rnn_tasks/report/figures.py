@@ -20,7 +20,7 @@ BOTH_LOSSES = tuple(f"adder_loss loss={loss}" for loss in ("mse", "bce"))
 
 
 def loss(part: str, selector: str, evidence: Evidence) -> list[Drawing]:
-    """Training and validation loss of a run."""
+    """Plot the training and validation loss of a run."""
     run = evidence.run(selector)
     splits = [split for split in ("train", "val") if any(f"{split}_loss" in row for row in run.history)]
     means = {split: [mean(epoch) for epoch in zip(*run.curve(f"{split}_loss"), strict=False)] for split in splits}
@@ -31,12 +31,12 @@ def loss(part: str, selector: str, evidence: Evidence) -> list[Drawing]:
 
 
 def memory_by_length(evidence: Evidence) -> list[Drawing]:
-    """Accuracy of the networks that remember, over the length."""
+    """Plot the accuracy of the networks that remember, over the length."""
     return [_by_length("memory", MEMORY, evidence, "Memory: accuracy by length of the list")]
 
 
 def memory_by_size(evidence: Evidence) -> list[Drawing]:
-    """Accuracy of the networks that remember, over their hidden units."""
+    """Plot the accuracy of the networks that remember, over their hidden units."""
     try:
         sizes, condition = evidence.sweep("memory_hidden_sizes"), "all trained with the same settings"
     except Missing:
@@ -50,17 +50,17 @@ def memory_by_size(evidence: Evidence) -> list[Drawing]:
 
 
 def adder_by_length(evidence: Evidence) -> list[Drawing]:
-    """Accuracy of the adders of 1, 3 and 5 units, over the length."""
+    """Plot the accuracy of the adders of 1, 3 and 5 units, over the length."""
     return [_by_length("adder", ADDER, evidence, "Adder: accuracy by length of the numbers")]
 
 
 def adder_length5(evidence: Evidence) -> list[Drawing]:
-    """Accuracy of the adders that were trained on five bits, over the length."""
+    """Plot the accuracy of the adders that were trained on five bits, over the length."""
     return [_by_length("adder", ("adder_length5",), evidence, "Adder trained on numbers of five bits alone")]
 
 
 def adder_loss(evidence: Evidence) -> list[Drawing]:
-    """Accuracy of adders over the epochs, with the squared error and with cross-entropy."""
+    """Plot the accuracy of adders over the epochs, with the squared error and with cross-entropy."""
     runs = {selector.rpartition("=")[2]: evidence.run(selector) for selector in BOTH_LOSSES}
     ends = {name: mean(values[-1] for values in run.curve("val_accuracy")) for name, run in runs.items()}
     alt = f"Accuracy of bits over the epochs with two losses; at the end {list_percent(ends)}."
@@ -69,12 +69,12 @@ def adder_loss(evidence: Evidence) -> list[Drawing]:
 
 
 def adder_batch_size(evidence: Evidence) -> list[Drawing]:
-    """Accuracy of RNNs and LSTMs that add, over the batch size."""
+    """Plot the accuracy of RNNs and LSTMs that add, over the batch size."""
     return [_by_batch_size("adder_batch_size", "model", evidence, "RNN and LSTM")]
 
 
 def adder_loss_batch_size(evidence: Evidence) -> list[Drawing]:
-    """Accuracy of adders with either loss, over the batch size."""
+    """Plot the accuracy of adders with either loss, over the batch size."""
     return [_by_batch_size("adder_loss_batch_size", "loss", evidence, "squared error and cross-entropy")]
 
 

@@ -7,12 +7,12 @@ Numbers = Sequence[float | None]  # one for each replicate, None for one that ha
 
 
 def mean_of(numbers: Numbers) -> float:
-    """The mean over the replicates that have not failed."""
+    """Return the mean over the replicates that have not failed."""
     return mean(number for number in numbers if number is not None)
 
 
 def percent(share: float) -> str:
-    """A share in per cent with up to two decimals; a share below 1 is never rounded to 100 %."""
+    """Return a share in per cent with up to two decimals; a share below 1 is never rounded to 100 %."""
     text = f"{share * 100:.2f}".replace("-0.00", "0.00")
     return f"{'> 99.99' if text == '100.00' and share < 1 else text.removesuffix('.00')} %"
 
@@ -24,10 +24,10 @@ def hundredths(share: float) -> str:
 
 
 def mean_percent(shares: Numbers) -> str:
-    """The mean of accuracies, in per cent."""
+    """Return the mean of accuracies, in per cent."""
     return percent(mean_of(shares))
 
 
 def list_percent(shares: Mapping[str, float]) -> str:
-    """Named shares in one line."""
+    """Return named shares in one line."""
     return ", ".join(f"{name} {percent(share)}" for name, share in shares.items())

@@ -13,12 +13,12 @@ FEWEST_TO_PERMUTE = 6  # with 5 pairs the least p value of a sign-flip test is 2
 
 
 def paired_differences(first: Numbers, second: Numbers) -> list[float]:
-    """Differences first - second of replicates of equal seeds; pairs with a missing or failed one are left out."""
+    """Return first - second of replicates of equal seeds, without the pairs of which one is missing or failed."""
     return [a - b for a, b in zip(first, second, strict=False) if a is not None and b is not None]
 
 
 def paired_p_value(differences: Sequence[float]) -> float:
-    """Two-sided p value of the hypothesis that paired differences have a mean of 0.
+    """Return the two-sided p value of the hypothesis that paired differences have a mean of 0.
 
     From 6 pairs on by a sign-flip permutation test (Fisher 1935; exact up to 13 pairs, 9,999 random flips beyond), of
     3 to 5 pairs by Student's t test (1908). It is 1 where no test can decide: below 3 pairs, and where all differences
@@ -35,21 +35,21 @@ def paired_p_value(differences: Sequence[float]) -> float:
 
 
 def welch(first: Sequence[float], second: Sequence[float]) -> float:
-    """Two-sided p value of Welch's t test (1947) between two means; 1 if neither sample varies, for lack of a scale."""
+    """Return the two-sided p value of Welch's t test (1947) of two means; 1 if neither sample varies."""
     if len({*first}) == len({*second}) == 1:
         return 1.0
     return float(stats.ttest_ind(first, second, equal_var=False).pvalue)
 
 
 def two_proportions(first: float, second: float, trials: int) -> float:
-    """Two-sided p value of the pooled z test between two shares, each of ``trials`` trials."""
+    """Return the two-sided p value of the pooled z test between two shares, each of ``trials`` trials."""
     pooled = (first + second) / 2
     error = (2 * pooled * (1 - pooled) / trials) ** 0.5
     return float(2 * stats.norm.sf(abs(first - second) / error)) if error else 1.0
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """p values of several tests, adjusted by the step-down method of Holm (1979)."""
+    """Return p values of several tests, adjusted by the step-down method of Holm (1979)."""
     adjusted, largest = {}, 0.0
     for i, (name, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
         largest = max(largest, min(1.0, p * (len(p_values) - i)))
@@ -58,7 +58,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def rank_correlations(x: Sequence[float], rows: Sequence[Numbers]) -> list[float | None]:
-    """Spearman's rank correlation (1904) of x with each row; None where a number is missing or all are equal."""
+    """Return Spearman's rank correlation (1904) of x with each row; None where a number is missing or all are equal."""
     correlations: list[float | None] = []
     for row in rows:
         values = [value for value in row if value is not None]

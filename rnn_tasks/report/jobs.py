@@ -46,7 +46,7 @@ class Job:
             return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
 
     def last_line(self) -> str:
-        """The last line of the log."""
+        """Return the last line of the log."""
         return self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
 
 

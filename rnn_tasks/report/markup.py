@@ -22,11 +22,11 @@ class Table:
     caption: str = ""
 
     def markdown(self) -> str:
-        """The table for GitHub."""
+        """Return the table for GitHub."""
         return tabulate(self.rows, self.headings, "github", disable_numparse=True)
 
     def html(self) -> Markup:
-        """The table as an HTML element."""
+        """Return the table as an HTML element."""
         head = Markup("").join(Markup('<th scope="col">{}</th>').format(heading) for heading in self.headings)
         rows = Markup("\n").join(
             Markup("<tr>{}</tr>").format(Markup("").join(map(_html_cell, row))) for row in self.rows
@@ -39,7 +39,7 @@ def _html_cell(cell: str) -> Markup:
 
 
 def code_spans(text: str) -> Markup:
-    """Text as HTML, with what stands between backquotes set as code."""
+    """Return text as HTML, with what stands between backquotes set as code."""
     pieces = text.split("`")
     return Markup("").join(
         Markup("<code>{}</code>").format(piece) if i % 2 else Markup.escape(piece) for i, piece in enumerate(pieces)

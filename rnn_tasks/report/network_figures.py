@@ -19,7 +19,7 @@ A_LIST = "[3, 1, 4, 1, 5, 9, 2, 6]"
 
 
 def mnist_answers(evidence: Evidence) -> Iterator[Drawing]:
-    """The confusion matrix of a network, its mistakes, random images, and what it sees row by row."""
+    """Draw the confusion matrix of a network, its mistakes, random images, and what it sees row by row."""
     finished = evidence.run("mnist_rnn_adam")
     run = finished.load()
     test = inspection.answer(run, inspection.concat_padded(run.task.test))
@@ -67,7 +67,7 @@ def _row_by_row(finished: FinishedRun, run: Run, test: Answered, random: Answere
 
 
 def memory(selector: str, evidence: Evidence) -> Iterator[Drawing]:
-    """The gates of an LSTM over a list, and where the digit is stored."""
+    """Draw the gates of an LSTM over a list, and where the digit is stored."""
     finished = evidence.run(selector)
     run, model = _lstm(finished)
     task = inspection.task_of(run, Memory)
@@ -88,7 +88,7 @@ def memory(selector: str, evidence: Evidence) -> Iterator[Drawing]:
 
 
 def plane(selector: str, evidence: Evidence) -> Iterator[Drawing]:
-    """Where an LSTM of two units stores the ten digits."""
+    """Plot where an LSTM of two units stores the ten digits."""
     finished = evidence.run(selector)
     run, model = _lstm(finished, hidden=2)
     lists = inspection.concat_padded([run.task.examples(1000, "report")])
@@ -103,7 +103,7 @@ def plane(selector: str, evidence: Evidence) -> Iterator[Drawing]:
 
 
 def adder(selector: str, evidence: Evidence) -> Iterator[Drawing]:
-    """The states of an adder, and the automaton that it runs."""
+    """Draw the states of an adder, and the automaton that it runs."""
     finished = evidence.run(selector)
     run = finished.load()
     trace = automata.trace(run)
@@ -122,7 +122,7 @@ def adder(selector: str, evidence: Evidence) -> Iterator[Drawing]:
 
 
 def _lstm(finished: FinishedRun, hidden: int | None = None) -> tuple[Run, Network]:
-    """The best network of a run of unidirectional LSTMs, of ``hidden`` units if that is given."""
+    """Return the best network of a run of unidirectional LSTMs, of ``hidden`` units if that is given."""
     run = finished.load()
     model = inspection.network_of(run)
     if model.cell.name != "lstm" or len(model.directions) == 2 or (hidden and model.hidden != hidden):
@@ -131,7 +131,7 @@ def _lstm(finished: FinishedRun, hidden: int | None = None) -> tuple[Run, Networ
 
 
 def sums(run: Run) -> list[str]:
-    """Random sums with their carries and the network's answers."""
+    """Plot random sums with their carries and the network's answers."""
     return [_sum(answered) for answered in automata.random_sums(run)]
 
 
@@ -143,7 +143,7 @@ def _sum(answered: AnsweredSum) -> str:
 
 
 def lists(run: Run) -> list[str]:
-    """Random lists and the network's answers."""
+    """Plot random lists and the network's answers."""
     answered = inspection.answer(run, inspection.random_cases(run.task))
     texts = []
     for inputs, length, target, answer in zip(*answered.batch, answered.answers, strict=True):

@@ -73,7 +73,7 @@ def basic_errors(evidence: Evidence, run: str) -> Judgement:
 
 
 def _usps(run: FinishedRun, as_mnist: bool = False) -> list[float | None]:
-    """The accuracy of each replicate on the USPS test set, as it is or in MNIST's form."""
+    """Return the accuracy of each replicate on the USPS test set, as it is or in MNIST's form."""
     return measure(run)["USPS" if as_mnist else "USPS as it is"]["accuracy"]
 
 
@@ -102,7 +102,7 @@ def more_information(evidence: Evidence, run: str, key: str) -> Judgement:
 
 
 def _bits(run: FinishedRun) -> list[float | None]:
-    """The bits that the answers of each replicate tell about the right ones; None for one that has failed."""
+    """Return the bits that each replicate's answers tell about the right ones; None if it has failed."""
     targets, answers_of_all = _answers(run)
     return [
         None if failed else inspection.mutual_information(targets, own)
@@ -111,7 +111,7 @@ def _bits(run: FinishedRun) -> list[float | None]:
 
 
 def _answers(run: FinishedRun) -> tuple[Tensor, Tensor]:
-    """The right answers of new lists [N], and those of all replicates [R, N]."""
+    """Return the right answers of new lists [N], and those of all replicates [R, N]."""
     network = run.load("all")
     lists = network.task.examples(LISTS, "report")
     with torch.inference_mode():

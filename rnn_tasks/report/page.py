@@ -93,7 +93,7 @@ def write(root: Path, file: Path) -> dict[str, int]:
 
 
 def _sections(evidence: Evidence) -> tuple[list[Section], list[str]]:
-    """The parts of the report, and why something is left out, each reason once."""
+    """Return the parts of the report, and why something is left out, each reason once."""
     sections = {part.name: Section(part.name, part.title) for part in parts()}
     missing: list[str] = []
     for number, part in enumerate(parts(), 1):
@@ -116,7 +116,7 @@ def _sections(evidence: Evidence) -> tuple[list[Section], list[str]]:
 
 
 def experiments(evidence: Evidence) -> Table:
-    """A row for each run of which the student's report gives an accuracy, if the run is there."""
+    """Return a row for each run of which the student's report gives an accuracy, if the run is there."""
     claimed: dict[str, dict[str, float]] = {}
     for claim in (claim for part in parts() for claim in part.claims if claim.rule == "accuracy"):
         claimed.setdefault(claim.run, {}).update(claim.claimed)
@@ -128,7 +128,7 @@ def experiments(evidence: Evidence) -> Table:
 
 
 def render(template: str, values: dict[str, Any]) -> str:
-    """A template of this folder, filled with values."""
+    """Return a template of this folder, filled with values."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=template.endswith(".html.j2"),
@@ -157,13 +157,13 @@ def _write_images(drawings: list[Drawing], directory: Path) -> None:
 
 
 def _rules(sections: list[Section]) -> dict[str, str]:
-    """What the rules of the claims demand, by their names, in the order of the claims."""
+    """Return what the rules of the claims demand, by their names, in the order of the claims."""
     names = dict.fromkeys(judged.claim.rule for section in sections for judged in section.claims)
     return {name: (contents.RULES[name].__doc__ or "").strip() for name in names}
 
 
 def _quick(evidence: Evidence) -> str:
-    """A warning if runs do not follow their experiments in full."""
+    """Return a warning if runs do not follow their experiments in full."""
     used = evidence.used.values()
     other = sum(run.tier == OTHER for run in used)
     if used and not other:
@@ -175,13 +175,13 @@ def _quick(evidence: Evidence) -> str:
 
 
 def _older(evidence: Evidence) -> str:
-    """A note if runs were made with another version of the numerics."""
+    """Return a note if runs were made with another version of the numerics."""
     older = sum(run.tier == OLDER for run in evidence.used.values())
     return f"{older} of {len(evidence.used)} runs were made with another version of the numerics." if older else ""
 
 
 def _batch(evidence: Evidence) -> dict[str, str]:
-    """What a batch of 16 tells about an accuracy."""
+    """Return what a batch of 16 tells about an accuracy."""
     shares = {"fifteen_low": wilson(15, 16)[0], "fifteen_high": wilson(15, 16)[1], "sixteen_low": wilson(16, 16)[0]}
     accuracy = ""
     with suppress(Missing):

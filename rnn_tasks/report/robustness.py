@@ -42,7 +42,7 @@ Metrics = dict[str, dict[str, Any]]  # of all networks of a run, by the name of 
 
 
 def measure(run: FinishedRun) -> Metrics:
-    """Metrics of all networks of a run on each set of mnist_ood.
+    """Return the metrics of all networks of a run on each set of mnist_ood.
 
     They are kept in ``ood.json`` beside the run's result, and measured again when the run's weights or the version of
     the sets or of the numerics have changed.
@@ -80,7 +80,7 @@ class SetAccuracy:
     accuracies: tuple[Numbers, ...]
 
     def cells(self) -> tuple[str, ...]:
-        """The set's name, and for each run the mean accuracy in % and half of its 95 % interval."""
+        """Return the set's name, and for each run the mean accuracy in % and half of its 95 % interval."""
         return (self.name, *map(_mean_and_half, self.accuracies))
 
 
@@ -91,7 +91,7 @@ def _mean_and_half(accuracies: Numbers) -> str:
 
 
 def accuracy_table(caption: str, by_run: Mapping[str, Metrics]) -> Table:
-    """A row for each set, a column for each run, and a last row with the calibration errors on USPS."""
+    """Return a row for each set, a column for each run, and a last row with the calibration errors on USPS."""
     names = next(iter(by_run.values()))
     rows = [SetAccuracy(name, tuple(sets[name]["accuracy"] for sets in by_run.values())) for name in names]
     errors = [percent(mean_of(sets["USPS"]["calibration_error"])) for sets in by_run.values()]
@@ -99,7 +99,7 @@ def accuracy_table(caption: str, by_run: Mapping[str, Metrics]) -> Table:
 
 
 def _measure_all(evidence: Evidence, selectors: Mapping[str, str]) -> tuple[dict[str, Metrics], list[str]]:
-    """The metrics of those runs that are there, by their names, and why others are missing."""
+    """Return the metrics of those runs that are there, by their names, and why others are missing."""
     by_run, missing = {}, []
     for name, selector in selectors.items():
         try:
@@ -110,7 +110,7 @@ def _measure_all(evidence: Evidence, selectors: Mapping[str, str]) -> tuple[dict
 
 
 def tables(evidence: Evidence) -> tuple[list[Table], list[str]]:
-    """Tables of accuracies, and why others are left out."""
+    """Return the tables of accuracies, and why others are left out."""
     corruptions = "; ".join(f"{name} {how}" for name, (how, _) in mnist_ood.CORRUPTIONS.items())
     captions = {
         "Accuracy in % of networks that have only seen MNIST's training images: mean of the networks ± half of its 95 %"
@@ -132,7 +132,7 @@ def tables(evidence: Evidence) -> tuple[list[Table], list[str]]:
 
 
 def figures(evidence: Evidence) -> Iterator[Drawing]:
-    """Accuracy on each set, and reliability diagrams."""
+    """Return the accuracy on each set, and reliability diagrams."""
     by_run, missing = _measure_all(evidence, READERS)
     if not by_run:
         raise Missing(missing[0])
@@ -160,7 +160,7 @@ def _style(run: str) -> dict[str, Any]:
 
 @plots.styled
 def _dots(by_run: Mapping[str, Metrics]) -> Figure:
-    """The mean accuracy on each set, a row for each set."""
+    """Return the mean accuracy on each set, a row for each set."""
     names = list(next(iter(by_run.values())))
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()

@@ -73,7 +73,7 @@ def rises_early(evidence: Evidence, run: str) -> Judgement:
 
 
 def _largest_rises(run: FinishedRun, split: str, part: float = 1.0) -> list[float]:
-    """The largest rise of each replicate's loss above its lowest value before, as a share of the loss of guessing.
+    """Return each replicate's largest rise of the loss above its lowest before, in losses of guessing.
 
     Args:
         run: of at least two epochs.
@@ -98,7 +98,7 @@ def no_overfitting(evidence: Evidence, run: str) -> Judgement:
 
 
 def _if_learnt(run: FinishedRun, judgement: Judgement) -> Judgement:
-    """The judgement, or OPEN for networks that have hardly learnt: their losses cannot support such a claim."""
+    """Return the judgement, or OPEN for networks that have hardly learnt: their losses cannot support a claim."""
     if mean_of(run.metric("train", "loss")) < LEARNT * run.guess_loss():
         return judgement
     return replace(

@@ -36,7 +36,7 @@ class ExperimentRow:
 
     @classmethod
     def of(cls, selector: str, claimed: dict[str, float], run: FinishedRun) -> "ExperimentRow":
-        """The row of a run.
+        """Return the row of a run.
 
         Raises:
             Missing: it was not tested or not validated.
@@ -47,7 +47,7 @@ class ExperimentRow:
         return cls(selector, claimed, *summaries, reached, run.examples("test"), run.chance)
 
     def cells(self) -> tuple[str, ...]:
-        """The texts of the row."""
+        """Return the texts of the row."""
         validation = f" ({self.claimed['val']:g})" if "val" in self.claimed else ""
         return (
             f"`{self.selector}`",
@@ -62,7 +62,7 @@ class ExperimentRow:
 
 
 def experiments_table(rows: Iterable[ExperimentRow]) -> Table:
-    """A row for each run of which the student's report gives an accuracy."""
+    """Return a row for each run of which the student's report gives an accuracy."""
     headings = (
         *("experiment", "claimed: test (validation)", "test: mean [95 %]", "best", "reached it"),
         *("validation: mean [95 %]", "test examples", "chance"),
@@ -71,7 +71,7 @@ def experiments_table(rows: Iterable[ExperimentRow]) -> Table:
 
 
 def runs_table(runs: Iterable[FinishedRun], root: Path) -> Table:
-    """A row for each run that the report rests on, with its directory below ``root``."""
+    """Return a row for each run that the report rests on, with its directory below ``root``."""
     rows = [
         (
             f"`{run.result['experiment']}`",
@@ -87,7 +87,7 @@ def runs_table(runs: Iterable[FinishedRun], root: Path) -> Table:
 
 
 def claims_table(claims: Iterable[JudgedClaim]) -> Table:
-    """A row for each claim."""
+    """Return a row for each claim."""
     rows = [
         (
             judged.claim.claim,

@@ -90,7 +90,7 @@ def majority(successes: int, trials: int, predicate: str) -> Judgement:
 
 
 def exists(right: int, examples: int, limit: float, n: int, subject: str) -> Judgement:
-    """Does one network's share of right answers reach ``limit``? It need not be told apart from the limit.
+    """Judge whether a network's share of right answers reaches ``limit``; being equal to it is enough.
 
     Args:
         right: number of right answers of the network that is best in validation.
@@ -198,7 +198,7 @@ def best_setting(rates: Mapping[str, float], examples: int, claimed: str) -> Jud
 
 
 def interval_name(summary: Summary) -> str:
-    """The kind of interval that a summary holds."""
+    """Name the kind of interval that a summary holds."""
     few = summary.count - summary.failed < FEWEST_TO_RESAMPLE
     return f"{'Student' if few else 'bootstrap'} interval of the mean"
 

@@ -13,7 +13,7 @@ from rnn_tasks.runs.loading import Run
 
 
 def newest_run_for(inputs: list[str]) -> Path:
-    """The run that answers where none is named; its name is printed on stderr.
+    """Return the run that answers where none is named; its name is printed on stderr.
 
     For photos it is the network that comes with the project, else the newest finished run whose task can parse all
     inputs.

@@ -40,7 +40,7 @@ class Case:
 
 
 def verification_cases(task: Task, model: nn.Module, replicate: int = 0) -> list[Case]:
-    """Ten random test problems, and up to five further ones that the network fails, always the same."""
+    """Return ten random test problems, and up to five further ones that the network fails, always the same."""
     task.setup()
     model.eval()
     stream, parameter = generator(task.data_seed, "cases"), next(model.parameters())
@@ -60,7 +60,7 @@ def verification_cases(task: Task, model: nn.Module, replicate: int = 0) -> list
 
 
 def cases_table(cases: list[Case]) -> str:
-    """The cases as a Markdown table; a picture is named by its number."""
+    """Return the cases as a Markdown table; a picture is named by its number."""
     rows = [
         {
             "input": f"picture {number}" if case.is_picture else f"`{case.problem}`",
@@ -74,7 +74,7 @@ def cases_table(cases: list[Case]) -> str:
 
 
 def case_pictures(cases: list[Case]) -> list[Picture]:
-    """The cases as pictures, each under its number and answer, with the truth where that is wrong."""
+    """Return the cases as pictures, each under its number and answer, with the truth where that is wrong."""
     return [
         Picture(case.inputs, f"{number}: {case.answer}" + ("" if case.right else f", not {case.target}"), case.right)
         for number, case in enumerate(cases, 1)

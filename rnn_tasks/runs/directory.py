@@ -53,7 +53,7 @@ def claimed(run: Path) -> Iterator[None]:
 
 
 def own_config(run: Path, cfg: DictConfig) -> DictConfig:
-    """The configuration of the run in a directory: ``cfg``, which is written there, or that of the run begun before.
+    """Write a run's configuration into its directory, or return that of the same run begun before.
 
     Raises:
         UserError: another run lies there.
@@ -68,7 +68,7 @@ def own_config(run: Path, cfg: DictConfig) -> DictConfig:
 
 
 def describe(cfg: DictConfig, model: nn.Module, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """The content of result.json.
+    """Return the content of result.json.
 
     Args:
         cfg: the configuration of the run.
@@ -102,7 +102,7 @@ def write_result(run: Path, result: dict[str, Any]) -> None:
 
 
 def read_result(run: Path) -> dict[str, Any] | None:
-    """The content of a run's result.json; None if the run has not finished.
+    """Return the content of a run's result.json; None if the run has not finished.
 
     Raises:
         UserError: the file is damaged.
@@ -119,7 +119,7 @@ def read_result(run: Path) -> dict[str, Any] | None:
 
 
 def read_config(run: Path) -> DictConfig:
-    """The configuration of a run, in the form of this version.
+    """Return the configuration of a run, in the form of this version.
 
     Raises:
         UserError: there is no such run, or its configuration is damaged.
@@ -138,13 +138,13 @@ def read_config(run: Path) -> DictConfig:
 
 
 def finished(root: Path = OUTPUTS) -> list[Path]:
-    """The finished runs below a directory, the newest first."""
+    """Return the finished runs below a directory, the newest first."""
     files = sorted(root.rglob(RESULT), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     return [path.parent for path in files]
 
 
 def results(root: Path = OUTPUTS) -> Iterator[tuple[Path, dict[str, Any] | None]]:
-    """The finished runs below a directory with the content of their result.json, the newest first.
+    """Return the finished runs below a directory with the content of their result.json, the newest first.
 
     Of a run whose result.json is damaged the content is None.
     """
@@ -156,7 +156,7 @@ def results(root: Path = OUTPUTS) -> Iterator[tuple[Path, dict[str, Any] | None]
 
 
 def find(run: str) -> Path | None:
-    """The directory of a run.
+    """Return the directory of a run.
 
     Args:
         run: a directory; "latest" for the newest finished run; the name of a task for its newest finished run; or the

@@ -12,7 +12,7 @@ from rnn_tasks.training.evaluation import measure
 
 
 def evaluate(run: Run, lengths: list[int] | None = None, samples: int = 1000) -> dict[str, Any]:
-    """Test metrics of a loaded run, as ``measure`` gives them.
+    """Return the test metrics of a loaded run, as ``measure`` gives them.
 
     Args:
         run: from runs.load.
@@ -29,7 +29,7 @@ def evaluate(run: Run, lengths: list[int] | None = None, samples: int = 1000) ->
 
 
 def out_of_distribution(run: Run, split: str = "test") -> dict[str, dict[str, Any]]:
-    """Metrics and calibration of a loaded run of MNIST on each set of mnist_ood, by the names of the sets.
+    """Return the metrics and calibration of a loaded run of MNIST on each set of mnist_ood, by the names of the sets.
 
     Args:
         run: from runs.load.
@@ -45,6 +45,6 @@ def out_of_distribution(run: Run, split: str = "test") -> dict[str, dict[str, An
 
 
 def measured(run: Run, sets: list[Examples], calibration: bool = False) -> dict[str, Any]:
-    """Metrics of a loaded run on any examples of its task, as ``measure`` gives them."""
+    """Return the metrics of a loaded run on any examples of its task, as ``measure`` gives them."""
     loss = instantiated("loss", run.config.loss)
     return measure(run.model, run.task, loss, sets, run.failed, calibration)

@@ -24,7 +24,7 @@ NAMES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 
 def torch_modules(run: Run) -> nn.ModuleDict:
-    """The network as torch.nn modules with its weights: ``recurrent`` (RNN, LSTM or GRU) and ``head`` (Linear).
+    """Return the network as torch.nn modules with its weights: ``recurrent`` (RNN, LSTM or GRU) and ``head`` (Linear).
 
     A Crnn has ``convolutions`` as well, a list of Conv2d.
 

@@ -15,7 +15,7 @@ ONLY_SHOWN = ("enable_progress_bar", "enable_model_summary", "log_every_n_steps"
 
 
 def influence(cfg: DictConfig) -> dict[str, Any]:
-    """The part of a configuration that decides the numbers of a run, as plain containers."""
+    """Return the part of a configuration that decides the numbers of a run, as plain containers."""
     values: Any = OmegaConf.to_container(cfg, resolve=True)
     values = {key: value for key, value in values.items() if key not in NO_INFLUENCE}
     task = {key: value for key, value in values["task"].items() if key == "name" or key not in NO_INFLUENCE}
@@ -26,7 +26,7 @@ def influence(cfg: DictConfig) -> dict[str, Any]:
 
 
 def fingerprint(cfg: DictConfig) -> str:
-    """A hash of all that decides the numbers of a run.
+    """Return a hash of all that decides the numbers of a run.
 
     Returns:
         32 hexadecimal digits.

@@ -47,7 +47,7 @@ class Run:
     result: dict[str, Any] | None
 
     def ask(self, text: str) -> tuple[str, float]:
-        """The answer to a problem, as people write both, and the probability of the answer's least certain part.
+        """Return the answer to a problem, as people write both, and the probability of the answer's least certain part.
 
         Args:
             text: like "1011+110".
@@ -61,7 +61,7 @@ class Run:
         return self.answer(problem[None], torch.tensor([len(problem)]))[0]
 
     def answer(self, inputs: Tensor, lengths: Tensor) -> list[tuple[str, float]]:
-        """Answers as people write them, each with the probability of its least certain part.
+        """Return answers as people write them, each with the probability of its least certain part.
 
         A model of all replicates answers with the first.
 
@@ -76,7 +76,7 @@ class Run:
             return [self.task.answer(each) for each in (logits if self.replicate is not None else logits[0])]
 
     def logits(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Logits of the model, computed in the precision of its weights.
+        """Return the logits of the model, computed in the precision of its weights.
 
         Args:
             inputs: [B, T, D].
@@ -92,7 +92,7 @@ class Run:
         return logits if self.replicate is None else logits[0]
 
     def prefix_predictions(self, inputs: Tensor) -> Tensor:
-        """Class probabilities after each step, as if the sequence ended there; of a run of one replicate.
+        """Return class probabilities after each step, as if the sequence ended there; of a run of one replicate.
 
         A bidirectional network reads each prefix from both of its ends. For a network that reads forwards alone these
         are the probabilities computed from each of its states.
@@ -143,7 +143,7 @@ def load(
 
 
 def _number(path: Path, replicate: int | str, sort_keys: list[list[float] | None], failed: list[bool]) -> int | None:
-    """The number of the replicate to load; None for all."""
+    """Return the number of the replicate to load; None for all."""
     if replicate == "all":
         return None
     best = max(range(len(failed)), key=lambda number: (not failed[number], sort_keys[number] or [-1.0]))

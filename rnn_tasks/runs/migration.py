@@ -12,7 +12,7 @@ LOGGERS = {"CSVLogger": "csv", "MLFlowLogger": "mlflow", "TensorBoard": "tensorb
 
 
 def migrated(config: dict[str, Any]) -> dict[str, Any]:
-    """A stored configuration in today's form; one of today's comes back equal.
+    """Return a stored configuration in today's form; one of today's comes back equal.
 
     Args:
         config: plain containers, as config.yaml or result.json holds them.

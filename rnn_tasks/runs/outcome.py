@@ -22,7 +22,7 @@ from rnn_tasks.training.tensorboard_logger import TensorBoard
 
 
 def measure(session: Session, cfg: DictConfig, run: Path) -> dict[str, Any]:
-    """The metrics of the last epoch's weights: as training went, and on the full validation and test sets.
+    """Return the metrics of the last epoch's weights: as training went, and on the full validation and test sets.
 
     A set that ``trainer.limit_val_batches=0`` or ``limit_test_batches=0`` leaves out is missing. A replicate whose loss
     on one of them is not finite has failed.
@@ -82,7 +82,7 @@ def show(session: Session, metrics: dict[str, Any], cfg: DictConfig, run: Path) 
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, bool | int | float | str]:
-    """The flat values of a configuration that a user compares runs by, for the loggers."""
+    """Return the flat values of a configuration that a user compares runs by, for the loggers."""
     values = {key: cfg[key] for key in ("experiment", "seed")}
     for group in ("task", "model", "loss", "optimizer", "scheduler"):
         for key, value in (cfg[group] or {}).items():

@@ -46,7 +46,7 @@ def pixels(figure: Figure) -> np.ndarray:
 
 @styled
 def curves(runs: dict[str, list[dict[str, Any]]], kinds: tuple[str, ...] = ("loss", "accuracy")) -> Figure:
-    """Metrics over the epochs, for training and validation; of several replicates the mean, the least and the greatest.
+    """Plot metrics over the epochs, for training and validation; of several replicates mean and extremes.
 
     Args:
         runs: the histories of one or several runs, by their names.
@@ -74,7 +74,7 @@ def curves(runs: dict[str, list[dict[str, Any]]], kinds: tuple[str, ...] = ("los
 
 
 def _by_epoch(history: list[dict[str, Any]], column: str) -> dict[int, list[float]]:
-    """The values of a column of history.csv in each epoch, counted from 1."""
+    """Return the values of a column of history.csv in each epoch, counted from 1."""
     points: dict[int, list[float]] = {}
     for row in history:
         if column in row:
@@ -84,7 +84,7 @@ def _by_epoch(history: list[dict[str, Any]], column: str) -> dict[int, list[floa
 
 @styled
 def by_length(runs: dict[str, dict[str, Any]], chance: float, trained: tuple[int, int]) -> Figure:
-    """Test accuracy over the length: of whole sequences and, where these differ, of single answers.
+    """Plot the test accuracy over the length: of whole sequences and, where these differ, of single answers.
 
     Of several replicates the mean is drawn, for whole sequences with a band from the least to the greatest.
 
@@ -125,7 +125,7 @@ class _Estimate(NamedTuple):
 
 @styled
 def by_number(key: str, lines: dict[str, dict[float, list[float | None]]]) -> Figure:
-    """Test accuracy of whole sequences over a number that was swept, and the share of perfect replicates.
+    """Plot the test accuracy of whole sequences over a number that was swept, and the share of perfect replicates.
 
     Error bars are 95 % intervals: intervals.interval for means, intervals.wilson for shares.
 
@@ -165,7 +165,7 @@ def _errorbar(axes: Axes, points: Mapping[float, Any], estimates: list[_Estimate
 
 
 def _line(axes: Axes, points: dict[int, list[float]], color: str, band: bool = True, **style: Any) -> None:
-    """The means of the numbers at each point, and a band from the least to the greatest."""
+    """Draw the means of the numbers at each point, and a band from the least to the greatest."""
     axes.plot(list(points), [mean(numbers) for numbers in points.values()], color=color, **style)
     if band and any(len(numbers) > 1 for numbers in points.values()):
         low, high = [min(numbers) for numbers in points.values()], [max(numbers) for numbers in points.values()]
@@ -182,7 +182,7 @@ class Picture(NamedTuple):
 
 @styled
 def image_grid(pictures: Sequence[Picture], columns: int = 5, width: float = 9, row_height: float = 2.2) -> Figure:
-    """Images in rows of ``columns``, titles of wrong answers coloured; width and height of a row in inches."""
+    """Plot images in rows of ``columns``, titles of wrong answers coloured; width and height of a row in inches."""
     rows = -(-len(pictures) // columns)
     figure = Figure(figsize=(width, row_height * rows), layout="constrained")
     for axes, picture in zip_longest(figure.subplots(rows, columns, squeeze=False).flat, pictures):

@@ -53,13 +53,13 @@ def note_failure(run: Path, error: Exception) -> None:
 
 
 def sweep_results(sweep: Path) -> dict[str, dict[str, Any] | None]:
-    """The content of each run's result.json in the natural order of the runs' names; None if it has not finished."""
+    """Read each run's result.json, in the natural order of the runs' names; None if it has not finished."""
     directories = sorted((path for path in sweep.iterdir() if path.is_dir()), key=_natural)
     return {run.name: read_result(run) for run in directories}
 
 
 def sweep_rows(sweep: Path) -> list[SweepRow]:
-    """A row for each run of a sweep."""
+    """Return a row for each run of a sweep."""
     from rnn_tasks.runs.tables import Row
 
     rows = []
@@ -76,7 +76,7 @@ def sweep_rows(sweep: Path) -> list[SweepRow]:
 
 
 def sweep_table(rows: list[SweepRow], style: str) -> str:
-    """The rows as a table in one of tabulate's styles.
+    """Return the rows as a table in one of tabulate's styles.
 
     It leaves out the exact match where that is the accuracy in all rows, and else, with intervals, the accuracy in
     validation, which would make it too wide.
@@ -102,7 +102,7 @@ def sweep_table(rows: list[SweepRow], style: str) -> str:
 
 
 def csv_row(row: SweepRow) -> dict[str, Any]:
-    """A row of summary.csv, numbers in full: means over the replicates that have not failed.
+    """Return a row of summary.csv, numbers in full: means over the replicates that have not failed.
 
     Of several replicates there are also the 95 % interval of a mean (low, high), the best, and how many are perfect.
     """
@@ -120,7 +120,7 @@ def csv_row(row: SweepRow) -> dict[str, Any]:
 
 
 def by_number(values: dict[str, T]) -> tuple[str, dict[str, dict[float, T]]]:
-    """Values of runs, arranged for a plot over the number that was swept most, a line for each choice of all else.
+    """Arrange values of runs for a plot over the number that was swept most, a line for each choice of all else.
 
     Args:
         values: of any kind, by names of runs like "model=rnn,task.batch_size=8".
@@ -190,5 +190,5 @@ class SweepSummary(Callback):
 
 
 def _natural(run: Path) -> list[str | float]:
-    """A sort key that puts model.hidden=10 behind model.hidden=9."""
+    """Return a sort key that puts model.hidden=10 behind model.hidden=9."""
     return [float(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+\.?\d*)", run.name))]

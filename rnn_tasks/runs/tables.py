@@ -35,7 +35,7 @@ class Row:
 
     @classmethod
     def of(cls, name: str, metrics: dict[str, Any]) -> Row:
-        """A row of metrics as result.json has them."""
+        """Return a row of metrics as result.json has them."""
         return cls(
             name,
             metrics.get("n"),
@@ -56,7 +56,7 @@ def _summary(numbers: list[float | None]) -> Summary | None:
 
 
 def percent(share: Summary | None, best: bool = False) -> str:
-    """A share as text: the mean, of several replicates with its 95 % interval.
+    """Return a share as text: the mean, of several replicates with its 95 % interval.
 
     Args:
         share: None if all replicates have failed.
@@ -75,14 +75,14 @@ def percent(share: Summary | None, best: bool = False) -> str:
 
 
 def count_perfect(share: Summary | None) -> str:
-    """How many replicates have a share of 100 %, and how many have failed."""
+    """Return how many replicates have a share of 100 %, and how many have failed."""
     if share is None:
         return ""
     return f"{share.perfect} of {share.count}" + (f" ({share.failed} failed)" if share.failed else "")
 
 
 def table(metrics: dict[str, dict[str, Any]]) -> str:
-    """A table with a row for each of several metrics.
+    """Return a table with a row for each of several metrics.
 
     Args:
         metrics: as result.json has them, by the names of the rows.
@@ -111,7 +111,7 @@ def table(metrics: dict[str, dict[str, Any]]) -> str:
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
-    """Test metrics as a table with a row for each length, and the accuracy of guessing."""
+    """Return the test metrics as a table with a row for each length, and the accuracy of guessing."""
     by_length = metrics["by_length"] if len(metrics["by_length"]) > 1 else {}
     rows = {f"length {length}": values for length, values in by_length.items()}
     return f"{table(rows | {'all': metrics})}\nchance {metrics['chance']:.2%}"

@@ -71,7 +71,7 @@ class Adder(Task):
 
 
 def add(bits: Tensor) -> Tensor:
-    """Bits of the sum of two numbers, both least significant bit first: [N, T, 2] -> [N, T].
+    """Return the bits of the sum of two numbers, both least significant bit first: [N, T, 2] -> [N, T].
 
     A position with two ones carries, one with none does not, and one with a single one passes on the carry into it. So
     whether position t carries is decided by the last position up to t that has not exactly a single one. Where there is
@@ -86,5 +86,5 @@ def add(bits: Tensor) -> Tensor:
 
 
 def _binary(bits: Tensor) -> str:
-    """The usual notation of a number, most significant bit first and without leading zeros, of bits [L] in reverse."""
+    """Write a number most significant bit first and without leading zeros, from its bits [L] in reverse."""
     return "".join(str(int(bit)) for bit in bits.flip(0).tolist()).lstrip("0") or "0"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def answers(logits: Tensor) -> Tensor:
-    """The likeliest answers, bits as 0.0 and 1.0 or the numbers of classes: [..., C] -> [...].
+    """Return the likeliest answers, bits as 0.0 and 1.0 or the numbers of classes: [..., C] -> [...].
 
     A logit of 0, a bit of probability 1/2, is answered by 0; of equal classes the first is taken.
     """
@@ -17,7 +17,7 @@ def answers(logits: Tensor) -> Tensor:
 
 
 def confidences(logits: Tensor) -> Tensor:
-    """The probabilities that the network gives to its answers, at least 1/2 for bits and 1/C: [..., C] -> [...]."""
+    """Return the probabilities that a network gives its answers, at least 1/2 or 1/C: [..., C] -> [...]."""
     if logits.shape[-1] == 1:
         return logits.squeeze(-1).abs().sigmoid()
     return torch.amax(logits.softmax(-1), -1)

@@ -53,7 +53,7 @@ class Augmentation:
         checks.not_negative(**vars(self))
 
     def __call__(self, images: Tensor, stream: torch.Generator) -> Tensor:
-        """Changed images [B, S, S], from 0 (paper) to 1 (ink); ``stream`` alone decides the changes."""
+        """Change images [B, S, S], from 0 (paper) to 1 (ink); ``stream`` alone decides how."""
         random = _Random(images, stream)
         images = self._warp(images, random)
         images = self._change_strokes(images, random)
@@ -92,19 +92,19 @@ class _Random:
     stream: torch.Generator
 
     def uniform(self, high: float) -> Tensor:
-        """From 0 to ``high``: [B, 1, 1]."""
+        """Return from 0 to ``high``: [B, 1, 1]."""
         return (torch.rand(len(self.images), 1, 1, generator=self.stream) * high).to(self.images)
 
     def clamped_normal(self, limit: float) -> Tensor:
-        """From -limit to limit, with standard deviation limit / 2: [B, 1, 1]."""
+        """Return from -limit to limit, with standard deviation limit / 2: [B, 1, 1]."""
         return self.normal(len(self.images), 1, 1).clamp(-2, 2) * limit / 2
 
     def chosen(self, share: float) -> Tensor:
-        """1 with probability ``share``, else 0: [B, 1, 1]."""
+        """Return 1 with probability ``share``, else 0: [B, 1, 1]."""
         return (self.uniform(1.0) < share).to(self.images)
 
     def normal(self, *size: int) -> Tensor:
-        """Standard normal: [*size]."""
+        """Draw from the standard normal distribution: [*size]."""
         return torch.randn(size, generator=self.stream).to(self.images)
 
 
@@ -116,7 +116,7 @@ def warped(
     shear: Tensor | float = 0.0,
     bends: Tensor | float = 0.0,
 ) -> Tensor:
-    """Images [B, S, S] rotated and scaled about their middle, shifted, sheared and bent.
+    """Return images [B, S, S] rotated and scaled about their middle, shifted, sheared and bent.
 
     Each pixel of the result is taken from the place that the inverse change gives, by bilinear interpolation; places
     outside of the image are paper.
@@ -143,7 +143,7 @@ def warped(
 
 
 def square(images: Tensor, x: Tensor, y: Tensor, side: Tensor | float) -> Tensor:
-    """A mask of the pixels in a square: [B, H, W].
+    """Return a mask of the pixels in a square: [B, H, W].
 
     Args:
         images: [B, H, W].
@@ -155,17 +155,17 @@ def square(images: Tensor, x: Tensor, y: Tensor, side: Tensor | float) -> Tensor
 
 
 def wider(images: Tensor) -> Tensor:
-    """Strokes wider by a pixel on each side (dilation): [B, H, W]."""
+    """Return strokes wider by a pixel on each side (dilation): [B, H, W]."""
     return F.max_pool2d(images, 3, 1, 1)
 
 
 def thinner(images: Tensor) -> Tensor:
-    """Strokes thinner by a pixel on each side (erosion): [B, H, W]."""
+    """Return strokes thinner by a pixel on each side (erosion): [B, H, W]."""
     return -F.max_pool2d(-images, 3, 1, 1)
 
 
 def blurred(images: Tensor, deviation: Tensor) -> Tensor:
-    """Images [B, H, W], each blurred by a Gaussian of its own standard deviation [B, 1, 1] in pixels."""
+    """Return images [B, H, W], each blurred by a Gaussian of its own standard deviation [B, 1, 1] in pixels."""
     offsets = torch.arange(-4, 5, device=images.device)
     kernels = (-(offsets**2) / (2 * deviation.clamp(min=0.1) ** 2)).exp()
     kernels = kernels / kernels.sum(2, keepdim=True)  # [B, 1, 9]

@@ -113,27 +113,27 @@ class Task(LightningDataModule):
         return max(self.lengths[1], (self.test_lengths or self.lengths)[1]) + self.extra_steps
 
     def draw(self, lengths: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Inputs [N, T, D] and targets ([N] or [N, T]) of one example for each of ``lengths`` [N]."""
+        """Return the inputs [N, T, D] and targets ([N] or [N, T]) of one example for each of ``lengths`` [N]."""
         raise NotImplementedError
 
     def parse(self, text: str) -> Tensor:
-        """Inputs [T, D] of a problem as people write it; ValueError says what it should look like."""
+        """Return the inputs [T, D] of a problem as people write it; ValueError says what it should look like."""
         raise NotImplementedError
 
     def write_input(self, inputs: Tensor) -> str:
-        """A problem's inputs [T, D] as people write it."""
+        """Return a problem's inputs [T, D] as people write it."""
         raise NotImplementedError
 
     def write_answer(self, answer: Tensor) -> str:
-        """An answer ([] or [T]) as people write it."""
+        """Return an answer ([] or [T]) as people write it."""
         raise NotImplementedError
 
     def answer(self, logits: Tensor) -> tuple[str, float]:
-        """The answer in the logits of one problem ([C] or [T, C]), and the probability of its least certain part."""
+        """Write the answer in the logits of a problem ([C] or [T, C]); the second value is its lowest probability."""
         return self.write_answer(answers(logits)), float(confidences(logits).min())
 
     def examples(self, size: int, split: str, lengths: tuple[int, int] | None = None) -> Examples:
-        """``size`` examples of random lengths, from the split's own stream.
+        """Return ``size`` examples of random lengths, from the split's own stream.
 
         Raises:
             UserError: ``draw`` gave something else than examples of this task.
@@ -148,7 +148,7 @@ class Task(LightningDataModule):
         return examples
 
     def test_examples(self, lengths: Sequence[int], size: int) -> list[Examples]:
-        """``size`` test examples of each length, from a stream of its own."""
+        """Return ``size`` test examples of each length, from a stream of its own."""
         return [self.examples(size, f"test {length}", (length, length)) for length in lengths]
 
     def setup(self, stage: str | None = None) -> None:

@@ -14,7 +14,7 @@ from rnn_tasks.tasks.examples import Examples
 
 
 def method_name(instance: Any, method: str) -> str:
-    """A method as a message names it, like ``parity.Parity.draw``."""
+    """Return a method as a message names it, like ``parity.Parity.draw``."""
     return f"{type(instance).__module__}.{type(instance).__qualname__}.{method}"
 
 

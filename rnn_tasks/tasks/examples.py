@@ -68,7 +68,7 @@ def _rows(tensor: Tensor, index: Tensor | int) -> Tensor:
 
 
 def evaluation_loader(sets: list[Examples], replicates: int = 1) -> DataLoader:
-    """Every example once, in batches of one length, whose size suits the length and the number of replicates."""
+    """Return every example once, in batches of one length, whose size suits the length and the number of replicates."""
     batches, steps = [], EVALUATION_STEPS // -(-replicates // 8)
     for examples in sets:
         for length in examples.lengths.unique().tolist():

@@ -57,7 +57,7 @@ class Mnist(Task):
             self.augment = partial(self._augmented, augmentation)
 
     def _augmented(self, augmentation: Augmentation, images: Tensor, epoch: int, number: int) -> Tensor:
-        """Changed images [R, B, 28, 28]; each replicate's seed decides the changes of its own."""
+        """Change images [R, B, 28, 28]; each replicate's seed decides how its own are changed."""
         streams = [generator("augmentation", seed, epoch, number) for seed in self.seeds]
         return torch.stack([augmentation(part, stream) for part, stream in zip(images, streams, strict=True)])
 

@@ -76,7 +76,7 @@ CORRUPTIONS: dict[str, tuple[str, Corruption]] = {
 
 
 def sets(task: Mnist, split: str = "test") -> dict[str, Examples]:
-    """The sets on which a network that reads MNIST is measured, by name.
+    """Return the sets on which a network that reads MNIST is measured, by name.
 
     The corruptions are like some of those by Mu and Gilmer (2019, MNIST-C).
 
@@ -98,14 +98,14 @@ def sets(task: Mnist, split: str = "test") -> dict[str, Examples]:
 
 
 def corrupted(examples: Examples, corruption: str) -> Examples:
-    """MNIST's images [N, 28, 28] with one of CORRUPTIONS, the same each time."""
+    """Return MNIST's images [N, 28, 28] with one of CORRUPTIONS, the same each time."""
     _, corrupt = CORRUPTIONS[corruption]
     images = corrupt(examples.inputs, generator("corruption", corruption)).clamp(0, 1)
     return Examples(images, examples.lengths, examples.targets)
 
 
 def usps(data_dir: Path, as_mnist: bool = True) -> Examples:
-    """The 2,007 test images of USPS (Hull 1994): digits on envelopes, scanned at 16 x 16.
+    """Return the 2,007 test images of USPS (Hull 1994): digits on envelopes, scanned at 16 x 16.
 
     Args:
         data_dir: the directory that usps.t.bz2 lies in or is downloaded to.
@@ -129,7 +129,7 @@ def usps(data_dir: Path, as_mnist: bool = True) -> Examples:
 
 
 def uci(as_mnist: bool = True) -> Examples:
-    """The 1,797 digits of 8 x 8 in scikit-learn: the test set of UCI's Optical Recognition of Handwritten Digits.
+    """Return the 1,797 digits of 8 x 8 in scikit-learn: the test set of UCI's optical recognition of digits.
 
     Source: Alpaydin and Kaynak (1998).
 

@@ -77,7 +77,7 @@ class TrainSchedule:
 
     @classmethod
     def of(cls, trainer: Mapping[str, Any], examples: Examples, batch_size: int, replicates: int) -> TrainSchedule:
-        """The schedule that the configuration's ``trainer`` asks for.
+        """Return the schedule that the configuration's ``trainer`` asks for.
 
         Args:
             trainer: Lightning's arguments, with ``fast_dev_run`` as the number of steps of a trial.
@@ -94,7 +94,7 @@ class TrainSchedule:
         return cls(len(examples), batch_size, chunk, **values)
 
     def chunks(self, epoch: int) -> list[tuple[int, int]]:
-        """The first batch of each chunk of an epoch, and the one behind its last."""
+        """Return the first batch of each chunk of an epoch, and the one behind its last."""
         left = self.max_steps - epoch * self.steps
         if self.max_steps < 0 or left >= self.steps:
             return self.full_epoch
@@ -102,7 +102,7 @@ class TrainSchedule:
 
     @cached_property
     def full_epoch(self) -> list[tuple[int, int]]:
-        """The chunks of an epoch that no limit cuts short."""
+        """Return the chunks of an epoch that no limit cuts short."""
         return self._cut(self.batches)
 
     def _cut(self, last: int) -> list[tuple[int, int]]:
@@ -115,11 +115,11 @@ class TrainSchedule:
         return chunks
 
     def validates_after(self, batch: int) -> bool:
-        """Whether a validation follows the first ``batch`` batches of an epoch."""
+        """Return whether a validation follows the first ``batch`` batches of an epoch."""
         return batch % self.validate_every == 0
 
     def steps_after(self, batch: int) -> bool:
-        """Whether an optimizer step follows the first ``batch`` batches of an epoch."""
+        """Return whether an optimizer step follows the first ``batch`` batches of an epoch."""
         return batch % self.accumulate == 0 or batch == self.batches
 
 

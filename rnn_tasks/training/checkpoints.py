@@ -13,7 +13,7 @@ from rnn_tasks.errors import UserError
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds: plain containers and tensors.
+    """Return what a checkpoint holds: plain containers and tensors.
 
     Raises:
         UserError: it is damaged.

@@ -24,7 +24,7 @@ def measure(
     calibration: bool = False,
     limit: int | float = 1.0,
 ) -> dict[str, Any]:
-    """Loss, accuracy and sequence accuracy of each replicate, over all examples and by length.
+    """Return the loss, accuracy and sequence accuracy of each replicate, over all examples and by length.
 
     The model runs in evaluation mode, on the device and in the precision of its parameters.
 

@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 
 def epoch_rows(epoch: int, metrics: dict[str, dict[str, list[float | None]]], replicates: Iterable[int]) -> list[Row]:
-    """A row for each of some replicates.
+    """Return a row for each of some replicates.
 
     Args:
         epoch: counted from 0.
@@ -48,7 +48,7 @@ def write_history(path: Path, rows: list[Row]) -> None:
 
 
 def read_history(path: Path) -> list[Row]:
-    """The rows of history.csv, numbers as numbers; a row that a kill cut short is left out."""
+    """Return the rows of history.csv, numbers as numbers; a row that a kill cut short is left out."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:

@@ -42,7 +42,7 @@ class Summary:
 
 
 def summarize(numbers: Sequence[float | None]) -> Summary:
-    """Mean, interval, extremes and counts of a metric.
+    """Return the mean, interval, extremes and counts of a metric.
 
     Args:
         numbers: a value for each replicate, None for one that has failed.
@@ -67,7 +67,7 @@ def summarize(numbers: Sequence[float | None]) -> Summary:
 
 
 def interval(values: Tensor) -> tuple[float, float]:
-    """95 % interval of a mean: Student's t below 10 values, percentile bootstrap (10,000 resamples) otherwise.
+    """Return the 95 % interval of a mean: Student's t below 10 values, else percentile bootstrap (10,000 resamples).
 
     A bootstrap of three values would cover the mean in 76 % of cases instead of 95 %. Of a single value both ends are
     that value. Sources: Student 1908 (t), Efron 1979 (bootstrap).
@@ -85,13 +85,13 @@ def interval(values: Tensor) -> tuple[float, float]:
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a probability, of which ``successes`` in ``trials`` were observed (Wilson 1927)."""
+    """Return the 95 % interval of a probability, of which ``successes`` in ``trials`` were observed (Wilson 1927)."""
     ends = stats.binomtest(successes, trials).proportion_ci(CONFIDENCE, method="wilson")
     return float(ends.low), float(ends.high)
 
 
 def curve(numbers: Sequence[float | None]) -> dict[str, float]:
-    """The values that are logged of a metric, by the suffix of their names: the mean, and the extremes of several.
+    """Return what is logged of a metric, by suffixes of its name: the mean, and the extremes of several values.
 
     Args:
         numbers: a value for each replicate, None for one that has failed.

@@ -73,7 +73,7 @@ class Learner(LightningModule):
         self.frozen_weights: list[Tensor] = []
 
     def configure_optimizers(self) -> Any:
-        """The optimizer, and the scheduler that takes a step after each of its steps.
+        """Return the optimizer, and the scheduler that takes a step after each of its steps.
 
         Raises:
             UserError: the optimizer refuses its values or couples replicates, or the scheduler needs an end.

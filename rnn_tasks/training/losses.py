@@ -11,7 +11,7 @@ from rnn_tasks import checks
 
 
 def ce(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy with label smoothing (Szegedy et al. 2016).
+    """Return cross-entropy with label smoothing (Szegedy et al. 2016).
 
     With the probabilities p, the target class y and e = ``label_smoothing``, the loss of an answer is
     -(1 - e) log p_y - e / C * sum_k log p_k.
@@ -30,7 +30,7 @@ def ce(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
 
 
 def bce(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy: -log p of the right bit, computed from the logit so that it stays finite.
+    """Return binary cross-entropy: -log p of the right bit, computed from the logit so that it stays finite.
 
     Raises:
         ValueError: there is more than one logit for an answer.
@@ -41,7 +41,7 @@ def bce(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def mse(logits: Tensor, targets: Tensor) -> Tensor:
-    """Squared error of the probability of a 1; for classes, the mean of the squared errors over the classes.
+    """Return the squared error of the probability of a 1; for classes, the mean of the squared errors over the classes.
 
     The latter is the score of Brier (1950), divided by C.
     """

@@ -57,7 +57,7 @@ class Tally(Metric):
         self.sums.view(-1, 5).index_add_(0, rows, counts)
 
     def compute(self, failed: list[bool] | None = None) -> dict[str, Any]:
-        """Counts, and lists of one number for each replicate: over all sequences, and by length.
+        """Return counts, and lists with a number for each replicate: over all sequences, and by length.
 
         Args:
             failed: replicates whose numbers are left out; None stands in their place.
@@ -108,7 +108,7 @@ class Reliability:
         self.sums.scatter_add_(1, bins[..., None].expand(counts.shape), counts)
 
     def compute(self, failed: list[bool]) -> dict[str, Any]:
-        """The expected calibration error (Naeini, Cooper and Hauskrecht 2015) of each replicate, and its bins.
+        """Return the expected calibration error (Naeini, Cooper and Hauskrecht 2015) of each replicate, and its bins.
 
         The error is the mean distance between confidence and share of right answers over the bins, weighted by their
         answers. A bin is [answers, sum of their confidences, right answers].
@@ -125,11 +125,11 @@ class Reliability:
 
 
 def sort_keys(metrics: dict[str, Any]) -> list[list[float] | None]:
-    """Sort key of each replicate: sequence accuracy, ties broken by lower loss; None if it failed."""
+    """Return the sort key of each replicate: sequence accuracy, ties broken by lower loss; None if it failed."""
     pairs = zip(metrics["sequence_accuracy"], metrics["loss"], strict=True)
     return [None if loss is None else [accuracy, -loss] for accuracy, loss in pairs]
 
 
 def best_replicate(keys: list[list[float] | None]) -> int:
-    """The number of the best replicate by its sort key, 0 if all have failed."""
+    """Return the number of the best replicate by its sort key, 0 if all have failed."""
     return max(range(len(keys)), key=lambda number: keys[number] or [-1.0], default=0)

@@ -71,7 +71,7 @@ class RunRecorder(Checkpoint):
         return time.monotonic() - self.started
 
     def resume_point(self) -> Path | None:
-        """The checkpoint to resume from, if there is one.
+        """Return the checkpoint to resume from, if there is one.
 
         Raises:
             UserError: it is damaged, or an earlier version wrote it.

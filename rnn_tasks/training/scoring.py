@@ -15,7 +15,7 @@ from rnn_tasks.tasks.contract import method_name
 def forward_replicates(
     model: nn.Module, batch: Batch, dropout_key: tuple[int, ...] | None = None, output_size: int | None = None
 ) -> Tensor:
-    """Logits of R replicates, [R, B, T, C] or [R, B, C]; for a model without replicates R is 1.
+    """Return the logits of R replicates, [R, B, T, C] or [R, B, C]; for a model without replicates R is 1.
 
     Args:
         model: gives logits for (inputs, lengths, dropout_key).
@@ -47,7 +47,7 @@ def _check_logits(model: nn.Module, logits: Any, leading: tuple[Any, ...], outpu
 
 
 def padding_mask(batch: Batch) -> Tensor | None:
-    """Where answers stand at real steps, [..., B, T]; None if there is no padding, or a single answer."""
+    """Return where answers stand at real steps, [..., B, T]; None if there is no padding, or a single answer."""
     if batch.targets.dim() == batch.lengths.dim():
         return None
     real = torch.arange(batch.targets.shape[-1], device=batch.lengths.device) < batch.lengths[..., None]
@@ -55,7 +55,7 @@ def padding_mask(batch: Batch) -> Tensor | None:
 
 
 def score(logits: Tensor, batch: Batch, loss: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss and correctness of each answer, [R, B] or [R, B, T], and lengths [R, B], as a Tally counts them.
+    """Return the loss and correctness of each answer, [R, B] or [R, B, T], and lengths [R, B], as a Tally counts them.
 
     Padding counts as loss 0 and as a right answer.
     """

@@ -32,7 +32,7 @@ OWN = (
 
 
 def build_learner(cfg: DictConfig, task: Task, model: torch.nn.Module, schedule: TrainSchedule) -> Learner:
-    """The learning problem of a configuration."""
+    """Return the learning problem of a configuration."""
     loss = instantiated("loss", cfg.loss)
     return Learner(
         model,
@@ -50,7 +50,7 @@ def build_learner(cfg: DictConfig, task: Task, model: torch.nn.Module, schedule:
 def build_trainer(
     cfg: DictConfig, schedule: TrainSchedule, run: Path, callbacks: list[Callback], resumed: Path | None = None
 ) -> Trainer:
-    """The Trainer of a run: its callbacks, progress bar and loggers, and Lightning's own arguments.
+    """Return the Trainer of a run: its callbacks, progress bar and loggers, and Lightning's own arguments.
 
     Args:
         cfg: the run's configuration.
@@ -92,7 +92,7 @@ def _callback(name: str, part: DictConfig) -> Callback:
 
 
 def _loggers(cfg: DictConfig, run: Path, resumed: Path | None) -> list[Logger]:
-    """The loggers, which write into the run directory where they write files.
+    """Return the loggers, which write into the run directory where they write files.
 
     Args:
         cfg: the run's configuration.

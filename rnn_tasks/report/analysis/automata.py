@@ -51,7 +51,7 @@ class Trace(NamedTuple):
 
 @torch.inference_mode()
 def trace(run: Run) -> Trace:
-    """The states and answers of one or all replicates of an adder over the test set."""
+    """Return the states and answers of one or all replicates of an adder over the test set."""
     run.task.setup()
     inputs, lengths, targets = concat_padded(run.task.test)
     ones, targets = inputs.sum(-1).long(), targets.long()
@@ -62,7 +62,7 @@ def trace(run: Run) -> Trace:
 
 
 def carried_in(ones: Tensor, targets: Tensor) -> Tensor:
-    """The carry into each position, by which its bit of the sum differs from its own bits: [N, T] -> [N, T]."""
+    """Return the carry into each position, by which its bit of the sum differs from its own bits: [N, T] -> [N, T]."""
     return (ones + targets) % 2
 
 
@@ -89,7 +89,7 @@ class AnsweredSum:
 
 
 def random_sums(run: Run, count: int = 16) -> list[AnsweredSum]:
-    """``count`` random sums, answered by a run of one replicate."""
+    """Return ``count`` random sums, answered by a run of one replicate."""
     task = task_of(run, Adder)
     low, high = task.test_lengths or task.lengths
     inputs, lengths, targets = task.examples(count, "report", (low, high))[torch.arange(count)]
@@ -104,7 +104,7 @@ def random_sums(run: Run, count: int = 16) -> list[AnsweredSum]:
 
 
 def carry_probe_accuracy(run: Trace) -> list[float | None]:
-    """Accuracy of a linear classifier from the state after a position to the carry out of it, of each replicate."""
+    """Return each replicate's accuracy of a linear classifier from the state after a position to its carry."""
     real, carries = run.real[:, 1:], run.carries[:, 1:]
 
     def half(states: Tensor, part: slice) -> tuple[Tensor, Tensor]:
@@ -141,7 +141,7 @@ class Automaton(NamedTuple):
 
 
 def extract(run: Trace, replicate: int = 0) -> Automaton:
-    """The automaton of the fewest clusters that explains 99.9 % of the steps of the fitted half, or the best of all.
+    """Return the automaton of the fewest clusters that explains 99.9 % of the fitted steps, or the best of all.
 
     The states of the fitted half are clustered by k-means (Lloyd 1957), k = 2, 3, ... 16. The most frequent successors
     and outputs make an automaton of k states, which is minimised (Moore 1956). Extraction of automata by clustering
@@ -159,7 +159,7 @@ def extract(run: Trace, replicate: int = 0) -> Automaton:
 
 
 def _extracted(run: Trace, bits: Tensor, labels: Tensor, k: int) -> Automaton:
-    """The minimal automaton of k clusters.
+    """Return the minimal automaton of k clusters.
 
     Args:
         run: of the network.
@@ -200,7 +200,7 @@ def _adds_right(run: Trace, successor: Tensor, output: Tensor, state: Tensor) ->
 
 
 def _count_steps(run: Trace, bits: Tensor, labels: Tensor, k: int) -> Tensor:
-    """The steps of the fitted half from each state and input to each state and output: [k, 3, k, 2]."""
+    """Return the steps of the fitted half from each state and input to each state and output: [k, 3, k, 2]."""
     steps = run.real[FITTED, 1:]
     before, ones, after, output = (values[FITTED][steps] for values in (labels[:, :-1], run.ones, labels[:, 1:], bits))
     counts = torch.zeros(k, 3, k, 2, dtype=torch.long)
@@ -214,7 +214,7 @@ def _most_frequent(counts: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def minimal(successor: Tensor, output: Tensor) -> Tensor:
-    """The equivalence class of each state, by partition refinement (Moore 1956): [K, 3], [K, 3] -> [K].
+    """Return the equivalence class of each state, by partition refinement (Moore 1956): [K, 3], [K, 3] -> [K].
 
     Two states are equivalent if no sequence of inputs leads to different outputs. States of different outputs differ,
     and so do states whose successors differ, until nothing changes.

@@ -22,7 +22,7 @@ RARE = 0.01  # share of all steps, below which a step is not drawn
 
 @styled
 def carries(trace: Trace, replicate: int = 0) -> Figure:
-    """The states of an adder after every position of the test set, and the start, coloured by the carry."""
+    """Draw the states of an adder after every position of the test set, and the start, coloured by the carry."""
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     axes = figure.subplots()
     points, names = project_2d(trace.states[replicate][trace.real])
@@ -40,7 +40,7 @@ def carries(trace: Trace, replicate: int = 0) -> Figure:
 
 @styled
 def automaton(machine: Automaton) -> Figure:
-    """An automaton: its states with the carry and their share of visits, its steps with the bits and the answer.
+    """Draw an automaton: its states with the carry and their share of visits, its steps with the bits and the answer.
 
     One or two states are drawn as a graph, without steps that are rarer than one in a hundred; more as a table.
     """
@@ -61,7 +61,7 @@ def automaton(machine: Automaton) -> Figure:
 
 
 def _table(axes: Axes, machine: Automaton, names: list[str]) -> None:
-    """A row for each state, a column for each input."""
+    """Draw a row for each state, a column for each input."""
     row_names = [f"{number}: {name}".replace("\n", ", ") for number, name in enumerate(names, 1)]
     pairs = torch.stack((machine.output, machine.successor + 1), 2).tolist()
     cells = [[f"{bit}, to {to}" for bit, to in row] for row in pairs]
@@ -70,7 +70,7 @@ def _table(axes: Axes, machine: Automaton, names: list[str]) -> None:
 
 
 def _graph(axes: Axes, machine: Automaton, names: list[str]) -> None:
-    """A circle for each of one or two states, the start with a thick line, and an arrow for each kind of step."""
+    """Draw a circle for each of at most two states, the start's line thick, and an arrow for each kind of step."""
     axes.set(aspect="equal", xlim=(-2.3, 2.3), ylim=(-0.75, 1.8))
     places = [(-1.4, 0.0), (1.4, 0.0)] if len(names) == 2 else [(0.0, 0.0)]
     frequent = machine.counts.sum((2, 3)) >= RARE * machine.counts.sum()
@@ -86,7 +86,7 @@ def _graph(axes: Axes, machine: Automaton, names: list[str]) -> None:
 
 
 def _arrow(axes: Axes, place: np.ndarray, other: np.ndarray, label: str) -> None:
-    """An arrow between states that stand side by side, bent to its left, or from a state to itself; with a label."""
+    """Draw an arrow with a label between neighbouring states, bent to its left, or from a state to itself."""
     aside = np.sign(other[0] - place[0])
     ends = ((0.9 * aside, 0.43 * aside), (-0.9 * aside, 0.43 * aside)) if aside else ((0.5, 0.87), (-0.5, 0.87))
     tail, tip = place + RADIUS * np.array(ends[0]), other + RADIUS * np.array(ends[1])

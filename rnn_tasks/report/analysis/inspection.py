@@ -32,7 +32,7 @@ T = TypeVar("T", bound=Task)
 
 
 def network_of(run: Run) -> Network:
-    """The model of a run.
+    """Return the model of a run.
 
     Raises:
         UserError: its states are not known, since it is not the project's own recurrent network.
@@ -44,7 +44,7 @@ def network_of(run: Run) -> Network:
 
 
 def task_of(run: Run, kind: type[T]) -> T:
-    """The task of a run.
+    """Return the task of a run.
 
     Raises:
         UserError: it is of another kind.
@@ -66,7 +66,7 @@ class Gates(NamedTuple):
 
 @torch.inference_mode()
 def gates(model: Network, inputs: Tensor) -> Gates:
-    """Gates and states of the last layer of unidirectional LSTMs (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
+    """Return the gates and states of the last layer of LSTMs (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
 
     i, f, o = sigmoid(W x + U h + b), g = tanh(W x + U h + b), c = f c + i g, h = o tanh(c)
 
@@ -93,7 +93,7 @@ def gates(model: Network, inputs: Tensor) -> Gates:
 
 @torch.inference_mode()
 def states(model: Network, inputs: Tensor, lengths: Tensor) -> Tensor:
-    """The states of the last layer after each step, of an LSTM first h, then c: [N, T, D], [N] -> [R, N, T, S]."""
+    """Return the last layer's states after each step, of an LSTM h, then c: [N, T, D], [N] -> [R, N, T, S]."""
     if model.cell.name == "lstm" and len(model.directions) == 1:
         layer_gates = gates(model, inputs)
         return torch.cat((layer_gates.hidden, layer_gates.cell), -1)
@@ -101,7 +101,7 @@ def states(model: Network, inputs: Tensor, lengths: Tensor) -> Tensor:
 
 
 def concat_padded(sets: list[Examples]) -> Batch:
-    """All examples of several sets in one batch, padded to the longest sequence."""
+    """Return all examples of several sets in one batch, padded to the longest sequence."""
     steps = max(examples.inputs.shape[1] for examples in sets)
 
     def padded(values: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ def concat_padded(sets: list[Examples]) -> Batch:
 
 
 def project_2d(points: Tensor) -> tuple[Tensor, list[str]]:
-    """States in two dimensions, by their principal components (Pearson 1901) if they have more: [N, S] -> [N, 2].
+    """Project states to two dimensions by their principal components (Pearson 1901): [N, S] -> [N, 2].
 
     Returns:
         the points and the names of the axes.
@@ -127,7 +127,7 @@ def project_2d(points: Tensor) -> tuple[Tensor, list[str]]:
 
 
 def linear_probe_accuracy(fitted: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor]) -> float | None:
-    """Held-out accuracy of logistic regression from states [N, S] to labels [N]; None for states that are NaN.
+    """Return the held-out accuracy of logistic regression from states [N, S] to labels [N]; None for NaN states.
 
     Linear probes: Alain and Bengio 2016.
     """
@@ -153,14 +153,14 @@ class Answered(NamedTuple):
 
 @torch.inference_mode()
 def answer(run: Run, batch: Batch) -> Answered:
-    """The answers of a run of one replicate."""
+    """Return the answers of a run of one replicate."""
     chunks = zip(batch.inputs.split(CHUNK), batch.lengths.split(CHUNK), strict=True)
     logits = torch.cat([run.logits(*chunk) for chunk in chunks])
     return Answered(batch, answers(logits), confidences(logits))
 
 
 def random_cases(task: Task, count: int = 16) -> Batch:
-    """``count`` random examples of a task's test set, equally many of each length, the short ones first."""
+    """Return ``count`` random examples of a task's test set, equally many of each length, the short ones first."""
     batch, stream = concat_padded(task.test), generator("report")
     lengths = batch.lengths.unique()
     picks = []
@@ -171,18 +171,18 @@ def random_cases(task: Task, count: int = 16) -> Batch:
 
 
 def mistakes(answered: Answered, count: int = 16) -> Tensor:
-    """Indices of the wrong answers, the most confident first: at most [count]."""
+    """Return indices of the wrong answers, the most confident first: at most [count]."""
     wrong = (answered.answers != answered.batch.targets).nonzero().squeeze(1)
     return wrong[answered.confidences[wrong].argsort(descending=True, stable=True)][:count]
 
 
 def confusion(targets: Tensor, answers: Tensor, classes: int = 10) -> Tensor:
-    """How often each class (row) gets each answer (column): [N], [N] -> [classes, classes]."""
+    """Return how often each class (row) gets each answer (column): [N], [N] -> [classes, classes]."""
     return (targets * classes + answers).bincount(minlength=classes**2).view(classes, classes)
 
 
 def mutual_information(targets: Tensor, answers: Tensor, classes: int = 10) -> float:
-    """Mutual information in bits (Shannon 1948) of right answers and given ones, [N] each, from their frequencies.
+    """Return the mutual information (Shannon 1948) of right and given answers, [N] each, in bits.
 
     The estimate is biased upwards, by about (C - 1)^2 / (2 N ln 2) bits for answers that are independent of the
     targets (Miller 1955): 0.12 for C = 10 and N = 500.
@@ -207,7 +207,7 @@ class Retention(NamedTuple):
 
 
 def retention(run: Run, size: int = 2000) -> Retention:
-    """Where an LSTM of one replicate stores the digit to be remembered, over ``size`` lists of the greatest length."""
+    """Locate where an LSTM of one replicate stores the digit, over ``size`` lists of the greatest length."""
     task = task_of(run, Memory)
     lists = task.examples(size, "report", (task.lengths[1], task.lengths[1]))
     after_k = states(network_of(run), lists.inputs, lists.lengths)[0, :, task.k - 1 :]  # [N, T - k + 1, 2 H]
@@ -217,14 +217,14 @@ def retention(run: Run, size: int = 2000) -> Retention:
 
 
 def eta_squared(values: Tensor, classes: Tensor) -> Tensor:
-    """Eta squared, the variance between the means of classes as a share of all variance: [N, ...], [N] -> [...]."""
+    """Return eta squared, the share of the variance between the means of classes: [N, ...], [N] -> [...]."""
     member = one_hot(classes).to(values.dtype)
     means = torch.tensordot(member / member.sum(0).clamp(min=1), values, ([0], [0]))
     return means[classes].var(0, correction=0) / values.var(0, correction=0)
 
 
 def last_states(run: Run, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Outputs and cell states of an LSTM of one replicate after the last step of each sequence: [N, H] each."""
+    """Return the outputs and cell states of an LSTM of one replicate after each sequence: [N, H] each."""
     after_last = final(states(network_of(run), batch.inputs, batch.lengths), batch.lengths[None])[0]  # [N, 2 H]
     hidden, cell = after_last.chunk(2, -1)
     return hidden, cell

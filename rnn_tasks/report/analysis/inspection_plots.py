@@ -21,7 +21,7 @@ DISC = {"boxstyle": "circle,pad=0.1", "facecolor": "white", "linewidth": 0.5}
 
 @styled
 def gates(lstm: Gates, digits: list[int], k: int) -> Figure:
-    """The gates, cell states and outputs of an LSTM, of one replicate and one list.
+    """Draw the gates, cell states and outputs of an LSTM, of one replicate and one list.
 
     Args:
         lstm: its gates, each [1, 1, T, H].
@@ -56,7 +56,7 @@ def _heatmap(axes: Axes, values: Tensor, limits: tuple[float, float], title: str
 
 @styled
 def retention(retained: Retention, k: int) -> Figure:
-    """Where the k-th digit is stored, unit by unit, and how well it can be read from the state at each step."""
+    """Plot where the k-th digit is stored, unit by unit, and how well it can be read from the state at each step."""
     units = retained.cell.shape[1]
     figure = Figure(figsize=(WIDTH, 2.2 + 2 * (0.35 + 0.14 * units)), layout="constrained")
     *maps, axes = figure.subplots(3, 1, sharex=True, height_ratios=(units + 4, units + 4, 10))
@@ -78,7 +78,7 @@ def retention(retained: Retention, k: int) -> Figure:
 def digit_plane(
     points: Tensor, digits: Tensor, names: tuple[str, str], head: tuple[Tensor, Tensor] | None = None
 ) -> Figure:
-    """States of two numbers, each drawn as the digit that is to be remembered, and the mean of each digit.
+    """Plot states of two numbers, each drawn as the digit that is to be remembered, and the mean of each digit.
 
     Args:
         points: [N, 2], the states.
@@ -112,7 +112,7 @@ def digit_plane(
 
 @styled
 def prefix_predictions(images: Tensor, probabilities: Tensor, truth: Sequence[int]) -> Figure:
-    """Images, and beside each row the probabilities of the classes if the image ended there.
+    """Plot images, and beside each row the probabilities of the classes if the image ended there.
 
     A class whose probability exceeds 50 % after some row has a labelled line, the others are grey.
 
@@ -143,7 +143,7 @@ def prefix_predictions(images: Tensor, probabilities: Tensor, truth: Sequence[in
 
 @styled
 def confusion(counts: Tensor) -> Figure:
-    """A confusion matrix [10, 10] of digits, the mistakes coloured."""
+    """Draw a confusion matrix [10, 10] of digits, the mistakes coloured."""
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     axes = figure.subplots()
     mistakes = counts.numpy() * (1 - np.eye(len(counts)))
@@ -159,7 +159,7 @@ def confusion(counts: Tensor) -> Figure:
 
 
 def answered_images(answered: Answered, which: Tensor) -> Figure:
-    """Some of the images, four a row, each with the answer, its probability and, if that is wrong, the truth.
+    """Draw some of the images, four a row, each with the answer, its probability and, if that is wrong, the truth.
 
     Args:
         answered: images and answers.
