@@ -29,6 +29,14 @@ def mnist(workplace):
     return workplace
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Training without its plots and TensorBoard's outcome, which take longer than a small run."""
+    from rnn_tasks.runs import outcome
+
+    monkeypatch.setattr(outcome, "show", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def trained_runs(tmp_path_factory):
     """A directory with an adder and a memory model that have learned their tasks; the memory model is the newest."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections import Counter
 
 import pytest
@@ -206,8 +207,12 @@ def test_evaluate_measures_all_sets(mnist):
         **{"USPS": 2007, "USPS as it is": 2007, "UCI": 1797, "UCI as it is": 1797},
     }
     assert all(len(one["calibration_error"]) == len(one["accuracy"]) == 2 for one in found.values())
-    table = command("evaluate", str(run), "--ood")
-    assert "USPS as it is" in table.stdout and "calibration error" in table.stdout
+
+
+@pytest.mark.slow
+def test_the_table_has_all_sets(mnist):
+    table = command("evaluate", str(trained_on_mnist(mnist)), "--ood")
+    assert {"MNIST", "UCI as it is"} <= set(re.split("  +", table.stdout)) and "calibration error" in table.stdout
 
 
 def test_a_network_that_failed_counts_nowhere():

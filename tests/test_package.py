@@ -48,8 +48,10 @@ def test_training_works_without_the_checkout(installed):
     assert list(place.glob("outputs/adder/*/result.json"))
 
 
-def test_the_source_of_the_kernel_is_in_the_wheel(installed):
-    assert (installed[0] / "packages" / "rnn_tasks" / "models" / "kernel.cpp").is_file()
+def test_the_kernels_source_and_the_reader_are_in_the_wheel(installed):
+    package = installed[0] / "packages" / "rnn_tasks"
+    assert (package / "models" / "kernel.cpp").is_file()
+    assert (package / "pretrained" / "handwriting" / "checkpoints" / "best.ckpt").is_file()
 
 
 @pytest.mark.slow
@@ -65,6 +67,7 @@ def test_the_page_to_draw_on_is_in_the_wheel(installed):
     assert run(installed, sys.executable, "-c", code).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_digit_is_read_right_after_the_installation(installed):
     place, _ = installed
     image = Image.new("L", (200, 200), "white")

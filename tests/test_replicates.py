@@ -8,12 +8,11 @@ from importlib import import_module
 import pytest
 import torch
 from helpers import assert_equal_ends, points, train_with_stops, trained
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.models import CELLS
-from rnn_tasks.runs import outcome, tables
+from rnn_tasks.runs import tables
 from rnn_tasks.runs.evaluation import evaluate
 from rnn_tasks.tasks import schedule
 from rnn_tasks.tasks.schedule import TrainSchedule
@@ -23,6 +22,7 @@ from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.losses import mse
 from rnn_tasks.training.recorder import RunRecorder
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
 FIFTY = ["task.train_size=400", "task.batch_size=8", "trainer.max_epochs=1", "trainer.log_every_n_steps=10"]
 WHAT = ["task=adder loss=bce", "task=adder loss=mse", "task=memory loss=ce", "task=memory loss=mse"]
 OTHERS = {
@@ -61,14 +61,7 @@ def assert_alone(together, alone, replicate, **tolerance):
             assert ours[split][kind][replicate] == pytest.approx(theirs[split][kind][0], abs=tolerance["atol"], rel=0)
 
 
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """Training without its plots, which take longer."""
-    monkeypatch.setattr(outcome, "show", lambda *_: None)
-
-
-@pytest.mark.usefixtures("no_pictures")
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("sgd", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("what", WHAT)
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_replicate_is_the_run_of_its_seed(tmp_path, cell, what, optimizer):
@@ -78,7 +71,6 @@ def test_a_replicate_is_the_run_of_its_seed(tmp_path, cell, what, optimizer):
     assert_alone(tmp_path / "all", tmp_path / "one", 1, rtol=0, atol=1e-5)
 
 
-@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("words", OTHERS.values(), ids=OTHERS)
 def test_a_replicate_is_the_run_of_its_seed_under_other_settings(tmp_path, words):
     trained(tmp_path / "all", *FIFTY, *words, "model.replicates=3")
@@ -86,7 +78,6 @@ def test_a_replicate_is_the_run_of_its_seed_under_other_settings(tmp_path, words
     assert_alone(tmp_path / "all", tmp_path / "one", 2, rtol=0, atol=1e-5)
 
 
-@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("words", [["model=rnn"], ["model=gru", "model.hidden=40"], ["task=memory", "loss=mse"]])
 def test_a_replicate_is_the_run_of_its_seed_in_double_precision(tmp_path, words):
     words = ["task.train_size=2000", "trainer.max_epochs=1", "trainer.precision=64-true", *words]
@@ -155,18 +146,6 @@ def test_patience_stops_each_replicate_where_it_stops_alone(tmp_path):
     for replicate in range(4):
         trained(tmp_path / str(replicate), *words, f"seed={replicate}")
         assert_alone(tmp_path / "all", tmp_path / str(replicate), replicate, rtol=0, atol=1e-5)
-
-
-def test_curves_show_mean_least_and_greatest(tmp_path):
-    result = trained(tmp_path, "model.replicates=3", "trainer.log_every_n_steps=5")
-    tags, rows = points(tmp_path), read_history(tmp_path / "history.csv")
-    last = [row["val_loss"] for row in rows if row["epoch"] == 1]
-    for tag, value in (("val/loss", sum(last) / 3), ("val/loss_min", min(last)), ("val/loss_max", max(last))):
-        assert tags[tag][-1][1] == pytest.approx(value)
-    assert {"train/loss_min", "train/gradient_norm_max", "test/final_accuracy_min"} <= set(tags)
-    layout = EventAccumulator(str(tmp_path)).Reload().Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
-    assert all(f"{tag}_min".encode() in layout for tag in ("train/loss", "train/gradient_norm", "val/accuracy"))
-    assert len(result["metrics"]["test"]["by_length"]["7"]["accuracy"]) == 3
 
 
 def test_summary_of_replicates():

@@ -69,6 +69,7 @@ def test_resume_within_an_epoch(tmp_path, monkeypatch, uninterrupted, stops):
         ((5, 70), ["model.replicates=5", "trainer.patience=2", "trainer.max_epochs=8", "optimizer.lr=0.1"]),
     ],
 )
+@pytest.mark.usefixtures("no_pictures")
 def test_resume_under_other_trainer_arguments(tmp_path, monkeypatch, stops, words):
     trained(tmp_path / "reference", *DEEP, *words)
     train_with_stops(monkeypatch, tmp_path / "run", stops, *DEEP, *words)
@@ -162,7 +163,7 @@ def test_epochs_without_validation_have_no_validation_columns(tmp_path):
     assert ["val_loss" in row for row in read_history(tmp_path / "history.csv")] == [False, True, False]
 
 
-LONG = [*DEEP, "task.val_size=32", "trainer.max_epochs=40", "hydra.run.dir=run"]
+LONG = [*DEEP, "task.val_size=32", "trainer.max_epochs=25", "hydra.run.dir=run"]
 
 
 @pytest.fixture(scope="module")

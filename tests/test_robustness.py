@@ -13,6 +13,7 @@ from rnn_tasks.runs import evaluation
 from rnn_tasks.tasks import mnist_ood
 from rnn_tasks.tasks.base import Examples
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
 SMALL = ["model.hidden=4", "model.replicates=2", "task.test_size=40"]
 
 

@@ -134,6 +134,18 @@ def test_mnist_is_learned(mnist, tmp_path):
     assert "verification" in events.Tags()["images"]  # pictures with their answers
 
 
+def test_curves_show_mean_least_and_greatest(tmp_path):
+    result = trained(tmp_path, "model.replicates=3", "trainer.log_every_n_steps=5")
+    tags, rows = points(tmp_path), read_history(tmp_path / "history.csv")
+    last = [row["val_loss"] for row in rows if row["epoch"] == 1]
+    for tag, value in (("val/loss", sum(last) / 3), ("val/loss_min", min(last)), ("val/loss_max", max(last))):
+        assert tags[tag][-1][1] == pytest.approx(value)
+    assert {"train/loss_min", "train/gradient_norm_max", "test/final_accuracy_min"} <= set(tags)
+    layout = EventAccumulator(str(tmp_path)).Reload().Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    assert all(f"{tag}_min".encode() in layout for tag in ("train/loss", "train/gradient_norm", "val/accuracy"))
+    assert len(result["metrics"]["test"]["by_length"]["7"]["accuracy"]) == 3
+
+
 def test_only_a_bidirectional_network_can_add_with_the_most_significant_bit_first(tmp_path):
     words = ["task.order=msb", "task.lengths=[1,6]", "task.test_lengths=[6,6]", "task.test_size=500"]
     learn = ["task.train_size=4000", "trainer.max_epochs=4", "optimizer.lr=0.01", "model.hidden=8"]
