@@ -197,6 +197,11 @@ def test_settles(evidence, losses, final, verdict):
     assert judge("settles", evidence, split="train").verdict == verdict
 
 
+def test_settles_looks_at_the_last_two_of_few_epochs(evidence):
+    with_curves(evidence, curves(2.0, 1.0, 0.1, 0.1))
+    assert judge("settles", evidence, split="train").verdict == HOLDS
+
+
 def test_settles_looks_at_its_split(evidence):
     with_curves(evidence, FLAT, val=curves(*[2.0] * 11, 1.0))
     assert judge("settles", evidence, split="train").verdict == HOLDS

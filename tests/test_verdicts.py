@@ -270,6 +270,31 @@ def test_similar(shift, verdict):
     assert verdicts.similar(first, second, 1000, "epochs").verdict == HOLDS
 
 
+def test_three_pairs_are_enough_and_two_are_not():
+    first, second = [3.0, 3.1, 2.9], [1.0, 1.2, 1.1]
+    assert verdicts.greater(first, second, "epochs", ("one", "other")).verdict == HOLDS
+    assert verdicts.greater(second, first, "epochs", ("other", "one")).verdict == FAILS
+    assert verdicts.similar(first, second, 3.0, "epochs").verdict == HOLDS
+    for few in (
+        verdicts.greater(first[:2], second, "epochs", ("one", "other")),
+        verdicts.similar(first, second[:2], 3, ""),
+    ):
+        assert few.verdict == OPEN and few.value is None
+
+
+def test_two_samples_that_do_not_vary_cannot_be_told_apart():
+    assert hypothesis_tests.welch([1.0, 1.0], [1.0, 1.0]) == 1
+    assert hypothesis_tests.welch([1.0, 1.0], [2.0, 2.0]) == 1
+
+
+def test_many_pairs_are_tested_with_the_same_flips_each_time():
+    """By 9,999 random sign flips from a fixed seed; the smallest p value is 2 / 10,000."""
+    differences = [1.0 + 0.01 * i for i in range(20)]
+    assert hypothesis_tests.paired_p_value(differences) == pytest.approx(2 / 10_000)
+    varied = [(-1) ** i * (1 + i / 7) + 0.8 for i in range(20)]
+    assert 0.01 < hypothesis_tests.paired_p_value(varied) == hypothesis_tests.paired_p_value(varied) < 0.9
+
+
 def test_the_best_is_better_than_each_of_the_others():
     models = {
         "a": [0.98, 0.981, 0.979],
