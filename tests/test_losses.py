@@ -10,6 +10,7 @@ from rnn_tasks.models import Network
 from rnn_tasks.tasks import Batch
 from rnn_tasks.tasks.answers import answers, confidences
 from rnn_tasks.training.losses import bce, ce, mse
+from rnn_tasks.training.metrics import Tally
 from rnn_tasks.training.scoring import forward_replicates, padding_mask, score
 
 LOG2, LOG4 = math.log(2), math.log(4)
@@ -18,8 +19,11 @@ TARGETS = torch.tensor([2, 1])
 BITS = torch.tensor([[0.0], [LOG4], [-LOG4]])  # probabilities of a 1: 1/2, 4/5, 1/5
 
 
-def test_cross_entropy_of_two_answers_of_three_classes():
+def test_cross_entropy_of_two_answers_of_three_classes_and_of_one_of_two():
     assert ce(CLASSES, TARGETS).tolist() == pytest.approx([math.log(2), math.log(5)])
+    two = torch.tensor([[0.0, LOG4]])  # probabilities 1/5, 4/5
+    assert ce(two, torch.tensor([1])).tolist() == pytest.approx([math.log(1.25)])
+    assert mse(two, torch.tensor([1])).tolist() == pytest.approx([1 / 25])
     finite = torch.tensor([[0.0, 0.0, LOG2], [0.0, LOG4, 0.0]])  # probabilities 1/4, 1/4, 1/2 and 1/6, 2/3, 1/6
     smooth = [
         0.7 * math.log(2) + 0.1 * (math.log(4) + math.log(4) + math.log(2)),
@@ -166,3 +170,35 @@ def test_the_dropout_key_reaches_the_model():
         forward_replicates(net, examples, (1, 2)), net(examples.inputs, examples.lengths, dropout_key=(1, 2))
     )
     assert not torch.equal(forward_replicates(net, examples, (1, 2)), forward_replicates(net, examples))
+
+
+def test_tally_of_three_sequences_counted_by_hand():
+    """Two replicates; a bit at each of L + 1 steps; a sequence of length 1 and, in another batch, two of length 2."""
+    tally = Tally(replicates=2, longest=3, extra_steps=1)
+    losses = torch.tensor([[[0.5, 0.25, 0.0]], [[1.0, 2.0, 0.0]]])  # zero in the padding
+    right = torch.tensor([[[True, True, True]], [[True, False, True]]])  # true in the padding
+    tally.update(losses, right, torch.tensor([[2], [2]]))
+    losses = torch.tensor([[[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]], [[0.0, 0.0, 3.0], [1.0, 1.0, 1.0]]])
+    right = torch.tensor([[[True, True, False], [True, True, True]], [[False, False, False], [True, True, True]]])
+    tally.update(losses, right, torch.tensor([[3, 3], [3, 3]]))
+    found = tally.compute()
+    assert found.pop("by_length") == {
+        "1": {"n": 1, "loss": [0.375, 1.5], "accuracy": [1.0, 0.5], "sequence_accuracy": [1.0, 0.0]},
+        "2": {"n": 2, "loss": [0.5, 1.0], "accuracy": [5 / 6, 0.5], "sequence_accuracy": [0.5, 0.5]},
+    }
+    assert found == {
+        "n": 3,
+        "loss": [3.75 / 8, 9 / 8],
+        "accuracy": [7 / 8, 0.5],
+        "sequence_accuracy": [2 / 3, 1 / 3],
+    }
+    assert tally.compute(failed=[True, False])["loss"] == [None, 9 / 8]
+
+
+def test_tally_of_one_answer():
+    tally = Tally(replicates=1, longest=4)
+    tally.update(torch.tensor([[0.7]]), torch.tensor([[True]]), torch.tensor([[4]]))
+    found = tally.compute()
+    assert found["by_length"] == {"4": {name: found[name] for name in ("n", "loss", "accuracy", "sequence_accuracy")}}
+    assert (found["n"], found["accuracy"], found["sequence_accuracy"]) == (1, [1.0], [1.0])
+    assert found["loss"] == pytest.approx([0.7])
