@@ -17,7 +17,7 @@ def ce(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
     -(1 - e) log p_y - e / C * sum_k log p_k.
 
     Raises:
-        ValueError: there are fewer than two classes, or ``label_smoothing`` is not from 0 to 1.
+        ValueError: there are fewer than two classes, or ``label_smoothing`` is negative or 1 or more.
     """
     if logits.shape[-1] < 2:
         raise ValueError(f"ce: logits {list(logits.shape)} of bits: must be of at least 2 classes; take bce or mse")
