@@ -242,6 +242,14 @@ def test_replicates_whose_weights_are_nan_after_the_last_step_fail(tmp_path, mon
         trained(tmp_path / "all", "model.replicates=3", *words)
 
 
+@pytest.mark.parametrize("replicates", [1, 2])
+def test_without_validation_the_best_weights_are_the_last(tmp_path, replicates):
+    trained(tmp_path, "trainer.limit_val_batches=0", "trainer.max_epochs=3", f"model.replicates={replicates}")
+    best, last = (runs.load(tmp_path, which, "all").model.state_dict() for which in ("best", "last"))
+    for name, weights in best.items():
+        assert torch.equal(weights, last[name])
+
+
 def test_a_failed_replicate_cannot_be_loaded(tmp_path, monkeypatch):
     spoil(monkeypatch, [0], step=11)
     whole = trained(tmp_path, "model.replicates=2", "trainer.max_epochs=3")["metrics"]["test"]
