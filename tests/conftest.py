@@ -3,7 +3,7 @@ from importlib import import_module
 
 import pytest
 import torch
-from helpers import DATA
+from helpers import DATA, without_pictures
 
 torch.set_num_threads(1)
 
@@ -30,11 +30,9 @@ def mnist(workplace):
 
 
 @pytest.fixture
-def no_pictures(monkeypatch):
-    """Training without its plots and TensorBoard's outcome, which take longer than a small run."""
-    from rnn_tasks.runs import outcome
-
-    monkeypatch.setattr(outcome, "show", lambda *_: None)
+def no_pictures():
+    with without_pictures():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import pytest
 
 from rnn_tasks.runs import identity
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
 KEPT = json.loads(golden.FILE.read_text())
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 import torch
 from forked import command
-from helpers import DATA, trained
+from helpers import DATA, trained, without_pictures
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from rnn_tasks import config, runs
@@ -191,7 +191,8 @@ def test_validation_shows_no_other_handwriting(mnist):
 
 
 def trained_on_mnist(place):
-    trained(place / "run", "task=mnist", "model.hidden=8", "task.test_size=50", "model.replicates=2")
+    with without_pictures():
+        trained(place / "run", "task=mnist", "model.hidden=8", "task.test_size=50", "model.replicates=2")
     return place / "run"
 
 

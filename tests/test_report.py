@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from forked import command
-from helpers import REPOSITORY, trained
+from helpers import REPOSITORY, trained, without_pictures
 
 from rnn_tasks import config, reproduce, runs
 from rnn_tasks.report import experiments, jobs, judgement, page
@@ -36,15 +36,12 @@ FEW = ["model.replicates=3", "task.test_size=20"]
 def outputs(tmp_path_factory):
     """Small runs of some experiments."""
     root = tmp_path_factory.mktemp("outputs")
-    for experiment, choice in [
-        ("memory_hidden2", ""),
-        ("memory_hidden5", ""),
-        ("adder_loss", "mse"),
-        ("adder_loss", "bce"),
-    ]:
-        overrides = [f"loss={choice}"] if choice else []
-        trained(root / f"{experiment}{choice}", f"experiment={experiment}", *overrides, *FEW)
-    trained(root / "own", "task=adder")
+    small = ("memory_hidden2", ""), ("memory_hidden5", ""), ("adder_loss", "mse"), ("adder_loss", "bce")
+    with without_pictures():
+        for experiment, choice in small:
+            overrides = [f"loss={choice}"] if choice else []
+            trained(root / f"{experiment}{choice}", f"experiment={experiment}", *overrides, *FEW)
+        trained(root / "own", "task=adder")
     return root
 
 
@@ -270,6 +267,7 @@ ODD = {
 }
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("odd", [odd if odd == "no test" else pytest.param(odd, marks=pytest.mark.slow) for odd in ODD])
 def test_a_report_is_drawn_from_whatever_there_is(outputs, tmp_path, unseen, odd):
     shutil.copytree(outputs / "memory_hidden5", tmp_path / "runs" / "whole")

@@ -2,12 +2,11 @@
 
 import os
 import signal
-import time
 
 import pytest
 import torch
 from forked import command, start
-from helpers import assert_equal_ends, points, stop_after, train_with_stops, trained, wait_for
+from helpers import age_events, assert_equal_ends, points, stop_after, train_with_stops, trained, wait_for
 
 from rnn_tasks import runs
 from rnn_tasks.errors import Interrupted, UserError
@@ -93,7 +92,7 @@ def test_resume_after_sigterm_at_the_end_of_an_epoch(tmp_path, monkeypatch, unin
         with pytest.raises(Interrupted):
             trained(tmp_path, *DEEP)
     assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 20
-    time.sleep(1 - time.time() % 1)
+    age_events(tmp_path)
     trained(tmp_path, *DEEP)
     assert_equal_ends(tmp_path, uninterrupted)
 
@@ -113,7 +112,7 @@ def test_resume_after_a_second_signal_starts_from_the_beginning(tmp_path, monkey
             trained(tmp_path, *DEEP)
     assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
     monkeypatch.undo()
-    time.sleep(1 - time.time() % 1)
+    age_events(tmp_path)
     trained(tmp_path, *DEEP)
     assert_equal_ends(tmp_path, uninterrupted)
 
@@ -138,7 +137,7 @@ def test_resume_after_a_stop_in_the_final_evaluation(tmp_path, monkeypatch, unin
         patch.setattr(evaluation, "measure", stopped)
         with pytest.raises(Interrupted):
             trained(tmp_path, *DEEP)
-    time.sleep(1 - time.time() % 1)
+    age_events(tmp_path)
     trained(tmp_path, *DEEP)
     assert_equal_ends(tmp_path, uninterrupted)
 
@@ -146,7 +145,7 @@ def test_resume_after_a_stop_in_the_final_evaluation(tmp_path, monkeypatch, unin
 def test_resume_measures_again_when_the_result_is_lost(tmp_path, uninterrupted):
     trained(tmp_path, *DEEP)
     (tmp_path / "result.json").unlink()
-    time.sleep(1 - time.time() % 1)
+    age_events(tmp_path)
     trained(tmp_path, *DEEP)
     assert_equal_ends(tmp_path, uninterrupted)
 

@@ -117,6 +117,7 @@ def test_the_same_run_gives_the_same_numbers(run, tmp_path):
 LIKE_RUN = ["task.lengths=[1,4]", "task.test_lengths=[1,3]", "task.test_size=20", "trainer.log_every_n_steps=1"]
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(("task", "loss"), [("adder", "bce"), ("adder", "mse"), ("memory", "ce"), ("memory", "mse")])
 @pytest.mark.parametrize("model", ["rnn", "bilstm"])
 def test_the_training_loss_falls_with_every_loss_of_a_task(tmp_path, task, loss, model):
@@ -146,6 +147,7 @@ def test_curves_show_mean_least_and_greatest(tmp_path):
     assert len(result["metrics"]["test"]["by_length"]["7"]["accuracy"]) == 3
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_only_a_bidirectional_network_can_add_with_the_most_significant_bit_first(tmp_path):
     words = ["task.order=msb", "task.lengths=[1,6]", "task.test_lengths=[6,6]", "task.test_size=500"]
     learn = ["task.train_size=4000", "trainer.max_epochs=4", "optimizer.lr=0.01", "model.hidden=8"]
@@ -158,6 +160,7 @@ def test_only_a_bidirectional_network_can_add_with_the_most_significant_bit_firs
     assert forward < 0.3
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("patience", [1, 2, 5])
 def test_patience_ends_a_run_so_many_epochs_after_its_best(tmp_path, patience):
     slow = ["optimizer.lr=1e-12", "optimizer.weight_decay=0", "scheduler=none"]
@@ -167,6 +170,7 @@ def test_patience_ends_a_run_so_many_epochs_after_its_best(tmp_path, patience):
     assert history[-1]["epoch"] == scores.index(max(scores)) + patience
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(
     ("interval", "steps"), [("0.25", [2, 4, 6, 8, 10, 12, 14, 16]), ("4", [4, 8, 12, 16]), ("1.0", [8, 16])]
 )
