@@ -18,12 +18,13 @@ STRANGER = """
 import sys, torch
 from torch import nn
 
-state = torch.load("model.pt", weights_only=True)
-recurrent = nn.LSTM(2, 4, num_layers=2, bidirectional=True, batch_first=True)
-head = nn.Linear(8, 1)
-nn.ModuleDict({"recurrent": recurrent, "head": head}).load_state_dict(state)
-inputs = torch.load("inputs.pt", weights_only=True)
-torch.save(head(recurrent(inputs)[0]), "logits.pt")
+for replicate in sys.argv[1:]:
+    state = torch.load(f"{replicate}.pt", weights_only=True)
+    recurrent = nn.LSTM(2, 4, num_layers=2, bidirectional=True, batch_first=True)
+    head = nn.Linear(8, 1)
+    nn.ModuleDict({"recurrent": recurrent, "head": head}).load_state_dict(state)
+    inputs = torch.load("inputs.pt", weights_only=True)
+    torch.save(head(recurrent(inputs)[0]), f"logits_{replicate}.pt")
 assert "rnn_tasks" not in sys.modules
 """
 
@@ -32,12 +33,13 @@ def test_state_dict_gives_the_same_outputs_without_this_project(workplace):
     trained("outputs/adder/one", "model=bilstm", "model.hidden=4", "model.layers=2", "model.replicates=3")
     inputs = torch.randn(3, 7, 2)
     torch.save(inputs, "inputs.pt")
-    for replicate in (2, "best"):
-        ended = command("export", "adder", "--replicate", str(replicate), "--to", "model.pt")
+    for replicate in ("2", "best"):
+        ended = command("export", "adder", "--replicate", replicate, "--to", f"{replicate}.pt")
         assert ended.returncode == 0 and "LSTM(2, 4, num_layers=2" in ended.stdout
-        subprocess.run([sys.executable, "-c", STRANGER], check=True)
+    subprocess.run([sys.executable, "-c", STRANGER, "2", "best"], check=True)
+    for replicate in (2, "best"):
         ours = runs.load("adder", replicate=replicate).logits(inputs, torch.full((3,), 7))
-        torch.testing.assert_close(torch.load("logits.pt", weights_only=True), ours.detach())
+        torch.testing.assert_close(torch.load(f"logits_{replicate}.pt", weights_only=True), ours.detach())
 
 
 @pytest.mark.parametrize("words", [["model=crnn"], ["model=bilstm", "model.pooling=mean"], ["model=birnn"]])

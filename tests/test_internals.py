@@ -104,27 +104,40 @@ def test_raised_in_lightning_tells_its_refusals_from_others(tmp_path):
     assert not internals.raised_in_lightning(own.value)
 
 
-def test_forget_cuda_check_undoes_what_lightning_sets():
-    code = (
-        "import os, lightning; before = os.environ.get('PYTORCH_NVML_BASED_CUDA_CHECK');"
-        "from rnn_tasks import internals; internals.forget_cuda_check();"
-        "import torch; print(before, os.environ.get('PYTORCH_NVML_BASED_CUDA_CHECK'), torch.cuda.is_available())"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    before, after, available = ended.stdout.split()
-    assert before == "1", ended.stderr
-    assert after == ("1" if available == "True" else "None")
+AFRESH = """
+import os, lightning
+from rnn_tasks import internals
+
+before = os.environ.get("PYTORCH_NVML_BASED_CUDA_CHECK")
+internals.forget_cuda_check()
+import torch
+print(before, os.environ.get("PYTORCH_NVML_BASED_CUDA_CHECK"), torch.cuda.is_available())
+
+internals.act_as_main_process()
+from lightning.pytorch.loggers import CSVLogger
+logger = CSVLogger(".", name="", version="")
+logger.log_metrics({"a": 1.0}, 0)
+logger.save()
+"""
 
 
-def test_act_as_main_process_lets_loggers_write_whatever_slurm_says(tmp_path):
-    code = (
-        "from rnn_tasks import internals; internals.act_as_main_process();"
-        "from lightning.pytorch.loggers import CSVLogger; logger = CSVLogger('.', name='', version='');"
-        "logger.log_metrics({'a': 1.0}, 0); logger.save()"
-    )
-    environment = os.environ | {"SLURM_PROCID": "1"}
-    ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, timeout=120)
-    assert ended.returncode == 0 and "1.0" in (tmp_path / "metrics.csv").read_text()
+@pytest.fixture(scope="module")
+def afresh(tmp_path_factory):
+    """What a process prints and writes that imports Lightning as the second of a Slurm job."""
+    place, environment = tmp_path_factory.mktemp("afresh"), os.environ | {"SLURM_PROCID": "1"}
+    words = [sys.executable, "-c", AFRESH]
+    ended = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout, place
+
+
+def test_forget_cuda_check_undoes_what_lightning_sets(afresh):
+    before, after, available = afresh[0].split()
+    assert before == "1" and after == ("1" if available == "True" else "None")
+
+
+def test_act_as_main_process_lets_loggers_write_whatever_slurm_says(afresh):
+    assert "1.0" in (afresh[1] / "metrics.csv").read_text()
 
 
 def test_linear_pointwise_is_a_linear_layer():
