@@ -59,7 +59,8 @@ def assert_alone(together, alone, replicate, **tolerance):
     ours, theirs = (json.loads((run / "result.json").read_text())["metrics"] for run in (together, alone))
     for split in ("train", "val", "test"):
         for kind in ("loss", "accuracy", "sequence_accuracy"):
-            assert ours[split][kind][replicate] == pytest.approx(theirs[split][kind][0], abs=tolerance["atol"], rel=0)
+            slack = tolerance["atol"] if kind == "loss" else 30 * tolerance["atol"]  # an answer near 1/2 may change
+            assert ours[split][kind][replicate] == pytest.approx(theirs[split][kind][0], abs=slack, rel=0)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", pytest.param("sgd", marks=pytest.mark.slow)])
