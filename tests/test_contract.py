@@ -1,12 +1,21 @@
 """The contract of tasks: examples of wrong kinds, shapes and values are refused in one line that names the method."""
 
+import math
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from rnn_tasks.errors import UserError
-from rnn_tasks.tasks import Task
+from rnn_tasks.models import Network
+from rnn_tasks.tasks import Memory, Task
 from rnn_tasks.tasks.examples import Examples
+from rnn_tasks.tasks.schedule import TrainSchedule
+from rnn_tasks.training.evaluation import measure
+from rnn_tasks.training.learner import Learner
+from rnn_tasks.training.losses import bce, ce
 
 VALUES = {
     "name": "made", "batch_size": 2, "data_seed": 0, "train_size": 200, "val_size": 20, "test_size": 20,
@@ -159,6 +168,52 @@ def test_what_an_own_setup_may_not_make(wrong, monkeypatch):
         with pytest.raises(UserError) as refused:
             task.setup()
         assert str(refused.value).startswith(f"test_contract.FromFile.setup: {message}")
+
+
+def test_what_a_setup_makes_after_that_of_its_base_class_is_checked_each_time():
+    class Spoiled(Bits):
+        def setup(self, stage=None):
+            super().setup(stage)
+            self.train.inputs[0] = math.nan
+
+    task = Spoiled()
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"Spoiled.setup: train has infinite or NaN inputs"):
+            task.setup()
+
+
+@pytest.mark.parametrize("classes", [5, 20])
+def test_a_model_with_another_number_of_classes_than_its_task_is_refused(classes):
+    class Wrong(nn.Linear):
+        def forward(self, inputs, lengths, dropout_key=None):
+            return super().forward(inputs[..., 0, :])
+
+    sizes = {"lengths": (3, 4), "test_lengths": (3, 4), "train_size": 4, "val_size": 2, "test_size": 2}
+    task = Memory(name="memory", batch_size=2, data_seed=0, **sizes)
+    task.setup()
+    with pytest.raises(UserError, match=rf"forward: gave logits \[\d+, {classes}\], must be logits \[\d+, 10\]"):
+        measure(Wrong(10, classes), task, ce, task.test)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"clip": -1}, "clip=-1: must be at least 0 and finite"),
+        ({"clip_by": "foo"}, "clip_by='foo': must be norm or value"),
+        ({"log_every": -1}, "log_every=-1: must be at least 0"),
+    ],
+)
+def test_values_of_a_learner_that_make_no_sense(values, message):
+    with pytest.raises(ValueError) as refused:
+        Learner(Network(1, 1, "last"), Bits(), TrainSchedule(4, 2), bce, partial(torch.optim.Adam), **values)
+    assert str(refused.value) == message
+
+
+def test_a_scheduler_without_an_end_is_named():
+    cosine = partial(torch.optim.lr_scheduler.CosineAnnealingLR)
+    learner = Learner(Network(1, 1, "last"), Bits(), TrainSchedule(4, 2), bce, partial(torch.optim.Adam), cosine)
+    with pytest.raises(UserError, match=r"^scheduler: CosineAnnealingLR needs an end; set trainer.max_epochs or"):
+        learner.configure_optimizers()
 
 
 def test_an_own_setup_runs_once(monkeypatch):

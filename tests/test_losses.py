@@ -37,6 +37,13 @@ def test_squared_error_of_two_answers_of_three_classes():
     assert mse(CLASSES, TARGETS).tolist() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("loss", [ce, bce, mse])
+def test_targets_of_another_shape_are_refused(loss):
+    for logits, targets in ((torch.randn(2, 3, 4), torch.zeros(3, 2)), (torch.randn(4, 1), torch.zeros(4, 1))):
+        with pytest.raises(ValueError, match=r"^targets \[.*\] for logits \[.*\]: must have the shape of the logits"):
+            loss(logits, targets.long())
+
+
 def test_losses_of_bits():
     targets = torch.tensor([1.0, 1.0, 1.0])
     assert bce(BITS, targets).tolist() == pytest.approx([math.log(2), math.log(1.25), math.log(5)])

@@ -101,3 +101,20 @@ def test_counts_of_a_schedule(limits, batches, steps, validations, epochs, total
 def test_a_schedule_that_cannot_be(limits, message):
     with pytest.raises(UserError, match=message):
         TrainSchedule(10, 4, **limits)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"limit_train_batches": 1.5}, "limit_train_batches=1.5: must be a number of batches, or a share like 0.5"),
+        ({"limit_train_batches": -3}, "limit_train_batches=-3: must be a number of batches, or a share like 0.5"),
+        ({"val_check_interval": 0}, "val_check_interval=0: must be a number of batches, or a share like 0.5"),
+        ({"accumulate_grad_batches": 0}, "accumulate_grad_batches=0: must be at least 1"),
+        ({"max_epochs": -5}, "max_epochs=-5: must be at least -1"),
+        ({"max_steps": 1.5}, "max_steps=1.5: must be a whole number"),
+    ],
+)
+def test_values_of_a_schedule_that_make_no_sense(values, message):
+    with pytest.raises(ValueError) as refused:
+        TrainSchedule(10, 4, **values)
+    assert str(refused.value) == message

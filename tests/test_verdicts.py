@@ -344,6 +344,16 @@ def test_rank_correlations_of_each_seed():
     assert hypothesis_tests.rank_correlations([1, 2, 4, 8], rows) == [1, -1, pytest.approx(0.8), None, None]
 
 
+def test_best_of_gives_an_interval_also_where_the_adjusted_p_is_1():
+    models = {
+        name: [0.90 + shift, 0.92 + shift, 0.94 + shift] for name, shift in {"a": 0.0, "b": 1e-3, "c": 2e-3}.items()
+    }
+    judged = verdicts.best_of(models, "a")
+    assert judged.verdict == OPEN and judged.low < judged.value < judged.high
+    same = verdicts.best_of({"a": [0.9] * 3, "b": [0.9] * 3}, "a")
+    assert same.verdict == OPEN and same.low is None is same.high
+
+
 def test_best_of_uses_welch_and_holm():
     """Both p values are below 5 %, but not when there are two of them; and the variances differ."""
     own, other = [0.98, 0.981, 0.979, 0.98], [0.90, 0.96, 0.93, 0.95]

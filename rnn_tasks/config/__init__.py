@@ -1,8 +1,8 @@
 """The configuration of a run: composed by Hydra, and checked before torch is imported or data are drawn."""
 
-from rnn_tasks.config.build import build, build_task, instantiated
 from rnn_tasks.config.command_line import arguments, constant_keys, run_to_resume
 from rnn_tasks.config.composition import CONF, compose, directory_name, prepare, refusals
+from rnn_tasks.config.instantiation import build, build_task, instantiated
 
 __all__ = [
     "CONF",

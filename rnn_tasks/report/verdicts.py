@@ -163,7 +163,7 @@ def best_of(candidates: Mapping[str, Numbers], claimed: str) -> Judgement:
         verdict, why = HOLDS, "it is better than each of the others"
     why += f" (against {rival}: p = {p_values[rival]:.2g})"
     low = high = None
-    if p_values[rival] < 1:
+    if len({*own}) > 1 or len({*valid[rival]}) > 1:
         ends = stats.ttest_ind(own, valid[rival], equal_var=False).confidence_interval(0.95)
         low, high = float(ends.low) * 100, float(ends.high) * 100
     statistic = "Welch's t tests, Holm's correction; interval of the difference from the best other"

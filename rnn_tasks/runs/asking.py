@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from rnn_tasks.config.build import build_task
+from rnn_tasks.config.instantiation import build_task
 from rnn_tasks.errors import UserError
 from rnn_tasks.photos.files import is_image_name
 from rnn_tasks.runs.directory import OUTPUTS, PRETRAINED, finished, read_config

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from rnn_tasks.config.build import instantiated
+from rnn_tasks.config.instantiation import instantiated
 from rnn_tasks.errors import UserError
 from rnn_tasks.runs.loading import Run
 from rnn_tasks.tasks import mnist_ood

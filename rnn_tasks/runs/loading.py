@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig
 
-from rnn_tasks.config.build import build
+from rnn_tasks.config.instantiation import build
 from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.runs.directory import find, read_config, read_result
 

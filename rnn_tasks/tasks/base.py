@@ -180,9 +180,14 @@ class Task(LightningDataModule):
 def _checked(setup: Callable[..., None]) -> Callable[..., None]:
     @wraps(setup)
     def checked(self: Task, stage: str | None = None) -> None:
-        if not self.is_set_up:
+        if self.is_set_up:
+            return
+        try:
             setup(self, stage)
             contract.check_sets(self)
-            self.is_set_up = True
+        except BaseException:
+            self.is_set_up = False  # though the setup of a base class, called on the way, has found its sets right
+            raise
+        self.is_set_up = True
 
     return checked

@@ -52,6 +52,8 @@ class Mnist(Task):
         )
         checks.require(self.train_size + self.val_size <= TRAINING_IMAGES, "train_size", self.train_size, together)
         checks.whole_numbers(1, TEST_IMAGES, test_size=self.test_size)
+        rule = "None or a function of images and a stream"
+        checks.require(augmentation is None or callable(augmentation), "augmentation", augmentation, rule)
         self.data_dir = Path(data_dir)
         if augmentation is not None:
             self.augment = partial(self._augmented, augmentation)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Sampler
 
+from rnn_tasks import checks
 from rnn_tasks.errors import UserError
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks.examples import Examples
@@ -41,6 +42,7 @@ class TrainSchedule:
         chunks_done: chunks of the current epoch that a resumed run has trained already; the sampler skips them once.
 
     Raises:
+        ValueError: a value is out of its range.
         UserError: an epoch would have no batch, or fewer batches than there are between two validations.
     """
 
@@ -55,6 +57,13 @@ class TrainSchedule:
         max_steps: int = -1,
         max_epochs: int = -1,
     ) -> None:
+        checks.whole_numbers(1, size=size, batch_size=batch_size, chunk=chunk)
+        checks.whole_numbers(1, accumulate_grad_batches=accumulate_grad_batches)
+        checks.whole_numbers(-1, max_steps=max_steps, max_epochs=max_epochs)
+        for name, value in (("limit_train_batches", limit_train_batches), ("val_check_interval", val_check_interval)):
+            share = isinstance(value, float) and 0 < value <= 1
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            checks.require(share or whole, name, value, "a number of batches, or a share like 0.5")
         self.size, self.batch_size, self.chunk = size, batch_size, chunk
         self.accumulate, self.max_steps = accumulate_grad_batches, max_steps
         total = -(-size // batch_size)
@@ -84,6 +93,9 @@ class TrainSchedule:
             examples: the training set.
             batch_size: examples of a batch.
             replicates: R, each with batches of its own.
+
+        Raises:
+            UserError: a value is out of its range, or an epoch would have no batch or no validation.
         """
         names = ("limit_train_batches", "accumulate_grad_batches", "val_check_interval", "max_steps", "max_epochs")
         values = {name: trainer[name] for name in names}
@@ -91,7 +103,10 @@ class TrainSchedule:
             values |= {"limit_train_batches": trial, "val_check_interval": 1.0, "max_steps": trial}
         numbers = examples.inputs[0].numel() * batch_size * replicates  # input values of a batch
         chunk = min(CHUNK_BATCHES, max(1, CHUNK_NUMBERS // numbers))
-        return cls(len(examples), batch_size, chunk, **values)
+        try:
+            return cls(len(examples), batch_size, chunk, **values)
+        except ValueError as error:
+            raise UserError(f"trainer.{error}") from None
 
     def chunks(self, epoch: int) -> list[tuple[int, int]]:
         """Return the first batch of each chunk of an epoch, and the one behind its last."""

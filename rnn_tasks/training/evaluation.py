@@ -60,7 +60,7 @@ def measure(
     with torch.inference_mode():
         for inputs, lengths, targets in islice(loader, batches):
             batch = Batch(inputs.to(parameter), lengths.to(parameter.device), targets.to(parameter.device))
-            logits = forward_replicates(model, batch)
+            logits = forward_replicates(model, batch, output_size=task.output_size)
             losses, right, steps = score(logits, batch, loss)
             tally.update(losses, right, steps)
             if calibration:

@@ -11,7 +11,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 
-from rnn_tasks import internals
+from rnn_tasks import checks, internals
 from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.tasks.answers import answers
 from rnn_tasks.tasks.base import Batch, Task
@@ -40,6 +40,9 @@ class Learner(LightningModule):
         clip: the largest gradient, 0 for no limit.
         clip_by: "norm" limits the norm of each replicate's gradient, "value" each of its elements.
         log_every: optimizer steps between two points of the training curves; 0 for none.
+
+    Raises:
+        ValueError: ``clip``, ``clip_by`` or ``log_every`` is out of its range.
     """
 
     def __init__(
@@ -55,10 +58,14 @@ class Learner(LightningModule):
         log_every: int = 50,
     ) -> None:
         super().__init__()
+        checks.not_negative(clip=clip)
+        checks.one_of(("norm", "value"), clip_by=clip_by)
+        checks.whole_numbers(0, log_every=log_every)
         self.automatic_optimization = False
         self.model, self.schedule, self.augment = model, schedule, task.augment
         self.loss, self.make_optimizer, self.make_scheduler = loss, optimizer, scheduler
         self.clip, self.clip_by, self.log_every = clip, clip_by, log_every
+        self.output_size = task.output_size
         self.stacked = hasattr(model, "replicates")
         self.replicates: int = model.replicates if self.stacked else 1  # type: ignore[assignment]
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -91,7 +98,8 @@ class Learner(LightningModule):
             return optimizer
         steps = self.schedule.total_steps
         if steps is None:
-            raise UserError("scheduler=cosine: needs an end; set trainer.max_epochs or trainer.max_steps")
+            name = self.make_scheduler.func.__name__
+            raise UserError(f"scheduler: {name} needs an end; set trainer.max_epochs or trainer.max_steps")
         return [optimizer], [{"scheduler": self.make_scheduler(optimizer, T_max=max(1, steps)), "interval": "step"}]
 
     def on_train_start(self) -> None:
@@ -119,7 +127,7 @@ class Learner(LightningModule):
         ):
             if self.augment:
                 batch = batch._replace(inputs=self.augment(batch.inputs, epoch, number))
-            logits = forward_replicates(self.model, batch, (epoch, number))
+            logits = forward_replicates(self.model, batch, (epoch, number), self.output_size)
             losses = self.loss(logits, batch.targets)
             seen.append((logits.detach(), losses.detach()))
             self._backward(losses, weight, step)
@@ -201,7 +209,8 @@ class Learner(LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Count a validation batch: inputs [B, T, D] or [R, B, T, D]."""
-        self.val_tally.update(*score(forward_replicates(self.model, batch), batch, self.loss))
+        logits = forward_replicates(self.model, batch, output_size=self.output_size)
+        self.val_tally.update(*score(logits, batch, self.loss))
 
     def on_train_epoch_end(self) -> None:
         self._finish("train", self.train_tally)

@@ -10,6 +10,12 @@ from torch import Tensor
 from rnn_tasks import checks
 
 
+def _check_shapes(logits: Tensor, targets: Tensor) -> None:
+    if targets.shape != logits.shape[:-1]:
+        given = f"targets {list(targets.shape)} for logits {list(logits.shape)}"
+        raise ValueError(f"{given}: must have the shape of the logits without their last axis")
+
+
 def ce(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Return cross-entropy with label smoothing (Szegedy et al. 2016).
 
@@ -17,8 +23,10 @@ def ce(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
     -(1 - e) log p_y - e / C * sum_k log p_k.
 
     Raises:
-        ValueError: there are fewer than two classes, or ``label_smoothing`` is negative or 1 or more.
+        ValueError: the shapes do not fit, there are fewer than two classes, or ``label_smoothing`` is not at least 0
+            and less than 1.
     """
+    _check_shapes(logits, targets)
     if logits.shape[-1] < 2:
         raise ValueError(f"ce: logits {list(logits.shape)} of bits: must be of at least 2 classes; take bce or mse")
     if label_smoothing:
@@ -33,8 +41,9 @@ def bce(logits: Tensor, targets: Tensor) -> Tensor:
     """Return binary cross-entropy: -log p of the right bit, computed from the logit so that it stays finite.
 
     Raises:
-        ValueError: there is more than one logit for an answer.
+        ValueError: the shapes do not fit, or there is more than one logit for an answer.
     """
+    _check_shapes(logits, targets)
     if logits.shape[-1] != 1:
         raise ValueError(f"bce: logits {list(logits.shape)} of classes: must be [..., 1], of bits; take ce or mse")
     return F.binary_cross_entropy_with_logits(logits.squeeze(-1), targets.to(logits.dtype), reduction="none")
@@ -44,7 +53,11 @@ def mse(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the squared error of the probability of a 1; for classes, the mean of the squared errors over the classes.
 
     The latter is the score of Brier (1950), divided by C.
+
+    Raises:
+        ValueError: the shapes do not fit.
     """
+    _check_shapes(logits, targets)
     if logits.shape[-1] == 1:
         return F.mse_loss(logits.squeeze(-1).sigmoid(), targets.to(logits.dtype), reduction="none")
     return (logits.softmax(-1) - F.one_hot(targets, logits.shape[-1])).square().mean(-1)

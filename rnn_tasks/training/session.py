@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning import Callback, Trainer
 from omegaconf import DictConfig
 
-from rnn_tasks.config.build import build
+from rnn_tasks.config.instantiation import build
 from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.learner import Learner

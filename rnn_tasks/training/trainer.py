@@ -16,7 +16,7 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 
 from rnn_tasks import internals
-from rnn_tasks.config.build import instantiated
+from rnn_tasks.config.instantiation import instantiated
 from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.schedule import TrainSchedule
