@@ -25,7 +25,7 @@ PEOPLE = {"mnist": 0.998, "usps": 0.975}  # accuracy: LeCun et al. 1995; Bromley
 
 
 def random_cases(evidence: Evidence, run: str, cases: int) -> Judgement:
-    """So many random test examples are all right with a probability of 95 %, over the networks in the mean."""
+    """The mean probability that the given number of random test examples are all answered correctly is 95 % or more."""
     finished = evidence.run(run)
     shares = [None if share is None else share**cases for share in finished.metric("test", "sequence_accuracy")]
     quantity = f"the probability that {cases} are all right"
@@ -41,7 +41,7 @@ def random_cases(evidence: Evidence, run: str, cases: int) -> Judgement:
 
 
 def other_handwriting(evidence: Evidence, run: str, accuracy: float) -> Judgement:
-    """It reads less than so many of the test images of USPS, another collection of handwriting."""
+    """Its accuracy on the test images of USPS, another collection of handwriting, is below the given limit."""
     finished = evidence.run(run)
     judgement = verdicts.within(_usps(finished), accuracy, "%", "the accuracy on USPS", percent(accuracy))
     own = mean_percent(finished.metric("test"))

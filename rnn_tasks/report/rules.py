@@ -23,7 +23,7 @@ NAMES = {split: name for split, (name, *_) in SPLITS.items()}
 
 
 def accuracy(evidence: Evidence, run: str, claimed: dict[str, float]) -> Judgement:
-    """The mean accuracy over the replicates is the claimed one, to the digits that it is given with; 100 is all."""
+    """The mean accuracy over the replicates equals the claim within its rounding; a claim of 100 % allows no error."""
     ((split, figure),) = claimed.items()
     slack = 0.0 if figure == 100 else 0.5 * 10 ** -len(str(figure).partition(".")[2]) / 100
     return verdicts.equals(evidence.run(run).metric(split), figure / 100, slack)
@@ -189,7 +189,7 @@ def increases(evidence: Evidence, run: str, others: list[str]) -> Judgement:
 
 
 def quicker(evidence: Evidence, run: str, other: str, accuracy: float) -> Judgement:
-    """It needs fewer epochs to this validation accuracy than the other; one more than all where it never gets there."""
+    """It needs fewer epochs to this validation accuracy; a network that never reaches it counts as one epoch more."""
     own, others = _epochs_until([evidence.run(run), evidence.run(other)], accuracy)
     names = (f"the number of epochs to {percent(accuracy)} in validation with {other}", f"that with {run}")
     return verdicts.greater(others, own, "epochs", names)

@@ -18,7 +18,7 @@ from rnn_tasks.tasks.base import Batch, Task
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.intervals import curve
 from rnn_tasks.training.metrics import KINDS, Tally
-from rnn_tasks.training.scoring import forward_replicates, padding_mask, score
+from rnn_tasks.training.scoring import forward_replicates, mean_weights, padding_mask, score
 
 NOT_ELEMENTWISE = (torch.optim.LBFGS, torch.optim.Adafactor)  # couple elements of a parameter, and so replicates
 
@@ -115,12 +115,9 @@ class Learner(LightningModule):
         optimizer = self.optimizers(use_pl_optimizer=False)
         scheduler = self.lr_schedulers()
         real = padding_mask(chunk)
-        weights = _mean_weights(chunk, real)
-        step, epoch, (first, last) = (
-            self.global_step,
-            self.current_epoch,
-            self.schedule.chunks(self.current_epoch)[index],
-        )
+        weights = mean_weights(chunk, real)
+        step, epoch = self.global_step, self.current_epoch
+        first, last = self.schedule.chunks(epoch)[index]
         seen = []
         for batch, weight, number in zip(
             map(Batch, *chunk), weights / self.schedule.accumulate, range(first, last), strict=True
@@ -243,15 +240,3 @@ class Learner(LightningModule):
         logged = {f"{split}/{kind}{end}": value for kind, row in values.items() for end, value in curve(row).items()}
         for logger in self.trainer.loggers:
             logger.log_metrics(logged | further, step)
-
-
-def _mean_weights(chunk: Batch, real: Tensor | None) -> Tensor:
-    """Weights that turn per-answer losses into a mean per batch and replicate; 0 in the padding: [N, R, B(, T)].
-
-    Args:
-        chunk: N batches of R replicates.
-        real: True where an answer stands in no padding, None if there is no padding.
-    """
-    kind = chunk.inputs.dtype
-    shares = torch.ones_like(chunk.targets, dtype=kind) if real is None else real.to(kind)
-    return shares / shares.flatten(2).sum(2).view(*shares.shape[:2], *[1] * (shares.dim() - 2))

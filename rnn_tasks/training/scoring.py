@@ -54,6 +54,18 @@ def padding_mask(batch: Batch) -> Tensor | None:
     return None if real.all() else real
 
 
+def mean_weights(chunk: Batch, real: Tensor | None) -> Tensor:
+    """Return weights that turn per-answer losses into a mean per batch and replicate; 0 in the padding: [N, R, B(, T)].
+
+    Args:
+        chunk: N batches of R replicates.
+        real: True where an answer stands in no padding, None if there is no padding.
+    """
+    kind = chunk.inputs.dtype
+    shares = torch.ones_like(chunk.targets, dtype=kind) if real is None else real.to(kind)
+    return shares / shares.flatten(2).sum(2).view(*shares.shape[:2], *[1] * (shares.dim() - 2))
+
+
 def score(logits: Tensor, batch: Batch, loss: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """Return the loss and correctness of each answer, [R, B] or [R, B, T], and lengths [R, B], as a Tally counts them.
 
