@@ -1,7 +1,15 @@
 """The errors that a command answers with one line on stderr and a non-zero exit status, without a traceback."""
 
+import errno
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
+
+LONGEST_LINE = 300  # characters of a message
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class UserError(Exception):
@@ -11,8 +19,10 @@ class UserError(Exception):
     """
 
 
-class Interrupted(Exception):
+class Interrupted(BaseException):
     """A signal (Ctrl-C, SIGTERM) has stopped a run, which can be resumed.
+
+    As with KeyboardInterrupt, ``except Exception`` does not catch it.
 
     Args:
         signum: the number of the signal.
@@ -24,11 +34,45 @@ class Interrupted(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an error on a single line; its class name where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return the message of an error on a single line of printable text; its class name where it has none."""
+    return printable(" ".join(str(error).split()) or type(error).__name__)
+
+
+def printable(text: str) -> str:
+    """Return a text of at most LONGEST_LINE characters, its middle left out, and its control characters escaped."""
+    text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    if len(text) <= LONGEST_LINE:
+        return text
+    half = (LONGEST_LINE - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
+
+def tell(text: str) -> None:
+    """Print a line for the user on stderr; nothing stops where that is closed or cannot be written."""
+    with suppress(OSError, ValueError, AttributeError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def refuse(error: UserError) -> NoReturn:
     """Print the error in one line and end the process with status 2."""
-    print(f"error: {one_line(error)}", file=sys.stderr)
+    tell(f"error: {one_line(error)}")
     sys.exit(2)
+
+
+def file_error(error: OSError, run: Path | None = None) -> UserError:
+    """Return what an error of the file system means for the user, in one line.
+
+    Args:
+        error: as the system raised it.
+        run: the directory of the run that it stopped.
+    """
+    place = error.filename if isinstance(error.filename, str) else run
+    reason = error.strerror or one_line(error)
+    if error.errno in FULL:
+        advice = "make room"
+    elif error.errno in FORBIDDEN:
+        advice = "make it writable"
+    else:
+        advice = "mend that"
+    then = f", then resume={run}" if run else ", then try again"
+    return UserError(f"{place or 'a file'}: cannot be written or read ({reason}); {advice}{then}")
