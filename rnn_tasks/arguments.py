@@ -5,11 +5,12 @@ import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import NoReturn
 
-from rnn_tasks.errors import UserError, refuse
+from rnn_tasks.errors import Interrupted, UserError, file_error, refuse, tell
 
 LONGEST = 100_000
 
@@ -91,26 +92,74 @@ def parser(doc: str | None) -> ArgumentParser:
     return _Parser(prog=program(), description=text)
 
 
+def add_trust(parser: ArgumentParser) -> None:
+    """Add ``--trust``, which lets a run name classes that did not come with this package."""
+    help = "run code that the run names and that did not come with rnn_tasks, though it was not made by you here"
+    parser.add_argument("--trust", action="store_true", help=help)
+
+
 def command(main: Callable[..., int | None]) -> Callable[..., None]:
     """Turn ``main`` into a command.
 
-    A UserError ends it with one line and status 2, Ctrl-C with status 130, a closed pipe with status 141. Modules are
-    imported from the working directory, too, however the command is called.
+    A UserError, or a file that cannot be read or written, ends it with one line and status 2, a signal with status 128
+    and its number, a closed pipe with status 141. Modules are imported from the working directory, too, however the
+    command is called.
     """
 
     @wraps(main)
     def run(*args: object, **kwargs: object) -> None:
         if (here := os.getcwd()) not in sys.path:  # `python -m` has it there, an installed script has not
             sys.path.insert(0, here)
+        open_closed_streams()
         try:
-            sys.exit(main(*args, **kwargs))
+            status = _status(main, *args, **kwargs)
+            sys.stdout.flush()
         except UserError as error:
             refuse(error)
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
-            sys.exit(130)
+        except (KeyboardInterrupt, Interrupted) as stop:
+            tell("stopped")
+            sys.exit(128 + getattr(stop, "signum", 2))
         except BrokenPipeError:
-            sys.stderr.close()
+            discard_output()
             sys.exit(141)
+        except OSError as error:
+            if error.filename is None:
+                discard_output()
+            refuse(file_error(error))
+        sys.exit(status)
 
     return run
+
+
+def _status(main: Callable[..., int | None], *args: object, **kwargs: object) -> int | str | None:
+    try:
+        return main(*args, **kwargs)
+    except SystemExit as ended:
+        return ended.code
+
+
+def open_closed_streams() -> None:
+    """Replace standard streams that are closed, as of a daemon, by empty ones."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        with suppress(OSError):
+            os.fstat(number)
+            if getattr(sys, name) is not None:
+                continue
+        mode = "w" if number else "r"
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor != number:
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def discard_output() -> None:
+    """Let what is still to be printed vanish, where the standard streams cannot be written."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+            continue
+        with suppress(OSError, ValueError):
+            descriptor = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(descriptor, stream.fileno())
+            os.close(descriptor)

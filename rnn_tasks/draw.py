@@ -1,12 +1,12 @@
 """Draw digits in the browser and see how networks read them: ``python -m rnn_tasks.draw``."""
 
-import sys
 import threading
 import webbrowser
 from argparse import Namespace
 
 from rnn_tasks import runs
-from rnn_tasks.arguments import command, parser, port
+from rnn_tasks.arguments import add_trust, command, parser, port
+from rnn_tasks.errors import tell
 from rnn_tasks.page import selection, server
 
 
@@ -17,6 +17,7 @@ def arguments() -> Namespace:
     command_line.add_argument("run", metavar="RUN", nargs="?", help=help)
     command_line.add_argument("--port", type=port, help=f"{server.FIRST_PORT}, or the next free one (default)")
     command_line.add_argument("--no-browser", action="store_true", help="do not open the page")
+    add_trust(command_line)
     return command_line.parse_args()
 
 
@@ -30,12 +31,12 @@ def main() -> None:
     from rnn_tasks.page.app import app
 
     torch.set_num_threads(1)  # the fastest for such small networks
-    reader = selection.load_reader(chosen.run) if chosen.run else selection.default_network("reader")
+    reader = selection.load_reader(chosen.run, chosen.trust) if chosen.run else selection.default_network("reader")
     if chosen.run and reader:
-        runs.tell_replicate(reader, "best")
+        runs.tell_run(reader, "best")
     page = app(reader, selection.default_network("report"))
     address = server.address(listening)
-    print(f"{address} (Ctrl-C ends)", file=sys.stderr, flush=True)
+    tell(f"{address} (Ctrl-C ends)")
     if not chosen.no_browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     server.server(page).run([listening])

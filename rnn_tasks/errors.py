@@ -75,4 +75,4 @@ def file_error(error: OSError, run: Path | None = None) -> UserError:
     else:
         advice = "mend that"
     then = f", then resume={run}" if run else ", then try again"
-    return UserError(f"{place or 'a file'}: cannot be written or read ({reason}); {advice}{then}")
+    return UserError(f"{place or 'standard output, or a file'}: cannot be written or read ({reason}); {advice}{then}")

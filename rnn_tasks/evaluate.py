@@ -3,7 +3,7 @@
 import json
 from argparse import Namespace
 
-from rnn_tasks.arguments import command, command_line, lengths, parser, positive, replicate
+from rnn_tasks.arguments import add_trust, command, command_line, lengths, parser, positive, replicate
 from rnn_tasks.errors import UserError
 
 
@@ -34,6 +34,7 @@ def arguments() -> Namespace:
         "--replicate", type=replicate, default="best", help="its number, best by validation (default) or all"
     )
     words.add_argument("--json", action="store_true", help="print the metrics as they are in result.json")
+    add_trust(words)
     chosen = words.parse_args()
     if chosen.ood and chosen.lengths:
         raise UserError("--lengths: an image has 28 rows; leave out --lengths or --ood")
@@ -50,10 +51,12 @@ def main() -> None:
 
     path = runs.find(chosen.run)
     shipped = path is not None and path.parent == runs.PRETRAINED
-    run = runs.load(path or chosen.run, chosen.weights or ("best" if shipped else "last"), chosen.replicate)
+    run = runs.load(
+        path or chosen.run, chosen.weights or ("best" if shipped else "last"), chosen.replicate, chosen.trust
+    )
     if run.result is None:
         raise UserError(f"{run.path}: has not finished; go on with {command_line('train', f'resume={run.path}')}")
-    runs.tell_replicate(run, chosen.replicate)
+    runs.tell_run(run, chosen.replicate)
     from rnn_tasks.runs import tables
     from rnn_tasks.runs.evaluation import evaluate, out_of_distribution
 

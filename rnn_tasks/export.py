@@ -8,7 +8,7 @@ from argparse import Namespace
 from importlib.util import find_spec
 from pathlib import Path
 
-from rnn_tasks.arguments import command, command_line, parser, replicate
+from rnn_tasks.arguments import add_trust, command, command_line, parser, replicate
 from rnn_tasks.errors import UserError
 
 
@@ -28,6 +28,7 @@ def arguments() -> Namespace:
     kind = words.add_mutually_exclusive_group()
     kind.add_argument("--onnx", action="store_true", help="write an ONNX graph instead")
     kind.add_argument("--run", action="store_true", dest="as_run", help="write a run directory of this network alone")
+    add_trust(words)
     chosen = words.parse_args()
     if chosen.replicate == "all":
         raise UserError("--replicate all: a file holds one network; give its number, or best")
@@ -46,8 +47,7 @@ def main() -> None:
     chosen = arguments()
     from rnn_tasks import runs
 
-    run = runs.load(chosen.run, chosen.weights, chosen.replicate)
-    runs.tell_replicate(run, chosen.replicate)
+    run = runs.load(chosen.run, chosen.weights, chosen.replicate, chosen.trust)
     if chosen.as_run and run.result is None:
         raise UserError(f"{run.path}: has not finished; go on with {command_line('train', f'resume={run.path}')}")
     from rnn_tasks.runs import export
@@ -55,11 +55,13 @@ def main() -> None:
 
     try:
         if chosen.as_run:
-            return export.as_run(run, chosen.weights, chosen.to)
+            export.as_run(run, chosen.weights, chosen.to)
+            return runs.tell_run(run, chosen.replicate)
         modules = export.torch_modules(run)
         export.as_onnx(modules, run, chosen.to) if chosen.onnx else save(modules.state_dict(), chosen.to)
     except OSError as error:
         raise UserError(f"--to {chosen.to}: cannot be written ({error.strerror})") from None
+    runs.tell_run(run, chosen.replicate)
     description = {name: str(module) for name, module in modules.items()} | {"readout": str(run.task.readout)}
     if run.task.readout == "last":
         description["pooling"] = str(run.model.pooling)

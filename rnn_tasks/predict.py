@@ -5,14 +5,13 @@ digits leaves a picture with a box around each digit in outputs/answers, a direc
 """
 
 import json
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnn_tasks import runs
-from rnn_tasks.arguments import command, parser, replicate
-from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.arguments import add_trust, command, parser, replicate
+from rnn_tasks.errors import UserError, one_line, tell
 from rnn_tasks.photos.files import is_directory, with_images_of_directories
 from rnn_tasks.runs import asking
 
@@ -38,6 +37,7 @@ def arguments() -> Namespace:
         "--replicate", type=replicate, default="best", help="a number from 0, or best in validation (default)"
     )
     command_line.add_argument("--json", action="store_true", help="print a list of input, output, confidence")
+    add_trust(command_line)
     chosen = command_line.parse_args()
     if chosen.replicate == "all":
         raise UserError("--replicate all: one must answer; give its number, or best")
@@ -57,8 +57,9 @@ def main() -> int | None:
     path = None if holds_images else runs.find(words[0])
     inputs = words if path is None else words[1:]
     problems = with_images_of_directories(inputs)
-    run = runs.load(path or asking.newest_run_for(problems), chosen.weights, chosen.replicate)
-    runs.tell_replicate(run, chosen.replicate)
+    run = runs.load(path or asking.newest_run_for(problems), chosen.weights, chosen.replicate, chosen.trust)
+    if not problems or run.task.reads_photos:
+        runs.tell_run(run, chosen.replicate)
     try:
         if not problems:
             asking.converse(run)
@@ -66,6 +67,7 @@ def main() -> int | None:
             return read_photos(run, problems, any(map(is_directory, inputs)), chosen.json)
         else:
             asking.answer(run, problems, chosen.json)
+            runs.tell_run(run, chosen.replicate)
     except ValueError as error:
         raise UserError(str(error)) from None
     return None
@@ -94,7 +96,7 @@ def read_photos(run: runs.Run, paths: list[str], name_each: bool, as_json: bool)
         try:
             image, lines = answers.read_file(run, path)
         except ValueError as error:
-            print(f"error: {one_line(error)}", file=sys.stderr)
+            tell(f"error: {one_line(error)}")
             status = 2
             continue
         rows.append(answers.as_json(path, lines))
@@ -110,7 +112,7 @@ def read_photos(run: runs.Run, paths: list[str], name_each: bool, as_json: bool)
     elif name_each and grid:
         draw_grid(grid, pictures.new("answers"))
     for picture in pictures.paths:
-        print(picture, file=sys.stderr)
+        tell(str(picture))
     return status
 
 
@@ -120,7 +122,7 @@ def draw_grid(answers: "list[tuple[str, Answer]]", path: Path) -> None:
 
     titles = (f"{name}: {answer.text} ({answer.confidence:.0%})" for name, answer in answers)
     pictures = [plots.Picture(a.digit.image, title, True) for (_, a), title in zip(answers, titles, strict=True)]
-    plots.image_grid(pictures).savefig(path)
+    plots.save(plots.image_grid(pictures), path)
 
 
 if __name__ == "__main__":

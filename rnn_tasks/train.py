@@ -15,30 +15,34 @@ from omegaconf import DictConfig
 
 from rnn_tasks import config
 from rnn_tasks.arguments import command
-from rnn_tasks.errors import Interrupted, UserError, refuse
+from rnn_tasks.errors import Interrupted, UserError, refuse, tell
 from rnn_tasks.runs import sweeps
 
+TRUST = "--trust"
 
-def train(cfg: DictConfig, run: Path) -> dict[str, Any]:
+
+def train(cfg: DictConfig, run: Path, trust: bool = False) -> dict[str, Any]:
     """Train, measure and record a run: from the start, from its last checkpoint, or not at all if it is finished.
 
     Args:
         cfg: a checked configuration, see config.compose.
         run: the run directory.
+        trust: go on with a run of somebody else's that names classes which did not come with this package.
 
     Returns:
         What result.json holds.
 
     Raises:
-        UserError: the directory is in use, the data are missing, the loss became NaN.
+        UserError: the directory is in use or cannot be written, the data are missing, the loss became NaN.
         Interrupted: a signal stopped the run; it can be resumed.
     """
     from rnn_tasks import runs
 
+    if result := runs.result_of(run, cfg, trust):  # also where nothing can be written
+        return result
     with runs.claimed(run):
-        cfg = runs.own_config(run, cfg)
-        result = runs.read_result(run)
-        return _fit_and_measure(cfg, run) if result is None else result
+        cfg = runs.own_config(run, cfg, trust)
+        return runs.read_result(run) or _fit_and_measure(cfg, run)
 
 
 def _fit_and_measure(cfg: DictConfig, run: Path) -> dict[str, Any]:
@@ -55,59 +59,87 @@ def _fit_and_measure(cfg: DictConfig, run: Path) -> dict[str, Any]:
         result = runs.describe(cfg, session.learner.model, metrics, session.recorder.seconds)
         if not cfg.trainer.fast_dev_run:  # a trial must not be taken for a run
             outcome.show(session, metrics, cfg, run)
+            signals.raise_if_received()
             runs.write_result(run, result)
     return result
 
 
-def _train_and_report(cfg: DictConfig, run: Path) -> None:
-    try:
-        result = train(cfg, run)
-    except Interrupted as stop:
-        print(f"stopped; go on with: python -m rnn_tasks.train {shlex.quote(f'resume={run}')}", file=sys.stderr)
-        sys.exit(128 + stop.signum)
+def _train_and_report(cfg: DictConfig, run: Path, trust: bool = False) -> dict[str, Any]:
+    result = train(cfg, run, trust)
     from rnn_tasks.runs.tables import print_result
 
     print_result(result, run)
+    return result
 
 
 @hydra.main(config_path=str(config.CONF), config_name="config", version_base="1.3")
-def _job(cfg: DictConfig) -> None:
+def _job(cfg: DictConfig) -> float | None:
+    """Train a run of the command line; the mean accuracy in validation is what Hydra's optimizing sweepers get."""
     job = HydraConfig.get()
     run = Path(os.path.relpath(job.runtime.output_dir))
-    in_a_sweep = job.mode == RunMode.MULTIRUN
     try:
-        _train_and_report(config.prepare(cfg, job.runtime.choices), run)
+        result = _train_and_report(config.prepare(cfg, job.runtime.choices), run)
     except UserError as error:
         with suppress(OSError):
             run.rmdir()  # Hydra made it; it stays if anything has been written there
-        if not in_a_sweep:
+        if job.mode != RunMode.MULTIRUN:
             refuse(error)
         sweeps.note_failure(run, error)
-    except SystemExit:  # stopped by a signal
-        if in_a_sweep:
-            sweeps.write_summary(Path(job.sweep.dir))
-            print(f"the sweep goes on with the same command and hydra.sweep.dir={job.sweep.dir}", file=sys.stderr)
-        raise
+    except Interrupted as stop:
+        _tell_how_to_go_on(run, Path(job.sweep.dir) if job.mode == RunMode.MULTIRUN else None)
+        sys.exit(128 + stop.signum)
+    except OSError:  # of the standard output: the run has finished
+        if job.mode != RunMode.MULTIRUN:
+            raise
     except Exception as error:  # a fault of the program
         traceback.print_exc()
-        if not in_a_sweep:
+        if job.mode != RunMode.MULTIRUN:
             sys.exit(1)
         sweeps.note_failure(run, error)
+    else:
+        return sweeps.objective(result)
+    return None
+
+
+def _tell_how_to_go_on(run: Path, sweep: Path | None = None) -> None:
+    """Print what goes on with a run, or a sweep, that a signal has stopped."""
+    if sweep is not None:
+        sweeps.summarize(sweep)
+        tell(f"stopped; the sweep goes on with the same command and hydra.sweep.dir={sweep}")
+    elif (run / "config.yaml").exists():
+        tell(f"stopped; go on with: python -m rnn_tasks.train {shlex.quote(f'resume={run}')}")
+    else:
+        tell("stopped before the run began")
+
+
+def _run(words: list[str]) -> None:
+    """Do what a command line says."""
+    flags, overrides = config.arguments([word for word in words if word != TRUST])
+    resumed = config.run_to_resume(flags, overrides)
+    if resumed is None:
+        if TRUST in words:
+            raise UserError(f"{TRUST}: belongs to resume=RUN, a run that somebody else has made")
+        completing = {"-sc", "--shell-completion"} & set(flags)
+        sys.argv[1:] = flags + overrides if completing else [*flags, config.constant_keys(overrides), *overrides]
+        with config.refusals():
+            return _job()
+    from rnn_tasks import runs
+
+    run = runs.find_to_resume(resumed)
+    try:
+        _train_and_report(runs.read_config(run, TRUST in words), run, TRUST in words)
+    except Interrupted as stop:
+        _tell_how_to_go_on(run)
+        sys.exit(128 + stop.signum)
 
 
 @command
 def main() -> None:
     """Run the command, also installed as rnn-train."""
-    flags, overrides = config.arguments(sys.argv[1:])
-    if run := config.run_to_resume(flags, overrides):
-        from rnn_tasks import runs
+    from rnn_tasks.training.signals import StopSignals
 
-        _train_and_report(runs.read_config(run), run)
-    else:
-        completing = {"-sc", "--shell-completion"} & set(flags)
-        sys.argv[1:] = flags + overrides if completing else [*flags, config.constant_keys(overrides), *overrides]
-        with config.refusals():
-            _job()
+    with StopSignals():
+        _run(sys.argv[1:])
 
 
 if __name__ == "__main__":

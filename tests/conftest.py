@@ -1,3 +1,4 @@
+import os
 import sys
 from importlib import import_module
 
@@ -6,6 +7,12 @@ import torch
 from helpers import DATA, without_pictures
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_state(tmp_path_factory):
+    """A directory of the tests' own for the key that signs runs."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture

@@ -24,6 +24,24 @@ trainer:
   max_epochs: 2
   patience: 0
   gradient_clip_val: 1.0
+  min_epochs: null
+  max_steps: -1
+  min_steps: null
+  max_time: null
+  gradient_clip_algorithm: norm
+  accumulate_grad_batches: 1
+  limit_train_batches: 1.0
+  limit_val_batches: 1.0
+  limit_test_batches: 1.0
+  val_check_interval: 1.0
+  check_val_every_n_epoch: 1
+  log_every_n_steps: 50
+  enable_progress_bar: true
+  enable_model_summary: false
+  fast_dev_run: false
+  deterministic: false
+  detect_anomaly: false
+  profiler: null
 model: {_target_: rnn_tasks.models.Network, cell: lstm, bidirectional: false, hidden: 5, layers: 1, dropout: 0.0,
   init: null, replicates: 1}
 optimizer: {_target_: torch.optim.Adam, _partial_: true, lr: 0.01, weight_decay: 0.0005, fused: true}
@@ -41,7 +59,9 @@ def run(tmp_path):
     """A directory with the configuration and the result of a run of version 0.1."""
     (tmp_path / "config.yaml").write_text(VERSION_0_1)
     content = OmegaConf.to_container(OmegaConf.create(VERSION_0_1))
-    result = {"metrics": {"train": {}}, "parameters": 1, "seconds": 1.0, "config": content}
+    shares = {"loss": [0.5], "accuracy": [0.5], "sequence_accuracy": [0.5]}
+    result = {"metrics": {"train": shares}, "parameters": 1, "seconds": 1.0, "seed": 3, "replicates": 1, "schema": 1}
+    result |= {"task": "adder", "experiment": None, "fingerprint": "0", "config": content}
     (tmp_path / "result.json").write_text(json.dumps(result))
     return tmp_path
 

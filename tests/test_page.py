@@ -18,8 +18,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from helpers import picture, trained
-from omegaconf import OmegaConf
+from helpers import picture, trained, write_result_by_hand
 from PIL import Image
 from strokes import sent, written
 
@@ -395,12 +394,11 @@ def test_command_without_networks_serves_the_page(call, workplace, monkeypatch):
 
 def test_newest_run_of_the_experiment_replaces_a_missing_pretrained_network(workplace, monkeypatch):
     monkeypatch.setattr(runs, "PRETRAINED", Path("none"))
-    loaded, cfg = untrained(), OmegaConf.to_container(config.compose(["task=mnist"]))
-    monkeypatch.setattr(runs, "load", lambda path: setattr(loaded, "path", Path(path)) or loaded)
+    loaded, cfg = untrained(), config.compose(["task=mnist"])
+    monkeypatch.setattr(runs, "load", lambda path, trust: setattr(loaded, "path", Path(path)) or loaded)
     for name, experiment in (("older", "mnist_handwriting"), ("other", "mnist_rnn_sgd")):
-        (Path("outputs/mnist") / name).mkdir(parents=True)
-        result = {"metrics": {"train": {}}, "parameters": 1, "seconds": 1, "experiment": experiment}
-        (Path("outputs/mnist") / name / "result.json").write_text(json.dumps(result | {"config": cfg}))
+        metrics = {"train": {"loss": [0.5], "accuracy": [0.5], "sequence_accuracy": [0.5]}}
+        write_result_by_hand(Path("outputs/mnist") / name, metrics, cfg, experiment=experiment)
     assert selection.default_network("reader").path.name == "older"
     assert selection.default_network("report") is None
 

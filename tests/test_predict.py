@@ -41,8 +41,8 @@ def test_sums_as_text_and_as_json(ask):
 
 
 def test_newest_fitting_run_answers_where_none_is_named(ask):
-    assert ask("predict", "[1, 3, 6]") == (0, "6\n", "asking outputs/memory/two\n")
-    assert ask("predict", "1011+110", "1+1") == (0, "10001\n10\n", "asking outputs/adder/one\n")
+    assert ask("predict", "[1, 3, 6]") == (0, "6\n", "outputs/memory/two, best weights\n")
+    assert ask("predict", "1011+110", "1+1") == (0, "10001\n10\n", "outputs/adder/one, best weights\n")
     assert ask("predict", "latest", "[1, 3, 6]")[1] == "6\n"
     assert ask("predict", "1" * 3000 + "+1")[1] == "1" + "0" * 3000 + "\n"
 
@@ -67,10 +67,10 @@ def test_bad_input_gets_one_line(ask, words):
 
 
 def test_problems_from_stdin(ask, monkeypatch):
-    monkeypatch.setattr("sys.stdin", StringIO("1011+110\n1+1\n\n0+0\n"))
-    assert ask("predict", "adder")[1:] == ("10001\n10\n", "problems of adder, like 1011+110; an empty line ends\n")
+    monkeypatch.setattr("sys.stdin", StringIO("\ufeff1011+110\n1+1\n\n0+0\n"))
+    assert ask("predict", "adder")[1:] == ("10001\n10\n0\n", "outputs/adder/one, best weights\n")
     monkeypatch.setattr("sys.stdin", StringIO("[1, 3, 6]"))
-    assert ask("predict") == (0, "6\n", "problems of memory, like [1, 3, 6]; an empty line ends\n")
+    assert ask("predict") == (0, "6\n", "outputs/memory/two, best weights\n")
 
 
 def test_bad_problem_from_a_file_ends_and_at_a_terminal_does_not(ask, monkeypatch):
@@ -81,6 +81,7 @@ def test_bad_problem_from_a_file_ends_and_at_a_terminal_does_not(ask, monkeypatc
     terminal.isatty = lambda: True
     status, out, err = ask("predict", "adder")
     assert (status, out) == (0, "10\n") and "> error: '1011+11x' is no sum" in err
+    assert "problems of adder, like 1011+110; an empty line ends" in err
 
 
 @pytest.mark.parametrize("name", ["adder", "memory"])
@@ -113,7 +114,7 @@ def reader(mnist):
 def test_photo_of_one_digit(call, seven):
     status, out, err = call("predict", "digit.png")
     assert (status, out) == (0, "7\n")
-    assert err.count("\n") == 1 and err.startswith("asking handwriting, which comes with the package")
+    assert err.count("\n") == 1 and err.startswith("handwriting, which comes with the package, best weights")
 
 
 def test_photo_is_read_by_the_named_run(call, seven, reader):

@@ -1,9 +1,9 @@
 """Tables of metrics, of one run and of a sweep, from numbers written by hand."""
 
 import csv
-import json
 
 import pytest
+from helpers import write_result_by_hand
 
 from rnn_tasks.runs import sweeps, tables
 from rnn_tasks.runs.tables import Row
@@ -74,9 +74,7 @@ def write_run(sweep, name, metrics=None, failed=None):
     if failed:
         sweeps.note_failure(run, ValueError(failed))
     if metrics:
-        config = {"task": {"lengths": [1, 20]}, "trainer": {}}
-        result = {"metrics": {"train": {}, **metrics}, "parameters": 1, "seconds": 2.5, "config": config}
-        (run / "result.json").write_text(json.dumps(result))
+        write_result_by_hand(run, {"train": metrics["test"]} | metrics)
 
 
 @pytest.fixture
@@ -97,9 +95,14 @@ def test_rows_of_a_sweep_are_in_natural_order_with_reasons_of_failure(sweep):
     assert ended.splits == {"test": Row.of("test", THREE), "val": Row.of("val", THREE)}
 
 
-def test_run_that_failed_after_its_result_is_a_failure(sweep):
+def test_what_comes_after_a_result_does_not_make_a_run_fail(sweep):
     sweeps.note_failure(sweep / "model.hidden=10", ValueError("too late"))
-    assert [row.failed for row in sweeps.sweep_rows(sweep)] == ["stopped before its end", "no luck", "too late"]
+    assert [row.failed for row in sweeps.sweep_rows(sweep)] == ["stopped before its end", "no luck", None]
+
+
+def test_damaged_result_is_a_failure(sweep):
+    (sweep / "model.hidden=10" / "result.json").write_text("{")
+    assert sweeps.sweep_rows(sweep)[-1].failed == "result.json is damaged"
 
 
 def test_sweep_table_of_replicates(sweep):

@@ -1,7 +1,6 @@
 """The command line of training: flags, overrides, a run to resume."""
 
 import re
-from pathlib import Path
 from typing import NoReturn
 
 from rnn_tasks.config.composition import REQUIRED, not_chosen
@@ -48,11 +47,11 @@ def constant_keys(overrides: list[str]) -> str:
     return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(dict.fromkeys(['name', *keys]))}]"
 
 
-def run_to_resume(flags: list[str], overrides: list[str]) -> Path | None:
-    """Return the directory of ``resume=RUN``, before Hydra would make a new run; None without ``resume=``.
+def run_to_resume(flags: list[str], overrides: list[str]) -> str | None:
+    """Return what ``resume=RUN`` names, before Hydra would make a new run; None without ``resume=``.
 
     Raises:
-        UserError: anything else stands on the command line, or no directory is named.
+        UserError: anything else stands on the command line, or no run is named.
     """
     named = [word.removeprefix("resume=") for word in overrides if word.startswith("resume=")]
     if not named:
@@ -62,7 +61,7 @@ def run_to_resume(flags: list[str], overrides: list[str]) -> Path | None:
         raise UserError(f"{others[0]}: nothing can stand beside resume=, a run goes on with its own configuration")
     if not named[0]:
         raise UserError("resume=: names no run; give its directory")
-    return Path(named[0])
+    return named[0]
 
 
 def _refuse(message: str) -> NoReturn:

@@ -6,49 +6,71 @@ Relations between values, and whatever only one task, network or loss knows, are
 import math
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
+from rnn_tasks.checks import MOST_REPLICATES
 from rnn_tasks.errors import UserError
 
-# Lowest and highest allowed value, and the wording of messages.
-AT_LEAST_1 = (1, math.inf, "at least 1")
-AT_LEAST_0 = (0, math.inf, "at least 0")
-POSITIVE = (1e-30, math.inf, "more than 0")
-SHARE = (0, 1 - 1e-9, "at least 0 and less than 1")
-ONE_OR_ENDLESS = (-1, math.inf, "at least 1, or -1 for no limit")
+LONGEST = 100_000  # steps of a sequence
+
+
+class Range(NamedTuple):
+    """The lowest and highest allowed value, and the wording of messages about lower and about higher ones."""
+
+    low: float
+    high: float
+    wording: str
+    above: str = ""
+
+    def problem(self, value: Any) -> str | None:
+        """Return what a value must be; None if it is that."""
+        if not isinstance(value, int | float) or value < self.low:
+            return self.wording
+        return None if value <= self.high else self.above or self.wording
+
+
+def at_least(low: int, most: int = 10**9) -> Range:
+    """Return the range of numbers from ``low``; what is beyond ``most`` no machine could hold or finish."""
+    return Range(low, most, f"at least {low}", f"at most {most:,}")
+
+
+SHARE = Range(0, 1 - 1e-9, "at least 0 and less than 1")
+POSITIVE = Range(1e-38, 1e38, "more than 0", "at most 1e38")
+ENDLESS = Range(-1, 10**15, "at least 1, or -1 for no limit")
+SEED = at_least(0, 2**53)
 
 RANGES = {
-    "model.hidden": AT_LEAST_1,
-    "model.layers": AT_LEAST_1,
-    "model.replicates": (1, 1024, "from 1 to 1,024"),
+    "model.hidden": at_least(1),
+    "model.layers": at_least(1, 100),
+    "model.replicates": Range(1, MOST_REPLICATES, f"from 1 to {MOST_REPLICATES:,}"),
     "model.dropout": SHARE,
     "model.init": POSITIVE,
     "loss.label_smoothing": SHARE,
     "optimizer.lr": POSITIVE,
-    "optimizer.weight_decay": AT_LEAST_0,
+    "optimizer.weight_decay": at_least(0),
     "optimizer.momentum": SHARE,
-    "task.batch_size": AT_LEAST_1,
-    "task.data_seed": AT_LEAST_0,
-    "task.train_size": AT_LEAST_1,
-    "task.val_size": AT_LEAST_1,
-    "task.test_size": AT_LEAST_1,
-    "seed": AT_LEAST_0,
-    "threads": AT_LEAST_1,
-    "trainer.accumulate_grad_batches": AT_LEAST_1,
-    "trainer.check_val_every_n_epoch": AT_LEAST_1,
+    "task.batch_size": at_least(1),
+    "task.data_seed": SEED,
+    "task.train_size": at_least(1),
+    "task.val_size": at_least(1),
+    "task.test_size": at_least(1),
+    "seed": SEED,
+    "threads": at_least(1, 256),
+    "trainer.accumulate_grad_batches": at_least(1),
+    "trainer.check_val_every_n_epoch": at_least(1),
     "trainer.val_check_interval": POSITIVE,
     "trainer.limit_train_batches": POSITIVE,
-    "trainer.limit_val_batches": AT_LEAST_0,
-    "trainer.limit_test_batches": AT_LEAST_0,
-    "trainer.min_epochs": AT_LEAST_0,
-    "trainer.min_steps": AT_LEAST_0,
-    "trainer.max_epochs": ONE_OR_ENDLESS,
-    "trainer.max_steps": ONE_OR_ENDLESS,
-    "trainer.patience": AT_LEAST_0,
-    "trainer.gradient_clip_val": AT_LEAST_0,
-    "trainer.log_every_n_steps": AT_LEAST_0,
+    "trainer.limit_val_batches": at_least(0),
+    "trainer.limit_test_batches": at_least(0),
+    "trainer.min_epochs": at_least(0),
+    "trainer.min_steps": at_least(0),
+    "trainer.max_epochs": ENDLESS,
+    "trainer.max_steps": ENDLESS,
+    "trainer.patience": at_least(0),
+    "trainer.gradient_clip_val": at_least(0),
+    "trainer.log_every_n_steps": at_least(0),
 }
 CHOICES = {
     "model.pooling": ("last", "mean"),
@@ -57,8 +79,10 @@ CHOICES = {
     "trainer.profiler": (None, "simple", "advanced"),
     "trainer.precision": ("32-true", "64-true", "16-true", "bf16-true", "bf16-mixed", "64", "32", "bf16"),
 }
+DIRECTORY = (r"(?!\.\.?$)[^/\\\s\0]{1,200}", "the name of a directory, without slashes and spaces")
 PATTERNS = {
-    "name": (r"(?!\.\.?$)[^/\\\s]+", "the name of a directory, without slashes and spaces"),
+    "name": DIRECTORY,
+    "task.name": DIRECTORY,
     "trainer.max_time": (r"\d+:\d\d:\d\d:\d\d", "days, hours, minutes and seconds like 00:01:30:00"),
 }
 INTERVALS = ("task.lengths", "task.test_lengths")
@@ -81,26 +105,40 @@ def check(cfg: DictConfig, defaults: DictConfig) -> None:
     for key in map(str, cfg):
         if key not in defaults:
             raise UserError(f"{key}: no such key; the configuration has {', '.join(map(str, defaults))}")
-    values = dict(_leaves(cfg))
+    values = {key for key, _, _ in _leaves(cfg, cfg)}
     missing = [str(key) for key in defaults if key not in cfg]
-    if missing := missing + [key for key, _ in _leaves(defaults) if key not in values]:
+    if missing := missing + [key for key, _, _ in _leaves(defaults, defaults) if key not in values]:
         raise UserError(f"{missing[0]}: cannot be left out")
-    for key, value in values.items():
-        _check_kind(key, value, OmegaConf.select(defaults, key))
+    check_values(cfg, defaults)
+
+
+def check_values(cfg: DictConfig, examples: DictConfig) -> None:
+    """Refuse values of a wrong kind or out of their range.
+
+    Args:
+        cfg: the configuration.
+        examples: values that show the kind of keys; the kind of a key that it lacks is free.
+
+    Raises:
+        UserError: one line names the key, the value and what it must be.
+    """
+    for key, value, example in _leaves(cfg, examples):
+        _check_kind(key, value, example)
         if problem := _problem(key, value):
             raise UserError(f"{key}={_text(value)}: must be {problem}")
-    loss = cfg.loss._target_.rsplit(".")[-1]
-    if loss not in cfg.task.losses:
-        raise UserError(f"loss={loss}: does not suit task={cfg.task.name}; choose {' or '.join(cfg.task.losses)}")
+    losses, loss = cfg.task.get("losses"), str(cfg.loss.get("_target_")).rsplit(".")[-1]
+    if isinstance(losses, ListConfig) and loss not in losses:
+        raise UserError(f"loss={loss}: does not suit task={cfg.task.name}; choose {' or '.join(map(str, losses))}")
 
 
-def _leaves(node: DictConfig, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Return the full keys and the values below a node."""
+def _leaves(node: DictConfig, examples: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Return the full keys and the values below a node, each with the value of the same key in ``examples``."""
     for key, value in node.items():
-        if isinstance(value, DictConfig):
-            yield from _leaves(value, f"{path}{key!s}.")
+        example = examples.get(key) if isinstance(examples, DictConfig) else None
+        if isinstance(value, DictConfig) and (example is None or isinstance(example, DictConfig)):
+            yield from _leaves(value, example, f"{path}{key!s}.")
         else:
-            yield f"{path}{key!s}", value
+            yield f"{path}{key!s}", value, example
 
 
 def _problem(key: str, value: Any) -> str | None:
@@ -112,18 +150,25 @@ def _problem(key: str, value: Any) -> str | None:
     if value is None:
         return None
     if key in RANGES:
-        low, high, wording = RANGES[key]
-        fits = isinstance(value, int | float) and low <= value <= high and (value != 0 or low != -1)
-        return None if fits else wording
+        bounds = RANGES[key]
+        return bounds.wording if bounds is ENDLESS and value == 0 else bounds.problem(value)
     if key in PATTERNS:
         pattern, wording = PATTERNS[key]
         return None if re.fullmatch(pattern, str(value)) else wording
-    if key in INTERVALS and not (len(value) == 2 and 1 <= value[0] <= value[1]):
-        return "the lowest and highest length, like [1,20]"
+    if key in INTERVALS and not _is_interval(value):
+        return f"the lowest and highest length, like [1,20], at most {LONGEST:,}"
     return None
 
 
+def _is_interval(value: Any) -> bool:
+    numbers = list(value) if isinstance(value, ListConfig) else []
+    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+    return len(numbers) == 2 and whole and 1 <= numbers[0] <= numbers[1] <= LONGEST
+
+
 def _check_kind(key: str, value: Any, example: Any) -> None:
+    if not _is_finite(value):
+        raise UserError(f"{key}={_text(value)}: must be a finite number")
     if example is None and value is not None:
         example = EXAMPLES.get(key)
     if example is None or key.endswith("_target_") or key in OF_MANY_KINDS:
@@ -136,6 +181,12 @@ def _check_kind(key: str, value: Any, example: Any) -> None:
             _check_kind(key, item, example[0])
     elif not _is_of_kind(value, type(example)):
         raise UserError(f"{key}={_text(value)}: must be {KINDS[type(example)]} like {_text(example)}")
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, DictConfig | ListConfig):
+        return all(map(_is_finite, value.values() if isinstance(value, DictConfig) else value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _is_of_kind(value: Any, kind: type) -> bool:

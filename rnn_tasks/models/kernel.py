@@ -10,18 +10,20 @@ import platform
 import shlex
 import shutil
 import subprocess
-import sys
+from contextlib import ExitStack, suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rnn_tasks.errors import one_line
+from rnn_tasks.errors import one_line, tell
+from rnn_tasks.files import replacing
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-w")
@@ -41,25 +43,59 @@ def library() -> ctypes.CDLL | None:
         compiler = shlex.split(os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++") or "")
         return _load(compiler) if compiler else None
     except (OSError, RuntimeError, ValueError, AttributeError, subprocess.SubprocessError) as error:
-        print(
+        tell(
             "PyTorch computes the recurrent layers, more slowly, since the compiled kernel cannot be used"
-            f" ({one_line(error)[:200]}); RNN_TASKS_KERNEL=off disables the kernel and this message",
-            file=sys.stderr,
+            f" ({one_line(error)[:200]}); RNN_TASKS_KERNEL=off disables the kernel and this message"
         )
         return None
 
 
 def _load(compiler: list[str]) -> ctypes.CDLL:
+    """Open the library that is kept in the user's cache, or build it and keep it there.
+
+    Its name holds a hash of its content: opening a damaged library can kill the process.
+    """
     directory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnn_tasks"
-    built = directory / f"kernel_{_key(compiler)}.so"
-    if not built.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        with FileLock(built.with_suffix(".lock")):
-            if not built.exists():
-                _build(compiler, built)
-    code = ctypes.CDLL(str(built))
+    name = f"kernel_{_key(compiler)}"
+    if kept := _kept(directory, name):
+        return _opened(kept)
+    with ExitStack() as stack, TemporaryDirectory() as temporary:
+        with suppress(OSError, Timeout):  # where nothing can be kept, or another process has come to a stop
+            directory.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(directory / f"{name}.lock", timeout=300))
+        if kept := _kept(directory, name):
+            return _opened(kept)
+        built = Path(temporary) / "kernel.so"
+        _build(compiler, built)
+        content = built.read_bytes()
+        target = directory / f"{name}_{_digest(content)}.so"
+        try:
+            with replacing(target) as file:
+                file.write(content)
+        except OSError as error:
+            tell(f"{directory}: cannot keep the compiled kernel ({error.strerror}), so each run compiles it anew")
+            return _opened(built)
+        return _opened(target)
+
+
+def _kept(directory: Path, name: str) -> Path | None:
+    """Return the library in the cache whose content is what its name says; others are removed."""
+    for path in directory.glob(f"{name}_*.so"):
+        if path.stem == f"{name}_{_digest(path.read_bytes())}":
+            return path
+        with suppress(OSError):
+            path.unlink()
+    return None
+
+
+def _opened(path: Path) -> ctypes.CDLL:
+    code = ctypes.CDLL(str(path))
     code.layer_float, code.layer_double  # noqa: B018 - AttributeError if it is another library
     return code
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=8).hexdigest()
 
 
 def _key(compiler: list[str]) -> str:
@@ -71,16 +107,14 @@ def _key(compiler: list[str]) -> str:
                 {line for line in info.read_text(encoding="utf-8").splitlines() if line.startswith(("flags", "model"))}
             )
         )
-    return blake2b(repr((compiler, FLAGS, cpu)).encode() + SOURCE.read_bytes(), digest_size=8).hexdigest()
+    return _digest(repr((compiler, FLAGS, cpu)).encode() + SOURCE.read_bytes())
 
 
 def _build(compiler: list[str], target: Path) -> None:
-    temporary = target.with_suffix(".tmp")
     for threads in (["-fopenmp"], []):  # a compiler may come without OpenMP
-        command = [*compiler, *FLAGS, *threads, str(SOURCE), "-o", str(temporary)]
+        command = [*compiler, *FLAGS, *threads, str(SOURCE), "-o", str(target)]
         ended = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=300)
         if ended.returncode == 0:
-            temporary.replace(target)
             return
     reason = next((line for line in ended.stderr.splitlines() if "error" in line), f"status {ended.returncode}")
     raise RuntimeError(f"{compiler[0]} cannot compile it: {reason}")

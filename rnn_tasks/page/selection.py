@@ -10,16 +10,17 @@ TITLES = {"reader": "Trained for handwriting", "report": "The report's best"}
 PRETRAINED = {"reader": "handwriting", "report": "report"}
 
 
-def load_reader(run: str | Path) -> runs.Run:
+def load_reader(run: str | Path, trust: bool = False) -> runs.Run:
     """Return a run that reads digits.
 
     Args:
         run: a run directory, "latest", or the name of a task.
+        trust: see runs.load.
 
     Raises:
         UserError: the run reads no digits, does not exist or is damaged.
     """
-    loaded = runs.load(run)
+    loaded = runs.load(run, trust=trust)
     if not loaded.task.reads_photos:
         raise UserError(f"{run}: reads no digits, its task is {loaded.task.name}; give a run of mnist")
     return loaded

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from rnn_tasks import config, runs
@@ -145,10 +144,11 @@ class FinishedRun:
 
     def guess_loss(self) -> float:
         """Return the loss of guessing, that is of logits of zero, in the mean over the classes."""
-        task = config.build_task(self.config)
+        cfg = runs.read_config(self.path)
+        task = config.build_task(cfg)
         logits = torch.zeros(task.output_size, task.output_size)
         targets = torch.arange(task.output_size)
-        return float(instantiate(self.config.loss)(logits, targets).mean())
+        return float(config.instantiated("loss", cfg.loss)(logits, targets).mean())
 
     def load(self, replicate: int | Literal["best", "all"] = "best") -> runs.Run:
         """Return one network or all of them, with the weights of the last epoch, by which the test set was measured."""

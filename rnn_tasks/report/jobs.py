@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from rnn_tasks import runs
+from rnn_tasks.errors import tell
 from rnn_tasks.report.experiments import configurations
 
 POLL = 0.1  # seconds between two looks at the processes
@@ -70,7 +71,7 @@ def run(jobs: Sequence[Job], at_once: int) -> list[Job]:
                 failed += [job] if process.returncode else []
             time.sleep(POLL)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
+        tell("stopped; the same command goes on")
         raise
     finally:
         for process in running:  # none, unless it was stopped

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from rnn_tasks.errors import UserError
+from rnn_tasks.errors import UserError, tell
 from rnn_tasks.files import write_atomically
 from rnn_tasks.report import contents, judgement
 from rnn_tasks.report.claims import JudgedClaim, judge, parts
@@ -201,4 +200,4 @@ def _noting(reasons: list[str]) -> Iterator[None]:
 
 
 def _progress(step: str) -> None:
-    print(f"report: {step}", file=sys.stderr, flush=True)
+    tell(f"report: {step}")

@@ -4,17 +4,18 @@ from rnn_tasks.runs.directory import (
     OUTPUTS,
     PRETRAINED,
     claimed,
-    describe,
     find,
+    find_to_resume,
     finished,
     own_config,
     read_config,
-    read_result,
+    result_of,
     results,
-    write_result,
+    write_config,
 )
 from rnn_tasks.runs.identity import fingerprint, influence
-from rnn_tasks.runs.loading import Run, load, tell_replicate
+from rnn_tasks.runs.loading import Run, load, tell_run
+from rnn_tasks.runs.results import describe, read_result, write_result
 
 __all__ = [
     "OUTPUTS",
@@ -23,6 +24,7 @@ __all__ = [
     "claimed",
     "describe",
     "find",
+    "find_to_resume",
     "fingerprint",
     "finished",
     "influence",
@@ -30,7 +32,9 @@ __all__ = [
     "own_config",
     "read_config",
     "read_result",
+    "result_of",
     "results",
-    "tell_replicate",
+    "tell_run",
+    "write_config",
     "write_result",
 ]

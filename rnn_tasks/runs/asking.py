@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 
 from rnn_tasks.config.instantiation import build_task
-from rnn_tasks.errors import UserError
+from rnn_tasks.errors import UserError, one_line, tell
 from rnn_tasks.photos.files import is_image_name
 from rnn_tasks.runs.directory import OUTPUTS, PRETRAINED, finished, read_config
 from rnn_tasks.runs.loading import Run
 
 
 def newest_run_for(inputs: list[str]) -> Path:
-    """Return the run that answers where none is named; its name is printed on stderr.
+    """Return the run that answers where none is named.
 
     For photos it is the network that comes with the project, else the newest finished run whose task can parse all
     inputs.
@@ -22,7 +22,6 @@ def newest_run_for(inputs: list[str]) -> Path:
         UserError: there is no such run.
     """
     if all(is_image_name(text) or os.path.isfile(text) for text in inputs):
-        print("asking handwriting, which comes with the package (name a run to ask that)", file=sys.stderr)
         return PRETRAINED / "handwriting"
     for path in finished():
         try:
@@ -31,7 +30,6 @@ def newest_run_for(inputs: list[str]) -> Path:
                 task.parse(text)
         except (ValueError, UserError):
             continue
-        print(f"asking {path}", file=sys.stderr)
         return path
     raise UserError(
         f"{inputs[0]!r}: is no run, no photo like digit.png, and no problem that a finished run in {OUTPUTS} reads"
@@ -54,21 +52,24 @@ def answer(run: Run, problems: list[str], as_json: bool) -> None:
 
 
 def converse(run: Run) -> None:
-    """Print the answer to each line of stdin up to an empty one.
+    """Print the answer to each line of stdin: at a terminal up to an empty one, else of all that are not empty.
 
     Raises:
         ValueError: a line is not a problem of the run's task, and stdin is not a terminal, where one can try again.
     """
-    terminal = sys.stdin.isatty()
-    example = run.task.example or "those that show prints"
-    print(f"problems of {run.task.name}, like {example}; an empty line ends", file=sys.stderr)
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    if terminal:
+        tell(f"problems of {run.task.name}, like {run.task.example or 'those that show prints'}; an empty line ends")
     while True:
-        print("> " * terminal, end="", file=sys.stderr, flush=True)
-        if not (problem := sys.stdin.readline().strip()):
+        if terminal:
+            print("> ", end="", file=sys.stderr, flush=True)
+        if not (line := sys.stdin.readline()) or (terminal and not line.strip()):
             return
+        if not (problem := line.strip().removeprefix("\N{BYTE ORDER MARK}").strip()):
+            continue
         try:
             print(run.ask(problem)[0], flush=True)
         except ValueError as error:
             if not terminal:
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            tell(f"error: {one_line(error)}")

@@ -1,145 +1,138 @@
-"""Run directories: their lock, their configuration and their result."""
+"""Run directories: their lock, their configuration, and how one is found."""
 
-from __future__ import annotations
-
-import json
 import os
-import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from rnn_tasks.errors import UserError, one_line
-from rnn_tasks.files import write_atomically
-from rnn_tasks.runs.identity import NUMERICS, fingerprint, influence
+from rnn_tasks.config.stored import checked, read_yaml
+from rnn_tasks.config.targets import first_foreign
+from rnn_tasks.errors import UserError, file_error, one_line
+from rnn_tasks.files import refuse_links_out, remove_unfinished, write_atomically
+from rnn_tasks.runs.identity import influence
 from rnn_tasks.runs.migration import migrated
-
-if TYPE_CHECKING:  # torch is imported when a model is built or loaded: a missing run is known before
-    from torch import nn
+from rnn_tasks.runs.results import RESULT, read_result
+from rnn_tasks.runs.trust import SIGNATURE, is_signed, sign
 
 OUTPUTS = Path("outputs")
 PRETRAINED = Path(__file__).parent.parent / "pretrained"  # runs that come with the package
-CONFIG, RESULT, LOCK = "config.yaml", "result.json", ".lock"
+CONFIG, LOCK = "config.yaml", ".lock"
 
 
 @contextmanager
 def claimed(run: Path) -> Iterator[None]:
     """Hold a run directory, which is made if it is missing, for this process alone.
 
-    A new run that is refused before it has anything to keep leaves no files behind.
+    A new run that is refused before it has anything to keep leaves no files behind; what a kill has left half written
+    is removed.
 
     Raises:
-        UserError: another process trains there.
+        UserError: another process trains there, the directory cannot be written, or a link in it leads out of it.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    new = not (run / CONFIG).exists()
     try:
+        run.mkdir(parents=True, exist_ok=True)
+        refuse_links_out(run)
+        new = not (run / CONFIG).exists()
         with FileLock(run / LOCK, timeout=0):
+            remove_unfinished(run)
             try:
                 yield
             except UserError:
-                if new and {path.name for path in run.iterdir()} <= {CONFIG, LOCK}:
-                    (run / CONFIG).unlink(missing_ok=True)
-                    (run / LOCK).unlink(missing_ok=True)
+                if new and {path.name for path in run.iterdir()} <= {CONFIG, LOCK, SIGNATURE}:
+                    for name in (CONFIG, LOCK, SIGNATURE):
+                        (run / name).unlink(missing_ok=True)
                 raise
     except Timeout:
         raise UserError(f"{run}: is being trained by another process") from None
+    except OSError as error:
+        raise file_error(error, run) from error
 
 
-def own_config(run: Path, cfg: DictConfig) -> DictConfig:
+def own_config(run: Path, cfg: DictConfig, trust: bool = False) -> DictConfig:
     """Write a run's configuration into its directory, or return that of the same run begun before.
 
     Raises:
         UserError: another run lies there.
     """
-    path = run / CONFIG
-    if not path.exists():
-        write_atomically(path, OmegaConf.to_yaml(cfg, resolve=True))
-    begun = read_config(run)
+    if not (run / CONFIG).exists():
+        write_config(run, cfg)
+    begun = read_config(run, trust)
     if influence(begun) != influence(cfg):
         raise UserError(f"{run}: holds another run; go on with it by resume={run} or take another directory")
     return begun
 
 
-def describe(cfg: DictConfig, model: nn.Module, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """Return the content of result.json.
-
-    Args:
-        cfg: the configuration of the run.
-        model: its model, whose parameters are counted for one replicate.
-        metrics: of the splits "train", "val" and "test", see training.evaluation.measure.
-        seconds: the time of training.
-    """
-    return {
-        "schema": 1,
-        "task": cfg.task.name,
-        "experiment": cfg.experiment,
-        "status": "finished",
-        "seed": cfg.seed,
-        "replicates": cfg.model.get("replicates", 1),
-        "seconds": round(seconds, 1),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()) // cfg.model.get("replicates", 1),
-        "fingerprint": fingerprint(cfg),
-        "numerics": NUMERICS,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "lightning", "hydra-core")},
-        },
-        "config": OmegaConf.to_container(cfg, resolve=True),
-        "metrics": metrics,
-    }
-
-
-def write_result(run: Path, result: dict[str, Any]) -> None:
-    """Write result.json; from then on the run is finished."""
-    write_atomically(run / RESULT, json.dumps(result, indent=1, allow_nan=False))
-
-
-def read_result(run: Path) -> dict[str, Any] | None:
-    """Return the content of a run's result.json; None if the run has not finished.
+def result_of(run: Path, cfg: DictConfig, trust: bool = False) -> dict[str, Any] | None:
+    """Return the content of result.json if this run has finished in the directory; nothing is written.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: another run lies there, or the file is damaged.
     """
-    path = run / RESULT
-    if not path.exists():
+    if not (run / RESULT).exists() or not (run / CONFIG).exists():
         return None
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        _ = result["metrics"]["train"], result["parameters"], result["seconds"]
-        return result | {"config": migrated(result["config"])}
-    except (ValueError, KeyError, TypeError, OSError):
-        raise UserError(f"{path}: is damaged; delete it, then resume={run} writes it again") from None
+    own_config(run, cfg, trust)
+    return read_result(run)
 
 
-def read_config(run: Path) -> DictConfig:
+def write_config(run: Path, cfg: DictConfig) -> None:
+    """Write config.yaml; where it names classes of the user's own, signed as made by this user."""
+    text = OmegaConf.to_yaml(cfg, resolve=True)
+    if first_foreign(OmegaConf.to_container(cfg, resolve=True)):  # type: ignore[arg-type]
+        sign(run, text.encode())
+    write_atomically(run / CONFIG, text)
+
+
+def read_config(run: Path, trust: bool = False) -> DictConfig:
     """Return the configuration of a run, in the form of this version.
 
+    Args:
+        run: its directory.
+        trust: allow classes that did not come with this package, whoever has made the run.
+
     Raises:
-        UserError: there is no such run, or its configuration is damaged.
+        UserError: there is no such run; its configuration is damaged, or names classes that are not trusted.
     """
-    path = run / CONFIG
-    if not path.is_file():
-        raise UserError(f"{run}: holds no run; give a directory with a config.yaml, like outputs/adder/NAME")
+    path = require_run(run) / CONFIG
     try:
-        cfg = OmegaConf.create(migrated(OmegaConf.to_container(OmegaConf.load(path))))  # type: ignore[arg-type]
-        _ = cfg.task.name, cfg.model, cfg.seed, cfg.trainer
-        if "data_dir" in cfg.task:  # the data may have moved since
-            cfg.task.data_dir = os.environ.get("RNN_TASKS_DATA", cfg.task.data_dir)
+        content = migrated(read_yaml(path))
+        foreign = None if trust else first_foreign(content)
+        if foreign and not is_signed(run, path.read_bytes()):
+            raise UserError(f"{foreign}: is code that did not come with rnn_tasks; --trust runs it, if you trust it")
+        cfg = checked(content)
+        if "data_dir" in cfg.task:
+            cfg.task.data_dir = _data_directory(str(cfg.task.data_dir))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except Exception as error:  # a damaged yaml file raises many kinds
         raise UserError(f"{path}: is damaged ({one_line(error)[:80]})") from None
     return cfg
 
 
+def require_run(run: Path) -> Path:
+    """Return a directory that holds a run.
+
+    Raises:
+        UserError: it holds none.
+    """
+    if not (run / CONFIG).is_file():
+        raise UserError(f"{run}: holds no run; give a directory with a config.yaml, like outputs/adder/NAME")
+    return run
+
+
+def _data_directory(stored: str) -> str:
+    """Return where the data lie: they may have moved since, and nothing is downloaded to where a run says."""
+    there = os.environ.get("RNN_TASKS_DATA") or (stored if os.path.isdir(stored) and os.listdir(stored) else "data")
+    return os.path.abspath(there)
+
+
 def finished(root: Path = OUTPUTS) -> list[Path]:
     """Return the finished runs below a directory, the newest first."""
-    files = sorted(root.rglob(RESULT), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    files = sorted(_files(root, RESULT), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     return [path.parent for path in files]
 
 
@@ -183,6 +176,43 @@ def find(run: str) -> Path | None:
             raise UserError(f"{run}: no finished run in {root} yet; python -m rnn_tasks.train makes one")
         return newest
     if is_directory:
-        read_config(Path(run))
+        require_run(Path(run))
         return Path(run)
     return None
+
+
+def find_to_resume(run: str) -> Path:
+    """Return the directory of a run to go on with.
+
+    Args:
+        run: a directory, or a checkpoint in it; "latest", or the name of a task, for the newest run that has begun.
+
+    Raises:
+        UserError: it is none of these, or a sweep.
+    """
+    path = Path(run)
+    if path.is_file() and path.parent.name == "checkpoints":
+        path = path.parent.parent
+    if (path / CONFIG).is_file():
+        return path
+    if path.is_dir() and any(path.glob(f"*/{CONFIG}")):
+        sweep = f"the same command with --multirun and hydra.sweep.dir={run} goes on with it"
+        raise UserError(f"{run}: is a sweep, or a directory of runs; name one of them, or {sweep}")
+    root = OUTPUTS if run == "latest" else OUTPUTS / run
+    if run == "latest" or (root.parent == OUTPUTS and root.is_dir()):
+        begun = sorted(_files(root, CONFIG), key=lambda file: file.stat().st_mtime_ns)
+        if begun:
+            return begun[-1].parent
+    return require_run(path)
+
+
+def _files(root: Path, name: str) -> Iterator[Path]:
+    """Return the files of a name below a directory, also where a directory on the way is a link; no place twice."""
+    seen = set()
+    for directory, below, files in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(directory)) in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        if name in files:
+            yield Path(directory, name)

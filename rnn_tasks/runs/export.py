@@ -13,10 +13,11 @@ from torch.nn.functional import max_pool2d
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.models.crnn import KERNEL, PADDING, Crnn
-from rnn_tasks.runs.directory import write_result
+from rnn_tasks.runs.directory import write_config
 from rnn_tasks.runs.evaluation import measured
 from rnn_tasks.runs.identity import fingerprint
 from rnn_tasks.runs.loading import Run
+from rnn_tasks.runs.results import write_result
 from rnn_tasks.training.checkpoints import save
 from rnn_tasks.training.metrics import sort_keys
 
@@ -132,7 +133,7 @@ def as_run(run: Run, weights: str, directory: Path) -> None:
         new = Path(temporary) / directory.name
         (new / "checkpoints").mkdir(parents=True)
         save(checkpoint, new / "checkpoints" / "best.ckpt")
-        (new / "config.yaml").write_text(OmegaConf.to_yaml(cfg), encoding="utf-8")
+        write_config(new, cfg)
         (new / "README.md").write_text(_readme(run, weights, directory, metrics["test"]), encoding="utf-8")
         write_result(new, run.result | facts)
         new.rename(directory)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from omegaconf import DictConfig
 
 from rnn_tasks.config.instantiation import build
-from rnn_tasks.errors import UserError, one_line
-from rnn_tasks.runs.directory import find, read_config, read_result
+from rnn_tasks.errors import UserError, one_line, tell
+from rnn_tasks.runs.directory import PRETRAINED, find, read_config
+from rnn_tasks.runs.results import read_result
 
 if TYPE_CHECKING:  # torch is imported when a model is built or loaded: a missing run is known before
     from torch import Tensor, nn
@@ -34,6 +34,8 @@ class Run:
         task: its task; ``task.setup()`` makes the examples: ``task.train``, ``task.val`` and the list ``task.test``.
         model: a torch.nn.Module with the weights asked for, in evaluation mode, on the CPU.
         replicate: the number of the replicate that the model is; None if it is all of them.
+        weights: "best" or "last".
+        of: replicates of the run.
         failed: whether the loss of each of the model's replicates became infinite or NaN.
         result: the content of result.json, None if the run has not finished.
     """
@@ -43,6 +45,8 @@ class Run:
     task: Task
     model: nn.Module
     replicate: int | None
+    weights: str
+    of: int
     failed: list[bool]
     result: dict[str, Any] | None
 
@@ -113,7 +117,10 @@ class Run:
 
 
 def load(
-    run: str | Path, weights: Literal["best", "last"] = "best", replicate: int | Literal["best", "all"] = "best"
+    run: str | Path,
+    weights: Literal["best", "last"] = "best",
+    replicate: int | Literal["best", "all"] = "best",
+    trust: bool = False,
 ) -> Run:
     """Load a run with its model and task, ready to use.
 
@@ -121,6 +128,7 @@ def load(
         run: its directory, "latest", the name of a task for its newest finished run, "handwriting" or "report".
         weights: the best by validation, or those of the last epoch.
         replicate: its number, the best by validation of these weights, or all of them.
+        trust: allow classes that did not come with this package, also in a run that somebody else has made.
 
     Raises:
         UserError: the run, its weights or the replicate are missing or damaged.
@@ -128,9 +136,9 @@ def load(
     path = find(str(run))
     if path is None:
         raise UserError(f"{run}: no such run; give its directory, latest, the name of a task, handwriting or report")
-    cfg, result = read_config(path), read_result(path)
+    cfg, result = read_config(path, trust), read_result(path)
     state, sort_keys, failed = _weights(path, weights, result)
-    number = _number(path, replicate, sort_keys, failed)
+    number, of = _number(path, replicate, sort_keys, failed), len(failed)
     if number is not None and "replicates" in cfg.model:
         state = {key: value[number : number + 1] for key, value in state.items()}
         cfg.model.replicates, cfg.seed, failed = 1, cfg.seed + number, [False]
@@ -139,7 +147,7 @@ def load(
         model.to(next(iter(state.values())).dtype).load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{path}: its {weights} weights do not fit its config.yaml ({one_line(error)[:120]})") from None
-    return Run(path, cfg, task, model.eval(), number, failed, result)
+    return Run(path, cfg, task, model.eval(), number, weights, of, failed, result)
 
 
 def _number(path: Path, replicate: int | str, sort_keys: list[list[float] | None], failed: list[bool]) -> int | None:
@@ -155,16 +163,16 @@ def _number(path: Path, replicate: int | str, sort_keys: list[list[float] | None
     return number
 
 
-def tell_replicate(run: Run, chosen: int | str) -> None:
-    """Print on stderr which of several replicates was chosen, if the user left the choice to validation.
+def tell_run(run: Run, chosen: int | str) -> None:
+    """Print on stderr which run and weights were chosen, and which replicate if that was left to validation.
 
     Args:
         run: the loaded run.
         chosen: what the user asked for, a number, "best" or "all".
     """
-    replicates = read_config(run.path).model.get("replicates", 1)
-    if chosen == "best" and replicates > 1:
-        print(f"replicate {run.replicate}, of {replicates} the best in validation", file=sys.stderr)
+    place = f"{run.path.name}, which comes with the package" if run.path.parent == PRETRAINED else str(run.path)
+    replicate = f", replicate {run.replicate}, of {run.of} the best in validation"
+    tell(f"{place}, {run.weights} weights" + replicate * (chosen == "best" and run.of > 1))
 
 
 def _weights(

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from rnn_tasks.errors import UserError
+from rnn_tasks.files import replacing
 from rnn_tasks.runs import plots
 from rnn_tasks.runs.cases import case_pictures, cases_table, verification_cases
 from rnn_tasks.tasks import Task
@@ -61,7 +62,8 @@ def show(session: Session, metrics: dict[str, Any], cfg: DictConfig, run: Path) 
         figures["test/by_length"] = plots.by_length({"": by_length}, task.chance_accuracy, task.lengths)
     pictures = {name: plots.pixels(figure) for name, figure in figures.items()}
     for name, picture in pictures.items():
-        Image.fromarray(picture).save(run / f"{name.replace('/', '_')}.png")
+        with replacing(run / f"{name.replace('/', '_')}.png") as file:
+            Image.fromarray(picture).save(file, format="PNG")
     final = {
         f"{split}/final_{kind}{suffix}": value
         for split in ("val", "test")

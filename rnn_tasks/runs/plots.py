@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
+from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from rnn_tasks.files import replacing
 from rnn_tasks.training.intervals import summarize, wilson
 
 MARKERS = "os^Dv*X"
@@ -42,6 +44,13 @@ def pixels(figure: Figure) -> np.ndarray:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+@styled
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG file, see files.replacing."""
+    with replacing(path) as file:
+        figure.savefig(file, format="png")
 
 
 @styled

@@ -7,6 +7,7 @@ import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,8 +15,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from tabulate import tabulate
 
-from rnn_tasks.errors import one_line
-from rnn_tasks.runs.directory import read_result
+from rnn_tasks.errors import UserError, one_line, printable, tell
+from rnn_tasks.files import read_text, write_atomically
+from rnn_tasks.runs.results import RESULT, read_result
 
 if TYPE_CHECKING:  # these import torch, which takes seconds: a sweep with a wrong key is refused before
     from rnn_tasks.runs.tables import Row
@@ -47,15 +49,32 @@ class SweepRow:
 def note_failure(run: Path, error: Exception) -> None:
     """Print why a run of a sweep failed and write it to its directory; the sweep goes on."""
     reason = one_line(error)
-    print(f"error: {reason}", file=sys.stderr)
-    run.mkdir(parents=True, exist_ok=True)
-    (run / FAILURE).write_text(reason + "\n", encoding="utf-8")
+    tell(f"error: {reason}")
+    with suppress(OSError):  # the summary then says that it stopped before its end
+        run.mkdir(parents=True, exist_ok=True)
+        write_atomically(run / FAILURE, reason + "\n")
+
+
+def objective(result: dict[str, Any]) -> float | None:
+    """Return the mean sequence accuracy in validation over the replicates that have not failed, for Hydra's sweepers.
+
+    Source: https://hydra.cc/docs/plugins/optuna_sweeper, which maximizes or minimizes what a job returns.
+    """
+    numbers = result["metrics"].get("val", {}).get("sequence_accuracy", [])
+    numbers = [number for number in numbers if number is not None]
+    return sum(numbers) / len(numbers) if numbers else None
 
 
 def sweep_results(sweep: Path) -> dict[str, dict[str, Any] | None]:
     """Read each run's result.json, in the natural order of the runs' names; None if it has not finished."""
     directories = sorted((path for path in sweep.iterdir() if path.is_dir()), key=_natural)
-    return {run.name: read_result(run) for run in directories}
+    return {run.name: _result(run) for run in directories}
+
+
+def _result(run: Path) -> dict[str, Any] | None:
+    with suppress(UserError):
+        return read_result(run)
+    return None
 
 
 def sweep_rows(sweep: Path) -> list[SweepRow]:
@@ -64,15 +83,23 @@ def sweep_rows(sweep: Path) -> list[SweepRow]:
 
     rows = []
     for name, result in sweep_results(sweep).items():
-        reason, ended = sweep / name / FAILURE, sweep / name / "result.json"
-        if result is None or (reason.exists() and reason.stat().st_mtime > ended.stat().st_mtime):
-            text = reason.read_text(encoding="utf-8").strip() if reason.exists() else "stopped before its end"
-            rows.append(SweepRow(name, failed=text))
+        if result is None:
+            rows.append(SweepRow(name, failed=_why(sweep / name)))
         else:
             metrics = result["metrics"]
             splits = {split: Row.of(split, metrics[split]) for split in ("test", "val") if split in metrics}
             rows.append(SweepRow(name, splits, result["seconds"]))
     return rows
+
+
+def _why(run: Path) -> str:
+    """Return why a run has no result."""
+    if (run / RESULT).exists():
+        return f"{RESULT} is damaged"
+    try:
+        return printable(read_text(run / FAILURE, 10_000).strip())
+    except (OSError, ValueError):
+        return "stopped before its end"
 
 
 def sweep_table(rows: list[SweepRow], style: str) -> str:
@@ -156,10 +183,10 @@ def plot(sweep: Path) -> None:
     if 1 <= len(curves) <= MOST_CURVES:
         first = next(iter(curves))
         trained = results[first]["config"]["task"]["lengths"]
-        plots.by_length(curves, tests[first]["chance"], trained).savefig(sweep / "test_by_length.png")
+        plots.save(plots.by_length(curves, tests[first]["chance"], trained), sweep / "test_by_length.png")
     key, lines = by_number({name: test["sequence_accuracy"] for name, test in tests.items()})
     if key:
-        plots.by_number(key, lines).savefig(sweep / f"test_by_{key}.png")
+        plots.save(plots.by_number(key, lines), sweep / f"test_by_{key}.png")
 
 
 def write_summary(sweep: Path) -> bool:
@@ -171,21 +198,35 @@ def write_summary(sweep: Path) -> bool:
     rows = sweep_rows(sweep)
     cells = [csv_row(row) for row in rows]
     titles = sorted({title: None for row in cells for title in row}, key=lambda title: title == "seconds")
-    with (sweep / "summary.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, titles)
-        writer.writeheader()
-        writer.writerows(cells)
-    (sweep / "summary.md").write_text(sweep_table(rows, "github") + "\n", encoding="utf-8")
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, titles)
+    writer.writeheader()
+    writer.writerows(cells)
+    write_atomically(sweep / "summary.csv", text.getvalue())
+    write_atomically(sweep / "summary.md", sweep_table(rows, "github") + "\n")
     plot(sweep)
-    print(f"\n{sweep_table(rows, 'simple')}\n{sweep}")
+    print(f"\n{sweep_table(rows, 'simple')}\n{sweep}", flush=True)
     return all(row.failed is None for row in rows)
 
 
+def summarize(sweep: Path) -> bool:
+    """Write the summary of a sweep; what prevents it is told in one line, and the runs stay as they are.
+
+    Returns:
+        Whether all runs have finished and the summary was written.
+    """
+    try:
+        return write_summary(sweep)
+    except Exception as error:
+        tell(f"error: {sweep}: its summary cannot be written ({one_line(error)}); its runs are as they were")
+        return False
+
+
 class SweepSummary(Callback):
-    """Summarizes a sweep at its end; the exit status is 1 if a run has not finished."""
+    """Summarizes a sweep at its end; the exit status is 1 if a run has not finished, or the summary is not written."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if not write_summary(Path(config.hydra.sweep.dir)):
+        if not summarize(Path(config.hydra.sweep.dir)):
             sys.exit(1)
 
 

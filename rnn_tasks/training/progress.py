@@ -9,6 +9,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 
+from rnn_tasks.errors import tell
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.intervals import summarize
 from rnn_tasks.training.learner import Learner
@@ -30,7 +31,7 @@ class Bar(ProgressBar):
         self.bar = None
 
     def on_train_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             self.bar = tqdm(
                 total=self.schedule.total_steps,
                 initial=trainer.global_step,
@@ -52,7 +53,7 @@ class Bar(ProgressBar):
         if self.bar is not None:
             self.bar.set_postfix_str(text)
         else:
-            print(f"epoch {trainer.current_epoch + 1}: {text}", file=sys.stderr)
+            tell(f"epoch {trainer.current_epoch + 1}: {text}")
 
     def teardown(self, trainer: Trainer, learner: Learner, stage: str) -> None:  # type: ignore[override]
         if self.bar is not None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from types import TracebackType
 from typing import Any
 
 from rnn_tasks import internals
-from rnn_tasks.errors import Interrupted
+from rnn_tasks.errors import Interrupted, tell
 
 
 class StopSignals:
@@ -41,6 +40,7 @@ class StopSignals:
 
     def note_from_now_on(self) -> None:
         """Training has started: note a signal, and take SIGTERM back from Lightning."""
+        self.raise_if_received()
         self.training = True
         if _in_main_thread():
             internals.replace_sigterm_handler(self._stop)
@@ -55,10 +55,10 @@ class StopSignals:
             raise Interrupted(self.received)
 
     def _stop(self, number: int, frame: Any) -> None:
-        if self.received or not self.training:
-            raise Interrupted(number)
-        self.received = number
-        print("\nstopping in a moment; once more to stop at once", file=sys.stderr)
+        again, self.received = self.received, number
+        if again or not self.training:
+            raise Interrupted(number)  # where it is swallowed, as in __del__, raise_if_received repeats it
+        tell("\nstopping in a moment; once more to stop at once")
 
 
 def _in_main_thread() -> bool:

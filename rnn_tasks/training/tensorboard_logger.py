@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from rnn_tasks.files import replacing
 from rnn_tasks.training.intervals import curve
 from rnn_tasks.training.metrics import KINDS
 
@@ -68,7 +69,7 @@ class TensorBoard(TensorBoardLogger):
             step: the last of the run.
         """
         outcome = Path(self.log_dir) / OUTCOME
-        with TemporaryDirectory(dir=self.log_dir) as directory, SummaryWriter(directory) as writer:
+        with TemporaryDirectory() as directory, SummaryWriter(directory) as writer:
             for summary in hparams(hyperparameters, final):
                 writer.file_writer.add_summary(summary)
             for tag, value in final.items():
@@ -81,4 +82,5 @@ class TensorBoard(TensorBoardLogger):
                 writer.add_image(tag, picture, step, dataformats="HWC")
             writer.add_text("verification", text, step)
             writer.flush()
-            next(Path(directory).iterdir()).replace(outcome)
+            with replacing(outcome) as file:
+                file.write(next(Path(directory).iterdir()).read_bytes())

@@ -1,0 +1,124 @@
+"""Stored configurations: read with limits, and checked like those of the command line, before anything is built.
+
+The text of a run directory may come from anyone: see ``targets`` for what it may name.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from rnn_tasks.config.composition import CONF
+from rnn_tasks.config.targets import CALLED, PARTS
+from rnn_tasks.config.values import check_values
+from rnn_tasks.errors import UserError
+from rnn_tasks.files import read_text
+
+LARGEST = 1 << 18  # bytes of a configuration
+DEEPEST = 20  # levels of nesting
+
+SECTIONS = ("task", "model", "loss", "optimizer", "trainer")  # must be mappings
+OPTIONAL = ("scheduler", "logger", "callbacks")  # mappings, or null
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the content of a yaml file as plain containers, with its interpolations as they stand.
+
+    Raises:
+        ValueError: it is too large or too deep, has aliases, or is no mapping.
+        OSError: it cannot be read.
+        yaml.YAMLError: it is no yaml.
+    """
+    text = read_text(path, LARGEST)
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("has an alias, which a configuration never needs")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"is nested deeper than {DEEPEST} levels")
+    cfg = OmegaConf.create(text)
+    content = OmegaConf.to_container(cfg) if isinstance(cfg, DictConfig) else None
+    if not isinstance(content, dict):
+        raise ValueError("is no mapping")
+    return {str(key): value for key, value in content.items()}
+
+
+def checked(config: dict[str, Any]) -> DictConfig:
+    """Return a stored configuration after the checks of the command line.
+
+    Args:
+        config: plain containers, in the form of this version.
+
+    Raises:
+        UserError: a key is missing or unknown, or a value is of the wrong kind or out of range.
+    """
+    own = conf_file("config")
+    known = {*own, *SECTIONS, *OPTIONAL, "experiment"} - {"defaults", "hydra"}
+    for key in config:
+        if key not in known:
+            raise UserError(f"{key}: no such key; the configuration has {', '.join(sorted(known))}")
+    for key in known:
+        if key not in config:
+            raise UserError(f"{key}: cannot be left out")
+    for key in (*SECTIONS, *OPTIONAL):
+        if not isinstance(config[key], dict) and not (config[key] is None and key in OPTIONAL):
+            raise UserError(f"{key}={config[key]}: must be a mapping")
+    for key, value in leaves(config):
+        if isinstance(value, str) and ("${" in value or value == "???"):
+            raise UserError(f"{key}={value}: must be a value, not an interpolation")
+    for key, part in parts(config):
+        if not isinstance(part, dict) or not isinstance(part.get("_target_"), str):
+            raise UserError(f"{key}: must be a mapping with a class as _target_")
+    for key in own["trainer"]:
+        if key not in config["trainer"]:
+            raise UserError(f"trainer.{key}: cannot be left out")
+    check_values(OmegaConf.create(config), OmegaConf.create(_examples(config)))
+    return OmegaConf.create(config)
+
+
+def parts(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Return the parts of a configuration that are built, each with its key."""
+    for key in PARTS:
+        if config.get(key) is not None:
+            yield key, config[key]
+    for key in CALLED:
+        for name, part in (config.get(key) or {}).items():
+            yield f"{key}.{name}", part
+
+
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Return the values in nested mappings and lists, each with its full key."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from leaves(value, f"{path}[{i}]")
+    else:
+        yield path, node
+
+
+def _examples(config: dict[str, Any]) -> dict[str, Any]:
+    """Return values that show the kinds of a configuration's keys, from the files of the same classes."""
+    examples = {key: value for key, value in conf_file("config").items() if key not in ("defaults", "hydra", "name")}
+    return examples | {key: _example(key, config[key]["_target_"]) for key in PARTS if config[key]}
+
+
+def _example(group: str, target: str) -> dict[str, Any]:
+    """Return the values of the file in conf/GROUP whose class is ``target``, or nothing."""
+    for path in sorted((CONF / group).glob("*.yaml")):
+        content = conf_file(f"{group}/{path.stem}")
+        part = content.get(group, content)
+        if isinstance(part, dict) and part.get("_target_") == target:
+            return {key: value for key, value in part.items() if "${" not in str(value)}
+    return {}
+
+
+@lru_cache
+def conf_file(name: str) -> dict[str, Any]:
+    """Return what a file of conf/ holds, as plain containers."""
+    return read_yaml(CONF / f"{name}.yaml")
