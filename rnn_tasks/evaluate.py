@@ -56,15 +56,16 @@ def main() -> None:
     )
     if run.result is None:
         raise UserError(f"{run.path}: has not finished; go on with {command_line('train', f'resume={run.path}')}")
-    runs.tell_run(run, chosen.replicate)
     from rnn_tasks.runs import tables
     from rnn_tasks.runs.evaluation import evaluate, out_of_distribution
 
     if chosen.ood:
         sets = out_of_distribution(run, chosen.split or "test")
+        runs.tell_run(run, chosen.replicate)
         print(json.dumps(sets, indent=1) if chosen.json else tables.table(sets))
     else:
         test = evaluate(run, chosen.lengths, chosen.samples)
+        runs.tell_run(run, chosen.replicate)
         print(json.dumps({"test": test}, indent=1) if chosen.json else tables.metrics_table(test))
 
 

@@ -58,19 +58,20 @@ def main() -> int | None:
     inputs = words if path is None else words[1:]
     problems = with_images_of_directories(inputs)
     run = runs.load(path or asking.newest_run_for(problems), chosen.weights, chosen.replicate, chosen.trust)
-    if not problems or run.task.reads_photos:
-        runs.tell_run(run, chosen.replicate)
+    status = None
     try:
         if not problems:
-            asking.converse(run)
-        elif run.task.reads_photos:
-            return read_photos(run, problems, any(map(is_directory, inputs)), chosen.json)
+            runs.tell_run(run, chosen.replicate)
+            return asking.converse(run)
+        if run.task.reads_photos:
+            status = read_photos(run, problems, any(map(is_directory, inputs)), chosen.json)
         else:
             asking.answer(run, problems, chosen.json)
-            runs.tell_run(run, chosen.replicate)
     except ValueError as error:
         raise UserError(str(error)) from None
-    return None
+    if not status:
+        runs.tell_run(run, chosen.replicate)
+    return status
 
 
 def read_photos(run: runs.Run, paths: list[str], name_each: bool, as_json: bool) -> int:

@@ -1,6 +1,7 @@
 """The networks that come with the project."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,8 +45,9 @@ def test_networks_are_found_by_name_unless_a_run_of_that_name_exists(workplace):
     (workplace / "report").mkdir()
     assert runs.find("report") == runs.PRETRAINED / "report"
     (workplace / "report" / "config.yaml").touch()  # the user's own run comes first
+    assert runs.find("report") == Path("report")
     with pytest.raises(UserError, match=r"report/config\.yaml: is damaged"):
-        runs.find("report")
+        runs.load("report")
 
 
 def test_reader_reads_every_drawn_digit():

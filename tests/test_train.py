@@ -244,7 +244,7 @@ def test_a_sweep_that_was_stopped_goes_on(workplace):
 
 
 def test_a_nan_validation_loss_stops_training(tmp_path):
-    words = ["task.train_size=8", "trainer.max_epochs=1", "optimizer=sgd", "optimizer.lr=1e38", "scheduler=none"]
+    words = ["task.train_size=8", "trainer.max_epochs=1", "optimizer=sgd", "optimizer.lr=1e300", "scheduler=none"]
     with pytest.raises(UserError, match="the loss became infinite or NaN after step 1"):
         trained(tmp_path, *words, "trainer.gradient_clip_val=0")
     assert not (tmp_path / "result.json").exists()

@@ -37,7 +37,7 @@ def at_least(low: int, most: int = 10**9) -> Range:
 
 
 SHARE = Range(0, 1 - 1e-9, "at least 0 and less than 1")
-POSITIVE = Range(1e-38, 1e38, "more than 0", "at most 1e38")
+POSITIVE = Range(1e-38, 1e300, "more than 0", "at most 1e300")
 ENDLESS = Range(-1, 10**15, "at least 1, or -1 for no limit")
 SEED = at_least(0, 2**53)
 
@@ -46,7 +46,7 @@ RANGES = {
     "model.layers": at_least(1, 100),
     "model.replicates": Range(1, MOST_REPLICATES, f"from 1 to {MOST_REPLICATES:,}"),
     "model.dropout": SHARE,
-    "model.init": POSITIVE,
+    "model.init": Range(1e-38, 1e30, "more than 0", "at most 1e30"),
     "loss.label_smoothing": SHARE,
     "optimizer.lr": POSITIVE,
     "optimizer.weight_decay": at_least(0),

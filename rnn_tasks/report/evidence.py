@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from rnn_tasks import config, runs
+from rnn_tasks.config.targets import first_foreign
 from rnn_tasks.errors import UserError
 from rnn_tasks.report.experiments import QUICK_OUTPUTS, configurations, swept
 from rnn_tasks.training.history import read_history
@@ -144,7 +145,8 @@ class FinishedRun:
 
     def guess_loss(self) -> float:
         """Return the loss of guessing, that is of logits of zero, in the mean over the classes."""
-        cfg = runs.read_config(self.path)
+        foreign = first_foreign(self.result["config"])
+        cfg = runs.read_config(self.path) if foreign else self.config  # which asks for a signature
         task = config.build_task(cfg)
         logits = torch.zeros(task.output_size, task.output_size)
         targets = torch.arange(task.output_size)

@@ -34,10 +34,10 @@ class Run:
         task: its task; ``task.setup()`` makes the examples: ``task.train``, ``task.val`` and the list ``task.test``.
         model: a torch.nn.Module with the weights asked for, in evaluation mode, on the CPU.
         replicate: the number of the replicate that the model is; None if it is all of them.
-        weights: "best" or "last".
-        of: replicates of the run.
         failed: whether the loss of each of the model's replicates became infinite or NaN.
         result: the content of result.json, None if the run has not finished.
+        weights: which these are, "best" or "last".
+        of: replicates of the run.
     """
 
     path: Path
@@ -45,10 +45,10 @@ class Run:
     task: Task
     model: nn.Module
     replicate: int | None
-    weights: str
-    of: int
     failed: list[bool]
     result: dict[str, Any] | None
+    weights: str = "best"
+    of: int = 1
 
     def ask(self, text: str) -> tuple[str, float]:
         """Return the answer to a problem, as people write both, and the probability of the answer's least certain part.
@@ -147,7 +147,7 @@ def load(
         model.to(next(iter(state.values())).dtype).load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{path}: its {weights} weights do not fit its config.yaml ({one_line(error)[:120]})") from None
-    return Run(path, cfg, task, model.eval(), number, weights, of, failed, result)
+    return Run(path, cfg, task, model.eval(), number, failed, result, weights, of)
 
 
 def _number(path: Path, replicate: int | str, sort_keys: list[list[float] | None], failed: list[bool]) -> int | None:
