@@ -62,7 +62,8 @@ def main() -> int | None:
     try:
         if not problems:
             runs.tell_run(run, chosen.replicate)
-            return asking.converse(run)
+            asking.converse(run)
+            return None
         if run.task.reads_photos:
             status = read_photos(run, problems, any(map(is_directory, inputs)), chosen.json)
         else:

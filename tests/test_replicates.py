@@ -175,7 +175,7 @@ def test_the_best_replicate_answers_and_any_other_can_be_asked(tmp_path, monkeyp
     assert ask("predict", "adder", "1+1").err.endswith(
         f"three, best weights, replicate {best}, of 3 the best in validation\n"
     )
-    assert ask("predict", "adder", "1+1", "--replicate", str(best)).err == ""
+    assert ask("predict", "adder", "1+1", "--replicate", str(best)).err == "outputs/adder/three, best weights\n"
     for replicate in range(3):
         measured = json.loads(ask("evaluate", "adder", "--json", "--replicate", str(replicate)).out)["test"]
         whole = runs.load("adder").result["metrics"]["test"]

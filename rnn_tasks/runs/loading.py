@@ -138,16 +138,41 @@ def load(
         raise UserError(f"{run}: no such run; give its directory, latest, the name of a task, handwriting or report")
     cfg, result = read_config(path, trust), read_result(path)
     state, sort_keys, failed = _weights(path, weights, result)
-    number, of = _number(path, replicate, sort_keys, failed), len(failed)
+    if (of := len(failed)) != cfg.model.get("replicates", 1):
+        raise UserError(f"{path}: its {weights} weights are of {of} replicates, its config.yaml says otherwise")
+    number = _number(path, replicate, sort_keys, failed)
     if number is not None and "replicates" in cfg.model:
         state = {key: value[number : number + 1] for key, value in state.items()}
         cfg.model.replicates, cfg.seed, failed = 1, cfg.seed + number, [False]
     task, model = build(cfg)
     try:
-        model.to(next(iter(state.values())).dtype).load_state_dict(state)
-    except RuntimeError as error:
+        _load_weights(model, state, [not each for each in failed])
+    except (RuntimeError, ValueError) as error:
         raise UserError(f"{path}: its {weights} weights do not fit its config.yaml ({one_line(error)[:120]})") from None
     return Run(path, cfg, task, model.eval(), number, failed, result, weights, of)
+
+
+def _load_weights(model: nn.Module, state: dict[str, Tensor], live: list[bool]) -> None:
+    """Give a model its weights, in their precision.
+
+    Args:
+        model: of one or several replicates.
+        state: its weights.
+        live: [R], replicates that have not failed, whose weights must be finite.
+
+    Raises:
+        RuntimeError: names or shapes differ.
+        ValueError: a type differs, or a number is not finite.
+    """
+    if precision := next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), None):
+        model.to(precision)
+    own = model.state_dict()
+    for name, tensor in state.items():
+        if name in own and tensor.dtype != own[name].dtype:
+            raise ValueError(f"{name} is of {tensor.dtype}, not {own[name].dtype}")
+        if not (tensor if len(live) == 1 else tensor[live]).isfinite().all():
+            raise ValueError(f"{name} is infinite or NaN")
+    model.load_state_dict(state)
 
 
 def _number(path: Path, replicate: int | str, sort_keys: list[list[float] | None], failed: list[bool]) -> int | None:

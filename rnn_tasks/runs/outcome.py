@@ -14,7 +14,7 @@ from rnn_tasks.runs.cases import case_pictures, cases_table, verification_cases
 from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.base import Examples
 from rnn_tasks.training import evaluation
-from rnn_tasks.training.history import read_history
+from rnn_tasks.training.history import as_rows
 from rnn_tasks.training.intervals import curve
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.metrics import KINDS, best_replicate, sort_keys
@@ -31,7 +31,7 @@ def measure(session: Session, cfg: DictConfig, run: Path) -> dict[str, Any]:
     Raises:
         UserError: the run ended before its first epoch, or all replicates have failed.
     """
-    learner, task, history = session.learner, session.task, read_history(run / "history.csv")
+    learner, task, history = session.learner, session.task, as_rows(session.recorder.history)
     if not history:
         raise UserError("trainer.max_time: the run ended before its first epoch")
     limits = {split: cfg.trainer[f"limit_{split}_batches"] for split in ("val", "test")}
@@ -57,7 +57,7 @@ def show(session: Session, metrics: dict[str, Any], cfg: DictConfig, run: Path) 
     """Save the plots of a run and give every logger its outcome; TensorBoard gets plots and verification cases too."""
     task, model, step = session.task, session.learner.model, session.trainer.global_step
     by_length = metrics.get("test", {}).get("by_length", {})
-    figures = {"train/curves": plots.curves({"": read_history(run / "history.csv")})}
+    figures = {"train/curves": plots.curves({"": as_rows(session.recorder.history)})}
     if len(by_length) > 1:
         figures["test/by_length"] = plots.by_length({"": by_length}, task.chance_accuracy, task.lengths)
     pictures = {name: plots.pixels(figure) for name, figure in figures.items()}

@@ -1,46 +1,129 @@
-"""Checkpoints: written so that a kill leaves the former one whole, read without executing anything."""
+"""Checkpoints: written so that a kill leaves the former one whole, read without executing anything, checked in full."""
 
 from __future__ import annotations
 
+import io
+import math
 import os
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from rnn_tasks.errors import UserError
+from rnn_tasks import memory
+from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.files import ENDING, replacing
+
+LAST, BEST, PREVIOUS = "last.ckpt", "best.ckpt", "previous.ckpt"
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # of weights
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return what a checkpoint holds: plain containers and tensors.
 
+    Each part of the file has a checksum (CRC-32, which torch.save writes and torch.load does not look at).
+
     Raises:
-        UserError: it is damaged.
+        UserError: it is damaged, or not what this project writes under that name.
     """
     try:
+        _verify(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        if path.stem == "last":
-            _ = checkpoint["global_step"], checkpoint["state_dict"]["failed"]
-        else:
-            _ = checkpoint["score"], checkpoint["state_dict"], checkpoint["failed"]
+        _check_last(checkpoint) if path.name in (LAST, PREVIOUS) else _check_best(checkpoint)
         return checkpoint
     except Exception as error:  # a damaged file raises many kinds
-        raise UserError(f"{path}: is damaged ({type(error).__name__}); delete it to begin again") from None
+        reason = type(error).__name__ if str(error) == "" else one_line(error)[:100]
+        raise UserError(f"{path}: is damaged ({reason}); delete it to begin again") from None
 
 
-def save(checkpoint: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint beside its target, then rename it: a kill leaves the former one whole."""
+def _verify(path: Path) -> None:
+    """Compare the checksums of a file, whose parts must be stored as they are: a small file cannot become a large one.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if not path.is_file():
+        raise ValueError("is no ordinary file")
+    memory.require(path.stat().st_size, str(path))
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+        stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+        if not stored or sum(part.file_size for part in parts) > path.stat().st_size:
+            raise ValueError("has compressed parts")
+        if (name := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of {name} is wrong")
+
+
+def _check_last(checkpoint: dict[str, Any]) -> None:
+    _require(isinstance(checkpoint["global_step"], int) and checkpoint["global_step"] >= 0, "global_step")
+    _require(isinstance(checkpoint["callbacks"], dict), "callbacks")
+    _check_tensors(checkpoint["state_dict"])
+    failed = checkpoint["state_dict"]["failed"]
+    _require(failed.dtype == torch.bool and failed.dim() == 1 and len(failed) > 0, "failed")
+
+
+def _check_best(checkpoint: dict[str, Any]) -> None:
+    failed, scores = checkpoint["failed"], checkpoint["score"]
+    _require(isinstance(failed, list) and len(failed) > 0 and all(type(each) is bool for each in failed), "failed")
+    _require(isinstance(scores, list) and len(scores) == len(failed), "score")
+    for score in scores:
+        numbers = isinstance(score, list) and len(score) == 2 and all(isinstance(number, float) for number in score)
+        _require(score is None or (numbers and all(map(math.isfinite, score))), "score")
+    _check_tensors(checkpoint["state_dict"])
+
+
+def _check_tensors(state: Any) -> None:
+    _require(isinstance(state, dict) and len(state) > 0, "state_dict")
+    for name, tensor in state.items():
+        dense = torch.is_tensor(tensor) and tensor.layout == torch.strided and not tensor.is_quantized
+        _require(isinstance(name, str) and dense and not tensor.is_complex(), "state_dict")
+        _require(not tensor.is_floating_point() or tensor.dtype in DTYPES, "state_dict")
+
+
+def _require(valid: bool, name: str) -> None:
+    if not valid:
+        raise ValueError(f"{name} is wrong")
+
+
+def save(checkpoint: dict[str, Any], path: Path, keep: Path | None = None) -> None:
+    """Write a checkpoint, see files.replacing.
+
+    Args:
+        checkpoint: plain containers and tensors.
+        path: its file.
+        keep: where the former one is kept.
+    """
+    content = io.BytesIO()
+    torch.save(checkpoint, content)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with (temporary := path.with_name(f".{path.name}.tmp")).open("wb") as file:
-        torch.save(checkpoint, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with replacing(path) as file:
+        file.write(content.getbuffer())
+        if keep is not None and path.exists():
+            _keep(path, keep)
+
+
+def _keep(path: Path, keep: Path) -> None:
+    """Let ``keep`` be the file that ``path`` is now, which stays until it is replaced."""
+    link = keep.with_name(f".{keep.name}{ENDING}")
+    with suppress(FileNotFoundError):
+        link.unlink()
+    try:
+        os.link(path, link, follow_symlinks=False)
+        link.replace(keep)
+    except (OSError, NotImplementedError):  # a file system without hard links
+        path.replace(keep)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lets Lightning write its checkpoints by ``save``."""
+    """Lets Lightning write its checkpoints by ``save`` and read them by ``read_checkpoint``."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        save(checkpoint, Path(path))
+        save(checkpoint, Path(path), Path(path).with_name(PREVIOUS))
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return read_checkpoint(Path(path))

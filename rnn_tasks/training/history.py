@@ -5,31 +5,48 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from io import StringIO
+from math import isfinite, isnan, nan
 from pathlib import Path
 from typing import Any
 
-from rnn_tasks.files import write_atomically
+import torch
+from torch import Tensor
+
+from rnn_tasks.errors import UserError
+from rnn_tasks.files import read_text, write_atomically
 from rnn_tasks.training.metrics import KINDS
 
-COLUMNS = ["epoch", "replicate", *(f"{split}_{kind}" for split in ("train", "val") for kind in KINDS)]
+PLACE = ("epoch", "replicate")  # counted from 0
+COLUMNS = [*PLACE, *(f"{split}_{kind}" for split in ("train", "val") for kind in KINDS)]
+LARGEST = 1 << 30  # bytes
 
 Row = dict[str, Any]
 
 
-def epoch_rows(epoch: int, metrics: dict[str, dict[str, list[float | None]]], replicates: Iterable[int]) -> list[Row]:
-    """Return a row for each of some replicates.
+def epoch_rows(epoch: int, metrics: dict[str, dict[str, list[float | None]]], replicates: Iterable[int]) -> Tensor:
+    """Return a row for each of some replicates, [N, columns] in float64; NaN stands where nothing was measured.
 
     Args:
         epoch: counted from 0.
         metrics: by split and kind, a number for each replicate; a split that was not measured is empty.
         replicates: their numbers.
     """
-    kinds = [(split, kind) for split, values in metrics.items() for kind in KINDS if kind in values]
-    return [
-        {"epoch": epoch, "replicate": number}
-        | {f"{split}_{kind}": metrics[split][kind][number] for split, kind in kinds}
-        for number in replicates
-    ]
+    empty: dict[str, list[float | None]] = {}
+    columns = [metrics.get(split, empty).get(kind) for split in ("train", "val") for kind in KINDS]
+    rows = [[epoch, number, *(_number(column, number) for column in columns)] for number in replicates]
+    return torch.tensor(rows, dtype=torch.float64).reshape(-1, len(COLUMNS))
+
+
+def _number(column: list[float | None] | None, replicate: int) -> float:
+    value = None if column is None else column[replicate]
+    return nan if value is None else value
+
+
+def as_rows(history: Tensor) -> list[Row]:
+    """Return the rows of a history [N, columns], each without what was not measured."""
+    named = (dict(zip(COLUMNS, row, strict=True)) for row in history.tolist())
+    measured = ({key: value for key, value in row.items() if not isnan(value)} for row in named)
+    return [row | {key: int(row[key]) for key in PLACE} for row in measured]
 
 
 def append_history(path: Path, rows: list[Row]) -> None:
@@ -48,9 +65,25 @@ def write_history(path: Path, rows: list[Row]) -> None:
 
 
 def read_history(path: Path) -> list[Row]:
-    """Return the rows of history.csv, numbers as numbers; a row that a kill cut short is left out."""
+    """Return the rows of history.csv, numbers as numbers; a row that a kill cut short is left out.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if None not in row.values()]
-    return [{key: (int if key in COLUMNS[:2] else float)(text) for key, text in row.items() if text} for row in rows]
+    try:
+        table = csv.DictReader(StringIO(read_text(path, LARGEST), newline=""))
+        return [_parsed(row) for row in table if None not in row.values()]
+    except (ValueError, OSError, csv.Error) as error:
+        raise UserError(f"{path}: is damaged ({error}); resume={path.parent} writes it again") from None
+
+
+def _parsed(row: dict[str, str]) -> Row:
+    if set(row) != set(COLUMNS):
+        raise ValueError(f"its columns must be {', '.join(COLUMNS)}")
+    place = {key: int(row[key]) for key in PLACE}
+    numbers = {key: float(text) for key, text in row.items() if text and key not in PLACE}
+    if min(place.values()) < 0 or not all(map(isfinite, numbers.values())):
+        raise ValueError("a number is negative or not finite")
+    return place | numbers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,20 +13,23 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from rnn_tasks import internals
-from rnn_tasks.errors import UserError
+from rnn_tasks.errors import UserError, tell
 from rnn_tasks.tasks.schedule import TrainSchedule
-from rnn_tasks.training.checkpoints import read_checkpoint, save
-from rnn_tasks.training.history import append_history, epoch_rows, read_history, write_history
+from rnn_tasks.training.checkpoints import BEST, LAST, PREVIOUS, read_checkpoint, save
+from rnn_tasks.training.history import COLUMNS, append_history, as_rows, epoch_rows, write_history
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.metrics import KINDS, sort_keys
 from rnn_tasks.training.signals import StopSignals
+
+KEPT = ("score", "epoch", "weights", "failed", "history", "val", "done")  # of the recorder, in last.ckpt
 
 
 class RunRecorder(Checkpoint):
     """Keeps history.csv, checkpoints/best.ckpt and checkpoints/last.ckpt of a run.
 
     best.ckpt holds for each replicate the weights with the highest sequence accuracy in validation, ties broken by
-    lower loss. last.ckpt is written after every epoch. When a signal has been noted, last.ckpt is written at the end of
+    lower loss. last.ckpt is written after every epoch and holds all of the run, the best weights and the history too;
+    the one before it is kept as previous.ckpt. When a signal has been noted, last.ckpt is written at the end of
     the chunk, or of the epoch if a validation comes first, and the run ends with Interrupted.
 
     Args:
@@ -47,22 +52,24 @@ class RunRecorder(Checkpoint):
     ) -> None:
         self.schedule, self.signals = schedule, signals
         self.patience, self.min_epochs, self.min_steps = patience, min_epochs, min_steps
-        self.history = run / "history.csv"
-        self.last, self.best = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "best.ckpt"
+        self.file = run / "history.csv"
+        self.last, self.best, self.previous = (run / "checkpoints" / name for name in (LAST, BEST, PREVIOUS))
+        self.history = torch.empty(0, len(COLUMNS), dtype=torch.float64)  # all rows of the file
         self.score: list[list[float] | None] = []  # of each replicate's best weights
         self.epoch: list[int] = []  # of each replicate's best weights
         self.weights: dict[str, torch.Tensor] = {}  # the best
         self.failed: list[bool] = []
         self.val: dict[str, list[float | None]] = {}  # validation of the current epoch
         self.done = 0  # chunks of the current epoch
+        self.begun = False  # whether training has begun, after what was resumed has been restored
         self.started = time.monotonic()  # moved back by the time that a resumed run had taken before
 
     def state_dict(self) -> dict[str, Any]:
-        kept = {key: getattr(self, key) for key in ("score", "epoch", "val", "done")}
-        return {**kept, "seconds": self.seconds}
+        return {**{key: getattr(self, key) for key in KEPT}, "seconds": self.seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.score, self.epoch, self.val, self.done = (state[key] for key in ("score", "epoch", "val", "done"))
+        for key in KEPT:
+            setattr(self, key, state[key])
         self.started -= state["seconds"]
 
     @property
@@ -73,24 +80,44 @@ class RunRecorder(Checkpoint):
     def resume_point(self) -> Path | None:
         """Return the checkpoint to resume from, if there is one.
 
+        Where the last one is damaged, or lost, it is the one before it.
+
         Raises:
-            UserError: it is damaged, or an earlier version wrote it.
+            UserError: both are damaged, or an earlier version wrote them.
         """
-        if not self.last.is_file():
-            return None
-        if self.state_key not in read_checkpoint(self.last)["callbacks"]:
-            raise UserError(f"{self.last}: comes from another version of rnn_tasks; train this run anew")
-        return self.last
+        for path in (self.last, self.previous):
+            if not os.path.lexists(path):
+                continue
+            try:
+                self._check(read_checkpoint(path)["callbacks"].get(self.state_key), path)
+                return path
+            except UserError as error:
+                if path == self.previous or not self.previous.is_file():
+                    raise
+                tell(f"{error.args[0].rpartition(';')[0]}; the run goes on from the one before it, {self.previous}")
+        return None
+
+    def _check(self, state: Any, path: Path) -> None:
+        """Check what a checkpoint holds of this recorder."""
+        if not isinstance(state, dict) or not {*KEPT, "seconds"} <= set(state):
+            raise UserError(f"{path}: comes from another version of rnn_tasks; train this run anew")
+        history, lists = state["history"], (state["score"], state["epoch"])
+        right = torch.is_tensor(history) and history.dtype == torch.float64 and history.shape[1:] == (len(COLUMNS),)
+        right = right and all(isinstance(each, list) for each in lists) and len(lists[0]) == len(lists[1])
+        right = right and isinstance(state["weights"], dict) and all(map(torch.is_tensor, state["weights"].values()))
+        right = right and isinstance(state["val"], dict) and isinstance(state["failed"], list)
+        right = right and isinstance(state["done"], int) and state["done"] >= 0
+        if not right or not math.isfinite(state["seconds"]):
+            raise UserError(f"{path}: is damaged; delete it to begin again")
 
     def on_train_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
         self.signals.note_from_now_on()
-        if self.score and self.best.exists():
-            kept = read_checkpoint(self.best)
-            self.weights, self.failed = kept["state_dict"], kept["failed"]
+        if self.weights:
+            self._save_best()
         else:
             self.score, self.epoch = [None] * learner.replicates, [0] * learner.replicates
-        rows = [row for row in read_history(self.history) if row["epoch"] < trainer.current_epoch]
-        write_history(self.history, rows)  # without the epochs that are about to be trained again
+        write_history(self.file, as_rows(self.history))
+        self.begun = True
         self.schedule.chunks_done = self.done
 
     def on_train_batch_end(  # type: ignore[override]
@@ -116,7 +143,9 @@ class RunRecorder(Checkpoint):
             self._keep_best(trainer, learner, [True] * learner.replicates, self.score)
         live = [number for number, frozen in enumerate(learner.frozen.tolist()) if not frozen]
         metrics = {"train": learner.metrics["train"], "val": self.val}
-        append_history(self.history, epoch_rows(trainer.current_epoch, metrics, live))
+        rows = epoch_rows(trainer.current_epoch, metrics, live)
+        append_history(self.file, as_rows(rows))
+        self.history = torch.cat((self.history, rows))
         if self.val:
             self._freeze_stalled(trainer, learner)
         self.done, self.val = 0, {}
@@ -142,7 +171,10 @@ class RunRecorder(Checkpoint):
                 tensor[which] = state[name].detach().cpu()[which]
         for replicate in which.nonzero().flatten().tolist():
             self.score[replicate], self.epoch[replicate] = scores[replicate], trainer.current_epoch
-        kept = {"state_dict": self.weights, "epoch": self.epoch, "score": self.score, "failed": failed}
+        self._save_best()
+
+    def _save_best(self) -> None:
+        kept = {"state_dict": self.weights, "epoch": self.epoch, "score": self.score, "failed": self.failed}
         save(kept, self.best)
 
     def _freeze_stalled(self, trainer: Trainer, learner: Learner) -> None:

@@ -9,6 +9,7 @@ from lightning import Callback, Trainer
 from omegaconf import DictConfig
 
 from rnn_tasks.config.instantiation import build
+from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.learner import Learner
@@ -43,7 +44,13 @@ class Session:
             UserError: the loss of all replicates became infinite or NaN.
             Interrupted: a signal has stopped the run.
         """
-        self.trainer.fit(self.learner, datamodule=self.task, ckpt_path=self.resumed, weights_only=True)
+        try:
+            self.trainer.fit(self.learner, datamodule=self.task, ckpt_path=self.resumed, weights_only=True)
+        except Exception as error:
+            if self.resumed is None or self.recorder.begun or isinstance(error, UserError):
+                raise
+            reason = one_line(error)[:100]
+            raise UserError(f"{self.resumed}: does not fit its run ({reason}); delete it to begin again") from error
         self.learner.to(self.trainer.strategy.root_device)  # Lightning has left it on the CPU
 
 
