@@ -1,7 +1,9 @@
 """Stopping and going on: the end is bit for bit that of a run that was never stopped."""
 
 import os
+import shutil
 import signal
+from itertools import product
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from rnn_tasks.errors import Interrupted, UserError
 from rnn_tasks.tasks import schedule
 from rnn_tasks.train import train
 from rnn_tasks.training import evaluation
-from rnn_tasks.training.checkpoints import save
+from rnn_tasks.training.checkpoints import read_checkpoint, save
 from rnn_tasks.training.history import read_history
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.recorder import RunRecorder
@@ -241,11 +243,59 @@ def test_damaged_checkpoints_are_refused(tmp_path, content):
         with pytest.raises(UserError, match="is damaged"):
             runs.load(tmp_path, name)
         (tmp_path / "result.json").unlink(missing_ok=True)
+    (tmp_path / "checkpoints" / "previous.ckpt").unlink()
     with pytest.raises(UserError, match="is damaged"):
         train(runs.read_config(tmp_path), tmp_path)
     path.unlink()
     with pytest.raises(UserError, match="is missing"):
         runs.load(tmp_path, "last")
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "missing"])
+def test_run_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path, no_pictures, capsys, damage):
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    words = ["trainer.max_epochs=3", "model.replicates=2"]
+    trained(whole, *words)
+    shutil.copytree(whole, run)
+    for name in ("result.json", "history.csv", "checkpoints/best.ckpt"):  # all of them are in the checkpoint
+        (run / name).unlink()
+    last = run / "checkpoints" / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+    if damage == "missing":
+        last.unlink()
+    trained(run, *words)
+    assert_equal_ends(run, whole)
+    assert ("goes on from the one before it" in capsys.readouterr().err) == (damage != "missing")
+
+
+def test_history_is_made_whole_when_a_run_goes_on(tmp_path, no_pictures):
+    trained(tmp_path, "trainer.max_epochs=3")
+    whole = (tmp_path / "history.csv").read_text()
+    for damaged in ("", whole[:40], "x", "epoch,replicate\n"):
+        (tmp_path / "result.json").unlink()
+        (tmp_path / "history.csv").write_text(damaged)
+        trained(tmp_path, "trainer.max_epochs=3")
+        assert (tmp_path / "history.csv").read_text() == whole
+
+
+def test_every_flipped_byte_of_a_checkpoint_is_noticed_or_changes_nothing(tmp_path):
+    path = tmp_path / "best.ckpt"
+    checkpoint = {"state_dict": {"w": torch.arange(4.0)}, "score": [[0.5, -0.5]], "failed": [False]}
+    save(checkpoint, path)
+    content = path.read_bytes()
+    noticed = 0
+    for place, bit in product(range(len(content)), (1, 16)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :])
+        try:
+            read = read_checkpoint(path)
+        except UserError:
+            noticed += 1
+        else:
+            assert torch.equal(read["state_dict"].pop("w"), torch.arange(4.0))
+            assert read == {"state_dict": {}, "score": [[0.5, -0.5]], "failed": [False]}
+    assert noticed > 600
 
 
 def test_a_kill_while_writing_leaves_the_former_checkpoint_whole(tmp_path, monkeypatch):

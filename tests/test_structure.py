@@ -11,7 +11,7 @@ import pytest
 from helpers import REPOSITORY
 
 PACKAGE = "rnn_tasks"
-SMALL_MODULES = ("errors", "seeds", "files", "arguments", "checks", "internals")
+SMALL_MODULES = ("errors", "seeds", "files", "arguments", "checks", "internals", "memory")
 # From top to bottom: a file imports from its own layer's folder and from the layers below. Folders that share a layer
 # know nothing of each other. All other files at the root are commands.
 LAYERS = [

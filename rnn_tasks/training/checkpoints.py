@@ -50,11 +50,19 @@ def _verify(path: Path) -> None:
     memory.require(path.stat().st_size, str(path))
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
-        stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+        stored = all(
+            part.compress_type == zipfile.ZIP_STORED and part.compress_size == part.file_size for part in parts
+        )
         if not stored or sum(part.file_size for part in parts) > path.stat().st_size:
             raise ValueError("has compressed parts")
         if (name := archive.testzip()) is not None:
             raise ValueError(f"the checksum of {name} is wrong")
+
+
+def _is_stored(part: zipfile.ZipInfo) -> bool:
+    """Return whether a part is a file as it is; torch would leave the tensor of a directory as memory happens to be."""
+    plain = part.compress_type == zipfile.ZIP_STORED and part.external_attr == 0
+    return plain and part.compress_size == part.file_size
 
 
 def _check_last(checkpoint: dict[str, Any]) -> None:

@@ -110,13 +110,16 @@ class RunRecorder(Checkpoint):
         if not right or not math.isfinite(state["seconds"]):
             raise UserError(f"{path}: is damaged; delete it to begin again")
 
-    def on_train_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
-        self.signals.note_from_now_on()
+    def on_fit_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
+        """Write the files anew as the checkpoint says, also if there is nothing left to train."""
         if self.weights:
             self._save_best()
         else:
             self.score, self.epoch = [None] * learner.replicates, [0] * learner.replicates
         write_history(self.file, as_rows(self.history))
+
+    def on_train_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
+        self.signals.note_from_now_on()
         self.begun = True
         self.schedule.chunks_done = self.done
 
