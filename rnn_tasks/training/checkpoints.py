@@ -50,10 +50,7 @@ def _verify(path: Path) -> None:
     memory.require(path.stat().st_size, str(path))
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
-        stored = all(
-            part.compress_type == zipfile.ZIP_STORED and part.compress_size == part.file_size for part in parts
-        )
-        if not stored or sum(part.file_size for part in parts) > path.stat().st_size:
+        if not all(map(_is_stored, parts)) or sum(part.file_size for part in parts) > path.stat().st_size:
             raise ValueError("has compressed parts")
         if (name := archive.testzip()) is not None:
             raise ValueError(f"the checksum of {name} is wrong")
