@@ -10,9 +10,8 @@ from functools import wraps
 from pathlib import Path
 from typing import NoReturn
 
+from rnn_tasks.checks import LONGEST
 from rnn_tasks.errors import Interrupted, UserError, file_error, refuse, tell
-
-LONGEST = 100_000
 
 
 def positive(text: str) -> int:

@@ -5,11 +5,15 @@ Values are given by name, so that the message can repeat them: ``whole_numbers(1
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
-MOST_REPLICATES = 1024
+MOST_REPLICATES, MOST_LAYERS = 1024, 100
+DIRECTORY = r"(?!\.\.?$)[^/\\\s\0]{1,200}"
+DIRECTORY_RULE = "the name of a directory, without slashes and spaces"
+LONGEST = 100_000  # steps of a sequence
 
 
 def require(valid: bool, name: str, value: Any, rule: str) -> None:
@@ -53,6 +57,12 @@ def one_of(choices: Sequence[str], /, **values: Any) -> None:
         require(isinstance(value, str) and value in choices, name, value, " or ".join(choices))
 
 
+def directory_names(**values: Any) -> None:
+    """Refuse all but names of a directory."""
+    for name, value in values.items():
+        require(isinstance(value, str) and bool(re.fullmatch(DIRECTORY, value)), name, value, DIRECTORY_RULE)
+
+
 def booleans(**values: Any) -> None:
     """Refuse values that are neither True nor False."""
     for name, value in values.items():
@@ -64,4 +74,5 @@ def ranges(**values: Any) -> None:
     for name, value in values.items():
         pair = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
         whole = len(pair) == 2 and all(isinstance(end, Integral) and not isinstance(end, bool) for end in pair)
-        require(whole and 1 <= pair[0] <= pair[1], name, value, "the lowest and the highest length, like (1, 20)")
+        rule = f"the lowest and the highest length, like (1, 20), at most {LONGEST:,}"
+        require(whole and 1 <= pair[0] <= pair[1] <= LONGEST, name, value, rule)

@@ -245,7 +245,7 @@ def test_an_own_setup_runs_once(monkeypatch):
         ({"lengths": (True, 2)}, "lengths=(True, 2): must be the lowest"),
         ({"lengths": "12"}, "lengths='12': must be the lowest"),
         ({"test_lengths": [3, 1]}, "test_lengths=[3, 1]: must be the lowest"),
-        ({"name": ""}, "name='': must be a word"),
+        ({"name": ""}, "name='': must be the name of a directory"),
     ],
 )
 def test_values_that_a_task_refuses(values, message):

@@ -17,7 +17,7 @@ def network(**values):
         ({"hidden": 0}, "hidden=0: must be at least 1"),
         ({"hidden": 2.5}, "hidden=2.5: must be a whole number"),
         ({"hidden": True}, "hidden=True: must be a whole number"),
-        ({"layers": 0}, "layers=0: must be at least 1"),
+        ({"layers": 0}, "layers=0: must be from 1 to 100"),
         ({"input_size": 0}, "input_size=0: must be at least 1"),
         ({"output_size": -1}, "output_size=-1: must be at least 1"),
         ({"replicates": 0}, "replicates=0: must be from 1 to 1,024"),

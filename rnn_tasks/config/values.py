@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, ListConfig
 
-from rnn_tasks.checks import MOST_REPLICATES
+from rnn_tasks.checks import DIRECTORY, DIRECTORY_RULE, LONGEST, MOST_LAYERS, MOST_REPLICATES
 from rnn_tasks.errors import UserError
-
-LONGEST = 100_000  # steps of a sequence
 
 
 class Range(NamedTuple):
@@ -43,7 +41,7 @@ SEED = at_least(0, 2**53)
 
 RANGES = {
     "model.hidden": at_least(1),
-    "model.layers": at_least(1, 100),
+    "model.layers": at_least(1, MOST_LAYERS),
     "model.replicates": Range(1, MOST_REPLICATES, f"from 1 to {MOST_REPLICATES:,}"),
     "model.dropout": SHARE,
     "model.init": Range(1e-38, 1e30, "more than 0", "at most 1e30"),
@@ -79,10 +77,9 @@ CHOICES = {
     "trainer.profiler": (None, "simple", "advanced"),
     "trainer.precision": ("32-true", "64-true", "16-true", "bf16-true", "bf16-mixed", "64", "32", "bf16"),
 }
-DIRECTORY = (r"(?!\.\.?$)[^/\\\s\0]{1,200}", "the name of a directory, without slashes and spaces")
 PATTERNS = {
-    "name": DIRECTORY,
-    "task.name": DIRECTORY,
+    "name": (DIRECTORY, DIRECTORY_RULE),
+    "task.name": (DIRECTORY, DIRECTORY_RULE),
     "trainer.max_time": (r"\d+:\d\d:\d\d:\d\d", "days, hours, minutes and seconds like 00:01:30:00"),
 }
 INTERVALS = ("task.lengths", "task.test_lengths")

@@ -1,14 +1,15 @@
 """A network that reads an image row by row, each row through convolutions."""
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnn_tasks import checks
-from rnn_tasks.models.network import Network, uniform
+from rnn_tasks import checks, memory
+from rnn_tasks.models.network import BYTES, Network, uniform
 from rnn_tasks.seeds import generator
 
 KERNEL, PADDING = (3, 5), (1, 2)  # rows and columns
@@ -41,6 +42,8 @@ class Crnn(Network):
         checks.require(0 < len(channels) <= most, "channels", list(channels), rule)
         for number in channels:
             checks.whole_numbers(1, channels=number)
+        numbers = sum(prod((before, after, *KERNEL)) for before, after in zip((1, *channels), channels, strict=False))
+        memory.require(values.get("replicates", 1) * numbers * BYTES, f"channels={list(channels)}")
         features = input_size // 2 ** len(channels) * channels[-1]
         super().__init__(features, seed=seed, **values)
         streams, weights = [generator("convolutions", seed) for seed in self.seeds], {}

@@ -1,16 +1,18 @@
 """A stack of recurrent layers with a linear read-out, of many replicates at once."""
 
+from math import prod
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from rnn_tasks import checks
+from rnn_tasks import checks, memory
 from rnn_tasks.models import recurrence
 from rnn_tasks.models.cells import find_cell
 from rnn_tasks.models.recurrence import read
 from rnn_tasks.seeds import generator
 
+BYTES = 16  # of a parameter in training: its value, its gradient and two numbers of the optimizer
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
@@ -58,7 +60,8 @@ class Network(nn.Module):
         replicates: int = 1,
         seed: int = 0,
     ) -> None:
-        checks.whole_numbers(1, input_size=input_size, output_size=output_size, hidden=hidden, layers=layers)
+        checks.whole_numbers(1, input_size=input_size, output_size=output_size, hidden=hidden)
+        checks.whole_numbers(1, checks.MOST_LAYERS, layers=layers)
         checks.whole_numbers(1, checks.MOST_REPLICATES, replicates=replicates)
         checks.whole_numbers(0, seed=seed)
         checks.one_of(("every_step", "last"), readout=readout)
@@ -74,10 +77,12 @@ class Network(nn.Module):
         self.seeds = range(seed, seed + replicates)
         self.directions = ("", "_reverse") if bidirectional else ("",)
         self.backend: recurrence.Backend | None = None
-        streams = [generator(seed, "weights") for seed in self.seeds]
-        width = hidden * len(self.directions)
+        width, shapes = hidden * len(self.directions), self._recurrent_shapes(input_size)
         head = {"weight": (output_size, width), "bias": (output_size,)}
-        self.recurrent = _parameters(self._recurrent_shapes(input_size), init or hidden**-0.5, streams)
+        numbers = sum(prod(shape) for shape in (*shapes.values(), *head.values()))
+        memory.require(replicates * numbers * BYTES, f"hidden={hidden} of {replicates} replicates")
+        streams = [generator(seed, "weights") for seed in self.seeds]
+        self.recurrent = _parameters(shapes, init or hidden**-0.5, streams)
         self.head = _parameters(head, init or width**-0.5, streams)
 
     def _recurrent_shapes(self, input_size: int) -> dict[str, tuple[int, ...]]:
@@ -89,6 +94,11 @@ class Network(nn.Module):
                 sizes = (rows, features), (rows, self.hidden), (rows,), (rows,)
                 shapes |= {f"{name}_l{i}{suffix}": size for name, size in zip(WEIGHTS, sizes, strict=True)}
         return shapes
+
+    def bytes_of_states(self, batch: int, steps: int) -> int:
+        """Return the memory that the gradients of a batch need at least: of the gates and states at all steps."""
+        width = (self.cell.gates + 1) * self.hidden * len(self.directions) * self.layers
+        return 4 * self.replicates * batch * steps * width
 
     def forward(
         self,

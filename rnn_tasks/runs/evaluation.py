@@ -1,6 +1,10 @@
 """The metrics of a finished run, on its own test set and on others."""
 
+import sys
+from collections.abc import Iterable
 from typing import Any
+
+from tqdm import tqdm
 
 from rnn_tasks.config.instantiation import instantiated
 from rnn_tasks.errors import UserError
@@ -9,6 +13,8 @@ from rnn_tasks.tasks import mnist_ood
 from rnn_tasks.tasks.base import Examples
 from rnn_tasks.tasks.mnist import Mnist
 from rnn_tasks.training.evaluation import measure
+
+PATIENCE = 10  # seconds before progress is shown; off a terminal also between two lines of it
 
 
 def evaluate(run: Run, lengths: list[int] | None = None, samples: int = 1000) -> dict[str, Any]:
@@ -25,7 +31,10 @@ def evaluate(run: Run, lengths: list[int] | None = None, samples: int = 1000) ->
     if lengths is None:
         run.task.setup()
         return measured(run, run.task.test)
-    return measured(run, run.task.test_examples(lengths, samples))
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    shown = tqdm(lengths, unit=" lengths", leave=False, delay=PATIENCE, mininterval=0.2 if terminal else PATIENCE)
+    sets = (examples for length in shown for examples in run.task.test_examples([length], samples))
+    return measured(run, sets, longest=max(lengths) + run.task.extra_steps)
 
 
 def out_of_distribution(run: Run, split: str = "test") -> dict[str, dict[str, Any]]:
@@ -44,7 +53,7 @@ def out_of_distribution(run: Run, split: str = "test") -> dict[str, dict[str, An
     return {name: measured(run, [examples], calibration=True) for name, examples in sets.items()}
 
 
-def measured(run: Run, sets: list[Examples], calibration: bool = False) -> dict[str, Any]:
+def measured(run: Run, sets: Iterable[Examples], calibration: bool = False, longest: int = 0) -> dict[str, Any]:
     """Return the metrics of a loaded run on any examples of its task, as ``measure`` gives them."""
     loss = instantiated("loss", run.config.loss)
-    return measure(run.model, run.task, loss, sets, run.failed, calibration)
+    return measure(run.model, run.task, loss, sets, run.failed, calibration, longest=longest)

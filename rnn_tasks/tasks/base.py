@@ -9,12 +9,14 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from rnn_tasks import checks
+from rnn_tasks import checks, memory
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import contract
 from rnn_tasks.tasks.answers import answers, confidences
 from rnn_tasks.tasks.examples import Batch, Examples, evaluation_loader
 from rnn_tasks.tasks.schedule import ReplicateBatchSampler, TrainSchedule
+
+BYTES = 12  # of a number while examples are drawn: as a whole number, and as a float
 
 
 class Task(LightningDataModule):
@@ -78,7 +80,7 @@ class Task(LightningDataModule):
     ) -> None:
         super().__init__()
         self._check_attributes()
-        checks.require(isinstance(name, str) and name != "", "name", name, "a word, the directory below outputs")
+        checks.directory_names(name=name)
         checks.whole_numbers(1, batch_size=batch_size, train_size=train_size, val_size=val_size, test_size=test_size)
         checks.whole_numbers(0, data_seed=data_seed, seed=seed)
         checks.whole_numbers(1, checks.MOST_REPLICATES, replicates=replicates)
@@ -140,6 +142,8 @@ class Task(LightningDataModule):
         """
         stream = generator(self.data_seed, self.name, split)
         low, high = lengths or self.lengths
+        steps = high + self.extra_steps
+        memory.require(size * (self.input_size + 1) * steps * BYTES, f"{size:,} {split} sequences of {steps:,} steps")
         chosen = torch.randint(low, high + 1, (size,), generator=stream)
         drawn = self.draw(chosen, stream)
         contract.check_drawn(self, drawn)
@@ -149,6 +153,8 @@ class Task(LightningDataModule):
 
     def test_examples(self, lengths: Sequence[int], size: int) -> list[Examples]:
         """Return ``size`` test examples of each length, from a stream of its own."""
+        steps = sum(length + self.extra_steps for length in lengths)
+        memory.require(4 * size * steps * (self.input_size + 1), f"{size:,} test sequences of {len(lengths):,} lengths")
         return [self.examples(size, f"test {length}", (length, length)) for length in lengths]
 
     def setup(self, stage: str | None = None) -> None:

@@ -1,12 +1,13 @@
 """The evaluator: the metrics of a model with replicates on sets of examples."""
 
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterable
+from itertools import chain, islice
 from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.tasks.answers import confidences
@@ -15,14 +16,22 @@ from rnn_tasks.training.metrics import Reliability, Tally
 from rnn_tasks.training.scoring import forward_replicates, score
 
 
+def _limited(loader: DataLoader, limit: int | float) -> Iterable[Batch]:
+    batches = min(limit, len(loader)) if isinstance(limit, int) else int(limit * len(loader))
+    if not batches:
+        raise UserError(f"a share of {limit}: leaves none of the {len(loader)} batches that are evaluated; take more")
+    return islice(loader, batches)
+
+
 def measure(
     model: nn.Module,
     task: Task,
     loss: Callable[[Tensor, Tensor], Tensor],
-    sets: list[Examples],
+    sets: Iterable[Examples],
     failed: list[bool] | None = None,
     calibration: bool = False,
     limit: int | float = 1.0,
+    longest: int = 0,
 ) -> dict[str, Any]:
     """Return the loss, accuracy and sequence accuracy of each replicate, over all examples and by length.
 
@@ -32,11 +41,12 @@ def measure(
         model: with R replicates; a model without the attribute ``replicates`` counts as one.
         task: whose examples these are.
         loss: of each answer alone, [..., C], [...] -> [...].
-        sets: the examples.
+        sets: the examples; those of an iterator are made when they are measured, and not kept.
         failed: [R], replicates whose numbers are left out.
         calibration: also measure how well the confidences of answers agree with their accuracy (targets [B] only).
         limit: how much is measured, like Lightning's ``limit_test_batches``: an int is a number of batches, a float a
-            share of them.
+            share of them. An iterator is measured in full.
+        longest: steps of the longest sequence of an iterator; those of the task's own sets are known.
 
     Returns:
         What Tally.compute and, with ``calibration``, Reliability.compute give, and ``chance``. None stands in the place
@@ -48,17 +58,18 @@ def measure(
     if not limit:
         return {}
     replicates = getattr(model, "replicates", 1)
-    loader = evaluation_loader(sets, replicates)
-    batches = min(limit, len(loader)) if isinstance(limit, int) else int(limit * len(loader))
-    if not batches:
-        raise UserError(f"a share of {limit}: leaves none of the {len(loader)} batches that are evaluated; take more")
-    longest = max(task.longest, *(int(examples.lengths.max()) for examples in sets))
+    if isinstance(sets, list):
+        longest = max(longest, *(int(examples.lengths.max()) for examples in sets))
+        batches: Iterable[Batch] = _limited(evaluation_loader(sets, replicates), limit)
+    else:
+        batches = chain.from_iterable(evaluation_loader([examples], replicates) for examples in sets)
+    longest = max(longest, task.longest)
     tally, reliability = Tally(replicates, longest, task.extra_steps), Reliability(replicates)
     parameter, training = next(model.parameters()), model.training
     tally.to(parameter.device)
     model.eval()
     with torch.inference_mode():
-        for inputs, lengths, targets in islice(loader, batches):
+        for inputs, lengths, targets in batches:
             batch = Batch(inputs.to(parameter), lengths.to(parameter.device), targets.to(parameter.device))
             logits = forward_replicates(model, batch, output_size=task.output_size)
             losses, right, steps = score(logits, batch, loss)

@@ -8,8 +8,10 @@ from pathlib import Path
 from lightning import Callback, Trainer
 from omegaconf import DictConfig
 
+from rnn_tasks import memory
 from rnn_tasks.config.instantiation import build
 from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.models import Network
 from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.learner import Learner
@@ -71,6 +73,9 @@ def build_session(cfg: DictConfig, run: Path, signals: StopSignals, callbacks: t
     task.setup()
     schedule = TrainSchedule.of(cfg.trainer, task.train, task.batch_size, len(task.seeds))
     task.schedule = schedule
+    if isinstance(model, Network):
+        batch = min(task.batch_size, len(task.train))
+        memory.require(model.bytes_of_states(batch, task.longest), f"task.batch_size={task.batch_size}")
     early = {key: cfg.trainer[key] or 0 for key in ("patience", "min_epochs", "min_steps")}
     recorder = RunRecorder(run, schedule, signals, **early)
     resumed = recorder.resume_point()
