@@ -16,6 +16,7 @@ from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.evaluation import measure
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.losses import bce, ce
+from rnn_tasks.training.optimization import Scheduling
 
 VALUES = {
     "name": "made", "batch_size": 2, "data_seed": 0, "train_size": 200, "val_size": 20, "test_size": 20,
@@ -210,7 +211,7 @@ def test_values_of_a_learner_that_make_no_sense(values, message):
 
 
 def test_a_scheduler_without_an_end_is_named():
-    cosine = partial(torch.optim.lr_scheduler.CosineAnnealingLR)
+    cosine = Scheduling(partial(torch.optim.lr_scheduler.CosineAnnealingLR))
     learner = Learner(Network(1, 1, "last"), Bits(), TrainSchedule(4, 2), bce, partial(torch.optim.Adam), cosine)
     with pytest.raises(UserError, match=r"^scheduler: CosineAnnealingLR needs an end; set trainer.max_epochs or"):
         learner.configure_optimizers()

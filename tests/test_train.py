@@ -253,9 +253,9 @@ def test_a_nan_validation_loss_stops_training(tmp_path):
 def test_refusals_of_lightning_and_of_optimizers_are_one_line(tmp_path):
     with pytest.raises(UserError, match=r"trainer: You requested to check 0.01 of the `val_dataloader`"):
         trained(tmp_path / "limit", "trainer.limit_val_batches=0.01")
-    with pytest.raises(UserError, match=r"trainer: .*unexpected keyword argument 'nonsense'"):
+    with pytest.raises(UserError, match=r"trainer.nonsense: no such key; trainer has accelerator"):
         trained(tmp_path / "word", "+trainer.nonsense=1")
-    with pytest.raises(UserError, match=r"optimizer: .*unexpected keyword argument 'nonsense'"):
+    with pytest.raises(UserError, match=r"optimizer.nonsense: no such key; torch.optim.Adam takes amsgrad"):
         trained(tmp_path / "optimizer", "+optimizer.nonsense=1")
 
 

@@ -1,13 +1,23 @@
 """Tasks, models and other parts, built from the configuration."""
 
+import inspect
+import re
+from pkgutil import resolve_name
 from typing import Any
 
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from rnn_tasks.errors import UserError, one_line
 
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+SET_LATER = {  # words of parts that are built without them, and get them in training
+    "optimizer": ("params",),
+    "scheduler": ("optimizer", "T_max", "total_steps"),
+    "loss": ("logits", "targets"),
+}
 NOT_ARGUMENTS = ("lr", "losses")  # keys of a task that its constructor does not take
 
 
@@ -19,7 +29,10 @@ def build(cfg: DictConfig) -> tuple[Any, Any]:
     """
     task = build_task(cfg)
     sizes = {"input_size": task.input_size, "output_size": task.output_size, "readout": task.readout}
-    model = instantiated("model", cfg.model, **sizes, seed=cfg.seed)
+    from rnn_tasks.seeds import global_generators  # imports torch
+
+    with global_generators("model", cfg.seed):
+        model = instantiated("model", cfg.model, **sizes, seed=cfg.seed)
     if getattr(model, "replicates", 1) != cfg.model.get("replicates", 1):
         raise UserError(f"model.replicates={cfg.model.replicates}: {cfg.model._target_} has none")
     return task, model
@@ -49,6 +62,63 @@ def instantiated(group: str, part: Any, **arguments: Any) -> Any:
     if part is None:
         return None
     try:
+        _check_words(group, part, arguments)
         return instantiate(part, **arguments)
-    except InstantiationException as error:
+    except (HydraException, OmegaConfBaseException, ImportError) as error:
         raise UserError(f"{group}: {one_line(error.__cause__ or error)}") from error
+
+
+def _check_words(group: str, part: Any, arguments: dict[str, Any]) -> None:
+    """Refuse words that the class does not take, and those that the project sets, before anything is built.
+
+    Raises:
+        UserError: one line names the word and those that the class takes.
+    """
+    target = (
+        located(group, str(part["_target_"])) if isinstance(part, dict | DictConfig) and "_target_" in part else None
+    )
+    if not callable(target):
+        raise UserError(f"{group}: must be a mapping with a class or a function as _target_")
+    set_here = {*arguments, *SET_LATER.get(group, ())}
+    known, complete = parameters(target)
+    takes = ", ".join(sorted(set(known) - set_here)) or "nothing"
+    for key, value in part.items():
+        if str(key) in set_here:
+            raise UserError(f"{group}.{key}: is set by the project; {part['_target_']} takes {takes}")
+        if complete and str(key) not in known and not re.fullmatch(r"_\w+_", str(key)):
+            raise UserError(f"{group}.{key}: no such key; {part['_target_']} takes {takes}")
+        if isinstance(known.get(str(key)), bool) and not isinstance(value, bool | None):
+            raise UserError(f"{group}.{key}={value}: must be true or false")
+
+
+def located(group: str, path: str) -> Any:
+    """Return what lies at ``module.name``.
+
+    Raises:
+        UserError: there is nothing; the message begins with ``group``.
+    """
+    try:
+        return resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{group}._target_={path}: cannot be found ({one_line(error)})") from error
+
+
+def parameters(target: Any) -> tuple[dict[str, Any], bool]:
+    """Return the words that a class or a function takes, with their defaults, and whether these are all.
+
+    A class of this project that takes any words hands these on to its base class.
+    """
+    known: dict[str, Any] = {}
+    for each in (vars(base).get("__init__") for base in target.__mro__) if isinstance(target, type) else (target,):
+        if each is None:
+            continue
+        try:
+            given = inspect.signature(each).parameters.values()
+        except (TypeError, ValueError):  # written in C
+            return known, False
+        known |= {one.name: one.default for one in given if one.kind in NAMED and one.name not in ("self", *known)}
+        if not any(one.kind is one.VAR_KEYWORD for one in given):
+            return known, True
+        if not each.__module__.startswith("rnn_tasks."):  # it may keep the rest
+            return known, False
+    return known, False

@@ -74,6 +74,7 @@ CHOICES = {
     "model.pooling": ("last", "mean"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
     "trainer.gradient_clip_algorithm": ("norm", "value"),
+    "trainer.deterministic": (True, False, "warn"),
     "trainer.profiler": (None, "simple", "advanced"),
     "trainer.precision": ("32-true", "64-true", "16-true", "bf16-true", "bf16-mixed", "64", "32", "bf16"),
 }
@@ -102,11 +103,21 @@ def check(cfg: DictConfig, defaults: DictConfig) -> None:
     for key in map(str, cfg):
         if key not in defaults:
             raise UserError(f"{key}: no such key; the configuration has {', '.join(map(str, defaults))}")
+    if unknown := [key for key in cfg.get("trainer") or () if key not in defaults.trainer]:
+        known = ", ".join(map(str, defaults.trainer))
+        raise UserError(f"trainer.{unknown[0]}: no such key; trainer has {known}, the project sets the others")
     values = {key for key, _, _ in _leaves(cfg, cfg)}
     missing = [str(key) for key in defaults if key not in cfg]
-    if missing := missing + [key for key, _, _ in _leaves(defaults, defaults) if key not in values]:
+    replaced = [f"{part}." for part in map(str, cfg) if _target(cfg, part) != _target(defaults, part)]
+    wanted = [key for key, _, _ in _leaves(defaults, defaults) if not key.startswith(tuple(replaced))]
+    if missing := missing + [key for key in wanted if key not in values]:
         raise UserError(f"{missing[0]}: cannot be left out")
     check_values(cfg, defaults)
+
+
+def _target(cfg: DictConfig, part: str) -> Any:
+    node = cfg.get(part)
+    return node.get("_target_") if isinstance(node, DictConfig) else None
 
 
 def check_values(cfg: DictConfig, examples: DictConfig) -> None:
@@ -166,6 +177,8 @@ def _is_interval(value: Any) -> bool:
 def _check_kind(key: str, value: Any, example: Any) -> None:
     if not _is_finite(value):
         raise UserError(f"{key}={_text(value)}: must be a finite number")
+    if key.endswith("_target_") and not isinstance(value, str):
+        raise UserError(f"{key}={_text(value)}: must be the place of a class, like module.Class")
     if example is None and value is not None:
         example = EXAMPLES.get(key)
     if example is None or key.endswith("_target_") or key in OF_MANY_KINDS:

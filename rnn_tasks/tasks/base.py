@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from rnn_tasks import checks, memory
-from rnn_tasks.seeds import generator
+from rnn_tasks.seeds import generator, global_generators
 from rnn_tasks.tasks import contract
 from rnn_tasks.tasks.answers import answers, confidences
 from rnn_tasks.tasks.examples import Batch, Examples, evaluation_loader
@@ -145,7 +145,8 @@ class Task(LightningDataModule):
         steps = high + self.extra_steps
         memory.require(size * (self.input_size + 1) * steps * BYTES, f"{size:,} {split} sequences of {steps:,} steps")
         chosen = torch.randint(low, high + 1, (size,), generator=stream)
-        drawn = self.draw(chosen, stream)
+        with global_generators(self.data_seed, self.name, split):
+            drawn = self.draw(chosen, stream)
         contract.check_drawn(self, drawn)
         examples = Examples(drawn[0], chosen + self.extra_steps, drawn[1])
         contract.check_examples(f"{contract.method_name(self, 'draw')}: gave", self, examples)
@@ -189,7 +190,8 @@ def _checked(setup: Callable[..., None]) -> Callable[..., None]:
         if self.is_set_up:
             return
         try:
-            setup(self, stage)
+            with global_generators(self.data_seed, self.name, "setup"):
+                setup(self, stage)
             contract.check_sets(self)
         except BaseException:
             self.is_set_up = False  # though the setup of a base class, called on the way, has found its sets right

@@ -10,17 +10,18 @@ from typing import Any
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from rnn_tasks import checks, internals
-from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.errors import UserError
+from rnn_tasks.seeds import seed_global_generators
 from rnn_tasks.tasks.answers import answers
 from rnn_tasks.tasks.base import Batch, Task
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.intervals import curve
 from rnn_tasks.training.metrics import KINDS, Tally
+from rnn_tasks.training.optimization import Scheduling, build_optimizer
 from rnn_tasks.training.scoring import forward_replicates, mean_weights, padding_mask, score
-
-NOT_ELEMENTWISE = (torch.optim.LBFGS, torch.optim.Adafactor)  # couple elements of a parameter, and so replicates
 
 
 class Learner(LightningModule):
@@ -36,7 +37,7 @@ class Learner(LightningModule):
         schedule: what an epoch is cut into.
         loss: of each answer alone, [..., C], [...] -> [...]; the loss of a batch is the mean over its real answers.
         optimizer: makes one from the parameters; it must treat each element of a parameter alone.
-        scheduler: makes one from the optimizer and T_max, the number of steps of the run.
+        scheduling: of the learning rate; None keeps it.
         clip: the largest gradient, 0 for no limit.
         clip_by: "norm" limits the norm of each replicate's gradient, "value" each of its elements.
         log_every: optimizer steps between two points of the training curves; 0 for none.
@@ -52,7 +53,7 @@ class Learner(LightningModule):
         schedule: TrainSchedule,
         loss: Callable[[Tensor, Tensor], Tensor],
         optimizer: partial,
-        scheduler: partial | None = None,
+        scheduling: Scheduling | None = None,
         clip: float = 0.0,
         clip_by: str = "norm",
         log_every: int = 50,
@@ -63,9 +64,9 @@ class Learner(LightningModule):
         checks.whole_numbers(0, log_every=log_every)
         self.automatic_optimization = False
         self.model, self.schedule, self.augment = model, schedule, task.augment
-        self.loss, self.make_optimizer, self.make_scheduler = loss, optimizer, scheduler
+        self.loss, self.make_optimizer, self.scheduling = loss, optimizer, scheduling
         self.clip, self.clip_by, self.log_every = clip, clip_by, log_every
-        self.output_size = task.output_size
+        self.output_size, self.seed = task.output_size, task.seeds[0]
         self.stacked = hasattr(model, "replicates")
         self.replicates: int = model.replicates if self.stacked else 1  # type: ignore[assignment]
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -80,27 +81,16 @@ class Learner(LightningModule):
         self.frozen_weights: list[Tensor] = []
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer, and the scheduler that takes a step after each of its steps.
+        """Return the optimizer, and the scheduler.
 
         Raises:
-            UserError: the optimizer refuses its values or couples replicates, or the scheduler needs an end.
+            UserError: one of them refuses its values or would couple replicates, or the scheduler needs an end.
         """
-        try:
-            optimizer = self.make_optimizer(self.model.parameters())
-        except (TypeError, ValueError) as error:
-            raise UserError(f"optimizer: {one_line(error)}") from error
-        if isinstance(optimizer, NOT_ELEMENTWISE):
-            raise UserError(
-                f"optimizer: {type(optimizer).__name__} couples the elements of a parameter, and so the replicates;"
-                " take one that treats each alone, like adam or sgd"
-            )
-        if self.make_scheduler is None:
+        optimizer = build_optimizer(self.make_optimizer, self.model.parameters(), self.replicates)
+        if self.scheduling is None:
             return optimizer
-        steps = self.schedule.total_steps
-        if steps is None:
-            name = self.make_scheduler.func.__name__
-            raise UserError(f"scheduler: {name} needs an end; set trainer.max_epochs or trainer.max_steps")
-        return [optimizer], [{"scheduler": self.make_scheduler(optimizer, T_max=max(1, steps)), "interval": "step"}]
+        scheduler = self.scheduling.build(optimizer, self.schedule.total_steps, self.replicates)
+        return [optimizer], [scheduler]
 
     def on_train_start(self) -> None:
         self.freeze_replicates(self.frozen)
@@ -113,11 +103,12 @@ class Learner(LightningModule):
             index: of the chunk in its epoch.
         """
         optimizer = self.optimizers(use_pl_optimizer=False)
-        scheduler = self.lr_schedulers()
+        scheduler: Any = self.lr_schedulers() if self.scheduling and self.scheduling.every_step else None
         real = padding_mask(chunk)
         weights = mean_weights(chunk, real)
         step, epoch = self.global_step, self.current_epoch
         first, last = self.schedule.chunks(epoch)[index]
+        seed_global_generators("training", self.seed, epoch, first)
         seen = []
         for batch, weight, number in zip(
             map(Batch, *chunk), weights / self.schedule.accumulate, range(first, last), strict=True
@@ -132,7 +123,7 @@ class Learner(LightningModule):
                 step += 1
                 self._step(optimizer, step, losses.detach(), weight)
                 if scheduler is not None:
-                    scheduler.step()  # type: ignore[union-attr]
+                    scheduler.step()
         internals.count_optimizer_steps(self.trainer, step - self.global_step)
         logits, losses = (torch.stack(parts) for parts in zip(*seen, strict=True))
         right = answers(logits) == chunk.targets
@@ -211,6 +202,12 @@ class Learner(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self._finish("train", self.train_tally)
+        if self.scheduling and not self.scheduling.every_step:
+            scheduler: Any = self.lr_schedulers()
+            if not isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step()
+            elif "val" in self.metrics:
+                scheduler.step(self.metrics["val"][self.scheduling.monitor.removeprefix("val/")][0])
 
     def on_validation_epoch_end(self) -> None:
         self._finish("val", self.val_tally)

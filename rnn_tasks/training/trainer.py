@@ -16,12 +16,13 @@ from lightning.pytorch.plugins.environments import LightningEnvironment
 from omegaconf import DictConfig, OmegaConf
 
 from rnn_tasks import internals
-from rnn_tasks.config.instantiation import instantiated
+from rnn_tasks.config.instantiation import instantiated, located, parameters
 from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.checkpoints import AtomicCheckpointIO, read_checkpoint
 from rnn_tasks.training.learner import Learner
+from rnn_tasks.training.optimization import Scheduling
 from rnn_tasks.training.progress import Bar
 
 # Keys of ``cfg.trainer`` that the learner, the schedule and the recorder use; Lightning gets the others.
@@ -39,12 +40,26 @@ def build_learner(cfg: DictConfig, task: Task, model: torch.nn.Module, schedule:
         task,
         schedule,
         loss=partial(loss.func, **loss.keywords),  # not Hydra's wrapper, which checks it again at every call
-        optimizer=instantiated("optimizer", cfg.optimizer),
-        scheduler=instantiated("scheduler", cfg.scheduler),
+        optimizer=instantiated("optimizer", _without_fused(cfg.optimizer)),
+        scheduling=_scheduling(cfg.scheduler),
         clip=cfg.trainer.gradient_clip_val,
         clip_by=cfg.trainer.gradient_clip_algorithm,
         log_every=cfg.trainer.log_every_n_steps,
     )
+
+
+def _without_fused(part: DictConfig) -> dict[str, Any]:
+    """Return the optimizer's values without ``fused``, the project's own choice, for a class that does not take it."""
+    known, complete = parameters(located("optimizer", str(part._target_)))
+    return {str(key): part[key] for key in part if key != "fused" or key in known or not complete}
+
+
+def _scheduling(part: DictConfig | None) -> Scheduling | None:
+    """Return how the learning rate is scheduled; ``interval`` and ``monitor`` are the project's own words."""
+    if part is None:
+        return None
+    own = {key: part[key] for key in ("interval", "monitor") if key in part}
+    return Scheduling(instantiated("scheduler", {key: part[key] for key in part if key not in own}), **own)
 
 
 def build_trainer(
@@ -104,7 +119,11 @@ def _loggers(cfg: DictConfig, run: Path, resumed: Path | None) -> list[Logger]:
         arguments: dict[str, Any] = {"save_dir": str(run)}
         if "TensorBoard" in part._target_:
             arguments["purge_step"] = read_checkpoint(resumed)["global_step"] + 1 if resumed else 0
-        loggers.append(instantiated(f"logger.{name}", part, **arguments))
+        logger = instantiated(f"logger.{name}", part, **arguments)
+        place = Path(getattr(logger, "log_dir", None) or run).resolve()
+        if run.resolve() not in (place, *place.parents):
+            raise UserError(f"logger.{name}: would write to {place}, must lie in the run directory {run}")
+        loggers.append(logger)
     return loggers
 
 

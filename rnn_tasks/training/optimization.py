@@ -1,0 +1,129 @@
+"""The optimizer and the learning-rate scheduler of a run, and what is checked of them before it begins."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from rnn_tasks.errors import UserError, one_line
+
+TOTALS = ("T_max", "total_steps")  # arguments of schedulers that are the number of optimizer steps of the run
+INTERVALS = ("step", "epoch")
+SHAPES = ((2, 3, 4), (2, 5))  # of parameters of two replicates, for a trial
+MONITORS = ("val/loss", "val/accuracy", "val/sequence_accuracy")
+
+
+@dataclass(frozen=True)
+class Scheduling:
+    """How a scheduler is made and when it takes a step.
+
+    Attributes:
+        make: makes one from the optimizer; it gets the number of optimizer steps of the run where it has an argument
+            for it (T_max, total_steps).
+        interval: "step" or "epoch", after which it takes a step; None means "step" for one that gets the number of
+            steps, else "epoch".
+        monitor: what ReduceLROnPlateau follows: "val/loss", "val/accuracy" or "val/sequence_accuracy".
+    """
+
+    make: partial
+    interval: str | None = None
+    monitor: str = "val/loss"
+
+    def __post_init__(self) -> None:
+        for key, value, choices in (
+            ("interval", self.interval, (None, *INTERVALS)),
+            ("monitor", self.monitor, MONITORS),
+        ):
+            if value not in choices:
+                raise UserError(f"scheduler.{key}={value}: must be one of {', '.join(map(str, filter(None, choices)))}")
+
+    @property
+    def totals(self) -> list[str]:
+        return [name for name in TOTALS if name in inspect.signature(self.make.func).parameters]
+
+    @property
+    def every_step(self) -> bool:
+        return self.interval == "step" or (self.interval is None and bool(self.totals))
+
+    def build(self, optimizer: Optimizer, steps: int | None, replicates: int) -> Any:
+        """Return the scheduler of an optimizer.
+
+        Args:
+            optimizer: of the run.
+            steps: optimizer steps of the run, None for a run without an end.
+            replicates: of the run.
+
+        Raises:
+            UserError: it refuses its values, needs an end, or follows the validation of several replicates.
+        """
+        name = self.make.func.__name__
+        if self.totals and steps is None:
+            raise UserError(f"scheduler: {name} needs an end; set trainer.max_epochs or trainer.max_steps")
+        totals = {key: max(1, steps or 1) for key in self.totals if key not in self.make.keywords}
+        try:
+            scheduler = self.make(optimizer, **totals)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"scheduler: {one_line(error)}") from error
+        if isinstance(scheduler, ReduceLROnPlateau) and replicates > 1:
+            raise UserError(
+                f"scheduler: {name} sets one rate by the validation of {replicates} replicates, none of which would be"
+                " as if it were alone; take model.replicates=1"
+            )
+        return scheduler
+
+
+def build_optimizer(make: Callable[..., Optimizer], parameters: Iterable[nn.Parameter], replicates: int) -> Optimizer:
+    """Return the optimizer of a run.
+
+    Args:
+        make: makes one from parameters.
+        parameters: of the model, each with a leading axis over the replicates if there are several.
+        replicates: of the run.
+
+    Raises:
+        UserError: it refuses its values, needs a closure, or couples replicates.
+    """
+    try:
+        optimizer = make(list(parameters))
+        coupled = _couples(make) if replicates > 1 else False
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"optimizer: {one_line(error)}") from error
+    if not isinstance(optimizer, Optimizer):
+        raise UserError(f"optimizer: is a {type(optimizer).__name__}, must be a torch.optim.Optimizer")
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise UserError("optimizer: LBFGS computes losses several times a step; take one that needs no closure")
+    if coupled:
+        raise UserError(
+            f"optimizer: {type(optimizer).__name__} couples the elements of a parameter, and so the replicates;"
+            " take one that treats each alone, like adam or sgd, or model.replicates=1"
+        )
+    return optimizer
+
+
+def _couples(make: Callable[..., Optimizer]) -> bool:
+    """Return whether the second of two replicates ends elsewhere when the first has other gradients."""
+    ends = []
+    for other in (1.0, 100.0):
+        stream = torch.Generator().manual_seed(0)
+        parameters = [nn.Parameter(_scaled(torch.randn(shape, generator=stream), other)) for shape in SHAPES]
+        optimizer = make(parameters)
+        for step in range(4):
+            for parameter in parameters:
+                parameter.grad = _scaled(torch.randn(parameter.shape, generator=stream), other**step)
+            optimizer.step()
+        ends.append(torch.cat([parameter.detach()[1].flatten() for parameter in parameters]))
+    return not torch.equal(*ends)
+
+
+def _scaled(tensor: Tensor, factor: float) -> Tensor:
+    """Multiply the first replicate."""
+    tensor[0] *= factor
+    return tensor
