@@ -67,20 +67,22 @@ def read_bytes(path: Path, most: int) -> bytes:
     return content
 
 
-def refuse_links_out(directory: Path) -> None:
-    """Refuse a directory in which a link leads out of it, so that nothing is written through one.
+def refuse_ways_out(directory: Path) -> None:
+    """Refuse a directory with a link that leads out of it, or a FIFO or device: nothing is written through one.
 
     Args:
         directory: is looked at, and its own directories; it may be a link itself.
 
     Raises:
-        UserError: one line names the link.
+        UserError: one line names what leads out.
     """
     inside = directory.resolve()
     for pattern in ("*", "*/*"):
         for path in directory.glob(pattern):
             if path.is_symlink() and inside not in path.resolve().parents:
                 raise UserError(f"{path}: is a link that leads out of {directory}; remove it")
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise UserError(f"{path}: is neither a file nor a directory; remove it")
 
 
 def remove_unfinished(directory: Path) -> None:

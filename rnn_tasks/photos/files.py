@@ -1,5 +1,6 @@
 """Image files: which kinds are read, and how a photo is loaded."""
 
+import os
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -58,6 +59,8 @@ def load(file: str | Path | BinaryIO) -> Image.Image:
         ValueError: there is no such file, it is damaged or no image, or has more than 50 megapixels.
     """
     name = repr(str(file)) if isinstance(file, str | Path) else "the picture"
+    if isinstance(file, str | Path) and os.path.exists(file) and not os.path.isfile(file):  # a FIFO would wait for ever
+        raise ValueError(f"{name} is no ordinary file; give an image like digit.png")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about oddities of a file that is refused below or read all the same

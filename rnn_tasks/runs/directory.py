@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rnn_tasks.config.stored import checked, read_yaml
 from rnn_tasks.config.targets import first_foreign
 from rnn_tasks.errors import UserError, file_error, one_line
-from rnn_tasks.files import refuse_links_out, remove_unfinished, write_atomically
+from rnn_tasks.files import refuse_ways_out, remove_unfinished, write_atomically
 from rnn_tasks.runs.identity import influence
 from rnn_tasks.runs.migration import migrated
 from rnn_tasks.runs.results import RESULT, read_result
@@ -36,7 +36,7 @@ def claimed(run: Path) -> Iterator[None]:
     """
     try:
         run.mkdir(parents=True, exist_ok=True)
-        refuse_links_out(run)
+        refuse_ways_out(run)
         new = not (run / CONFIG).exists()
         with FileLock(run / LOCK, timeout=0):
             remove_unfinished(run)

@@ -65,6 +65,9 @@ def _is_stored(part: zipfile.ZipInfo) -> bool:
 def _check_last(checkpoint: dict[str, Any]) -> None:
     _require(isinstance(checkpoint["global_step"], int) and checkpoint["global_step"] >= 0, "global_step")
     _require(isinstance(checkpoint["callbacks"], dict), "callbacks")
+    optimizers = checkpoint["optimizer_states"]
+    one = isinstance(optimizers, list) and len(optimizers) == 1 and isinstance(optimizers[0], dict)
+    _require(one and {"state", "param_groups"} <= set(optimizers[0]), "optimizer_states")
     _check_tensors(checkpoint["state_dict"])
     failed = checkpoint["state_dict"]["failed"]
     _require(failed.dtype == torch.bool and failed.dim() == 1 and len(failed) > 0, "failed")

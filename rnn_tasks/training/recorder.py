@@ -101,13 +101,16 @@ class RunRecorder(Checkpoint):
         """Check what a checkpoint holds of this recorder."""
         if not isinstance(state, dict) or not {*KEPT, "seconds"} <= set(state):
             raise UserError(f"{path}: comes from another version of rnn_tasks; train this run anew")
-        history, lists = state["history"], (state["score"], state["epoch"])
-        right = torch.is_tensor(history) and history.dtype == torch.float64 and history.shape[1:] == (len(COLUMNS),)
-        right = right and all(isinstance(each, list) for each in lists) and len(lists[0]) == len(lists[1])
+        lists = [state[key] for key in ("score", "epoch", "failed")]
+        right = all(isinstance(each, list) for each in lists)
+        right = right and len(lists[0]) == len(lists[1]) and len(lists[2]) in (0, len(lists[0]))
+        right = right and all(isinstance(each, int) for numbers in lists[1:] for each in numbers)
         right = right and isinstance(state["weights"], dict) and all(map(torch.is_tensor, state["weights"].values()))
-        right = right and isinstance(state["val"], dict) and isinstance(state["failed"], list)
+        right = right and torch.is_tensor(history := state["history"]) and history.dtype == torch.float64
+        right = right and history.shape[1:] == (len(COLUMNS),) and isinstance(state["val"], dict)
         right = right and isinstance(state["done"], int) and state["done"] >= 0
-        if not right or not math.isfinite(state["seconds"]):
+        right = right and isinstance(state["seconds"], float) and math.isfinite(state["seconds"])
+        if not right:
             raise UserError(f"{path}: is damaged; delete it to begin again")
 
     def on_fit_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
