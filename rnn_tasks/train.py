@@ -120,7 +120,7 @@ def _run(words: list[str]) -> None:
         if TRUST in words:
             raise UserError(f"{TRUST}: belongs to resume=RUN, a run that somebody else has made")
         completing = {"-sc", "--shell-completion"} & set(flags)
-        sys.argv[1:] = flags + overrides if completing else [*flags, config.constant_keys(overrides), *overrides]
+        sys.argv[1:] = flags + overrides if completing else [*flags, *config.for_a_sweep(overrides), *overrides]
         with config.refusals():
             return _job()
     from rnn_tasks import runs

@@ -127,7 +127,7 @@ WRONG = {
     "name=a/b": "name=a/b: must be the name of a directory",
     "name=..": "name=..: must be the name of a directory",
     "name=": "name=: must be the name of a directory",
-    "model.hidden=[": "not of the form key=value",
+    "model.hidden=[": "no viable alternative at input .*; quote a value with other characters",
 }
 
 
@@ -206,8 +206,39 @@ def test_nothing_may_stand_beside_resume():
 
 
 def test_constant_keys_do_not_name_runs_of_a_sweep():
-    override = config.constant_keys(["experiment=adder_hidden", "model.hidden=1,3", "+task.k=3", "hydra.sweep.dir=x"])
-    assert override == "hydra.job.config.override_dirname.exclude_keys=[name,experiment,task.k]"
+    words = ["experiment=adder_hidden", "model.hidden=1,3", "+task.k=3", "hydra.sweep.dir=x", "task.lengths=[1,5]"]
+    words += ["seed=range(4)", "model=glob(*)", "task.order=choice(lsb,msb)", "task.test_lengths=[1,2],[1,3]"]
+    (override,) = config.for_a_sweep(words)
+    assert override == "hydra.job.config.override_dirname.exclude_keys=[name,experiment,task.k,task.lengths]"
+
+
+def test_a_sweep_over_tasks_has_one_directory():
+    assert config.for_a_sweep(["task=adder,memory"])[1] == "hydra.sweep.dir=outputs/sweeps/${name}"
+    assert len(config.for_a_sweep(["task=adder,memory", "hydra.sweep.dir=x"])) == 1
+    with pytest.raises(UserError, match="name: cannot be swept"):
+        config.for_a_sweep(["name=a,b"])
+
+
+def test_words_of_which_it_can_be_told_what_was_meant():
+    assert config.arguments(["~scheduler", "--info", "all"])[1] == ["scheduler=none", "--info=all"]
+    with pytest.raises(UserError, match=r"task=\[adder,memory\]: one task must be chosen, not a list"):
+        config.arguments(["task=[adder,memory]"])
+    with pytest.raises(UserError, match="logger=null: a logger must be chosen"):
+        config.arguments(["~logger"])
+    assert config.run_to_resume([], ["resume='a b'"]) == "a b"
+
+
+def test_error_of_the_grammar_says_how_to_quote():
+    with pytest.raises(UserError, match=r"name=grün: .*; quote a value with other characters") as refused:
+        config.compose(["name=grün"])
+    assert "\n" not in str(refused.value)
+    assert config.compose(['name="grün"']).name == "grün"
+
+
+def test_search_path_of_the_command_line_is_kept(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text((composition.CONF / "model" / "gru.yaml").read_text())
+    assert config.compose([f"hydra.searchpath=[file://{tmp_path}]", "model=mine"]).model.cell == "gru"
 
 
 def test_a_changed_file_is_composed_anew(tmp_path, monkeypatch):

@@ -1,11 +1,18 @@
 """The command line of training: flags, overrides, a run to resume."""
 
 import re
+from contextlib import suppress
 from typing import NoReturn
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 
 from rnn_tasks.config.composition import REQUIRED, not_chosen
 from rnn_tasks.errors import UserError
 from rnn_tasks.internals import flags_with_values, hydra_parser
+
+INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # values of --info
+SINGLE = ("task", "model", "optimizer", "scheduler", "loss", "experiment", "debug")  # groups with one option
 
 
 def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -24,11 +31,10 @@ def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
     for word in words:
         flag = word.split("=")[0]
         if not word.startswith("-"):
-            if not re.match(r"[+~]*[A-Za-z_]", word):
-                raise UserError(f"{word}: not of the form key=value")
-            if (group := word.removesuffix("=null")) in REQUIRED and group != word:
-                raise not_chosen(group)
-            overrides.append(word)
+            if last == ["--info"] and word in INFORMATION:
+                last = [f"--info={word}"]
+            else:
+                overrides.append(_checked(word))
         elif flag == "--info":  # its value is optional: nothing may follow it
             last = [word]
         elif flag not in takes_value:
@@ -41,10 +47,42 @@ def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
     return flags, overrides + last
 
 
-def constant_keys(overrides: list[str]) -> str:
-    """Return the override that keeps keys with one value in all runs of a sweep out of the names of directories."""
-    keys = [word.lstrip("+~").split("=")[0] for word in overrides if "," not in word and not word.startswith("hydra")]
-    return f"hydra.job.config.override_dirname.exclude_keys=[{','.join(dict.fromkeys(['name', *keys]))}]"
+def _checked(word: str) -> str:
+    """Return an override, or refuse one of which it can be told what was meant."""
+    if not re.match(r"[+~]*[A-Za-z_]", word):
+        raise UserError(f"{word}: not of the form key=value")
+    if word == "~scheduler":
+        return "scheduler=none"
+    if (group := word.removesuffix("=null").removeprefix("~")) in REQUIRED and group != word:
+        raise not_chosen(group)
+    group, _, value = word.partition("=")
+    if group in SINGLE and value.startswith("["):
+        raise UserError(
+            f"{word}: one {group} must be chosen, not a list; {group}=A,B with --multirun makes a run of each"
+        )
+    return word
+
+
+def for_a_sweep(overrides: list[str]) -> list[str]:
+    """Return the overrides that give each run of a sweep a directory of its own, named by what is swept alone.
+
+    Raises:
+        UserError: the name of the sweep is swept.
+    """
+    swept: list[str] = []
+    constant: list[str] = []
+    for word in overrides:
+        with suppress(HydraException):  # Hydra says itself what is wrong with it
+            override = OverridesParser.create().parse_override(word)
+            key = override.get_key_element().lstrip("+~")
+            (swept if override.is_sweep_override() else constant).append(key)
+    if "name" in swept:
+        raise UserError("name: cannot be swept, it names the sweep; its runs are named by what is swept")
+    keys = dict.fromkeys(["name", *(key for key in constant if not key.startswith("hydra"))])
+    added = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(keys)}]"]
+    if {"task", "task.name", "experiment"} & set(swept) and "hydra.sweep.dir" not in constant:
+        added.append("hydra.sweep.dir=outputs/sweeps/${name}")  # one place, whatever the task of a run
+    return added
 
 
 def run_to_resume(flags: list[str], overrides: list[str]) -> str | None:
@@ -59,9 +97,12 @@ def run_to_resume(flags: list[str], overrides: list[str]) -> str | None:
     others = [*flags, *(word for word in overrides if not word.startswith("resume=")), *named[1:]]
     if others:
         raise UserError(f"{others[0]}: nothing can stand beside resume=, a run goes on with its own configuration")
-    if not named[0]:
+    run = named[0]
+    if len(run) > 1 and run[0] == run[-1] and run[0] in "'\"":  # as Hydra's values may be quoted
+        run = run[1:-1]
+    if not run:
         raise UserError("resume=: names no run; give its directory")
-    return named[0]
+    return run
 
 
 def _refuse(message: str) -> NoReturn:

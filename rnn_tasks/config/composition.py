@@ -72,7 +72,10 @@ def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
     options = GlobalHydra.instance().config_loader().get_group_options("logger")
     chosen["logger"] = f"[{','.join(name for name in map(str, cfg.logger) if name in options)}]"
     with refusals():
-        defaults = copy.deepcopy(_defaults(*(f"{group}={choice}" for group, choice in chosen.items()), files=_files()))
+        words = [f"{group}={choice}" for group, choice in chosen.items()]
+        if path := cfg.hydra.searchpath if "hydra" in cfg else ():
+            words.append(f"hydra.searchpath=[{','.join(map(str, path))}]")
+        defaults = copy.deepcopy(_defaults(*words, files=_files()))
         cfg = OmegaConf.masked_copy(cfg, [key for key in map(str, cfg) if key != "hydra"])
         OmegaConf.resolve(cfg)
     OmegaConf.set_struct(defaults, False)
@@ -106,7 +109,7 @@ def refusals() -> Iterator[None]:
     """Raise what Hydra and OmegaConf refuse as a UserError of one line."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, OSError) as error:
         raise UserError(_explain(error)) from error
 
 
@@ -145,5 +148,8 @@ def _explain(error: Exception) -> str:
         options = error.options or sorted(path.stem for path in (CONF / group).glob("*.yaml"))
         return f"{group}={option}: no such {group}; there are {', '.join(options)}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not of the form key=value"
+        if "=" not in str(error.override):
+            return f"{error.override}: not of the form key=value"
+        reason = one_line(error).split(" See https")[0]
+        return f"{error.override}: {reason}; quote a value with other characters, like 'name=\"grün\"'"
     return one_line(error)

@@ -15,6 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from tabulate import tabulate
 
+from rnn_tasks.config.stored import read_yaml
 from rnn_tasks.errors import UserError, one_line, printable, tell
 from rnn_tasks.files import read_text, write_atomically
 from rnn_tasks.runs.results import RESULT, read_result
@@ -38,12 +39,14 @@ class SweepRow:
         splits: metrics of "test" and "val", where these were measured.
         seconds: how long it took, None if it has not finished.
         failed: why it has no result, None if it has one.
+        trial: whether it was a trial, of which nothing is kept.
     """
 
     run: str
     splits: dict[str, Row] = field(default_factory=dict)
     seconds: float | None = None
     failed: str | None = None
+    trial: bool = False
 
 
 def note_failure(run: Path, error: Exception) -> None:
@@ -84,12 +87,20 @@ def sweep_rows(sweep: Path) -> list[SweepRow]:
     rows = []
     for name, result in sweep_results(sweep).items():
         if result is None:
-            rows.append(SweepRow(name, failed=_why(sweep / name)))
+            trial = _is_trial(sweep / name)
+            rows.append(SweepRow(name, failed=None if trial else _why(sweep / name), trial=trial))
         else:
             metrics = result["metrics"]
             splits = {split: Row.of(split, metrics[split]) for split in ("test", "val") if split in metrics}
             rows.append(SweepRow(name, splits, result["seconds"]))
     return rows
+
+
+def _is_trial(run: Path) -> bool:
+    """Return whether a run without a result was one of ``trainer.fast_dev_run``."""
+    with suppress(Exception):  # of a damaged configuration
+        return not (run / FAILURE).exists() and bool(read_yaml(run / "config.yaml")["trainer"]["fast_dev_run"])
+    return False
 
 
 def _why(run: Path) -> str:
@@ -124,6 +135,8 @@ def sweep_table(rows: list[SweepRow], style: str) -> str:
             if several:
                 texts[f"{name} at 100 %"] = count_perfect(split.exact_match)
         ended = {"failed": row.failed} if row.seconds is None else {"seconds": f"{row.seconds:g}"}
+        if row.trial:
+            ended = {"result": "a trial, nothing is kept"}
         cells.append(texts | ended)
     return tabulate(cells, headers="keys", tablefmt=style, disable_numparse=True)
 
