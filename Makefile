@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup train draw reproduce reproduce-all reproduce-quick test test-all lint bench clean
+.PHONY: help setup train draw reproduce reproduce-all reproduce-quick test test-all torture lint bench clean
 
 help:           ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -37,6 +37,9 @@ test: setup     ## run the tests, without the slow ones
 
 test-all: setup ## run all tests
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+torture: setup  ## disturb training in 200 rounds: kills, signals, full disks (2 cores: about an hour)
+	$(BIN)/python -m tests.torture 200
 
 lint: setup     ## check rules, format and types (ruff, mypy)
 	$(BIN)/ruff check .

@@ -48,7 +48,7 @@ class Started:
         if self.poll() is None:
             self.process.kill()
             raise TimeoutError(f"{' '.join(map(str, self.words))} did not end within {timeout} seconds")
-        texts = [stream.read_text(encoding="utf-8") for stream in self.streams]
+        texts = [stream.read_text(encoding="utf-8") if stream.exists() else "" for stream in self.streams]
         return subprocess.CompletedProcess(self.words, self.poll(), *texts)
 
 
