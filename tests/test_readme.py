@@ -26,11 +26,12 @@ FILES = {  # by a text that the block holds
     "mgu.py": "def mgu",
     "window.py": "class Window",
     "conf/model/window.yaml": "_target_: window.Window",
+    "conf/scheduler/decay.yaml": "_target_: torch.optim.lr_scheduler.ExponentialLR",
     "progress.py": "class Progress",
     "conf/callbacks/progress.yaml": "_target_: progress.Progress",
 }
 SCRIPTS = ("runs.load", "config.compose")
-OWN = ("largest", "parity", "from_file", "mgu", "window", "progress")
+OWN = ("largest", "parity", "from_file", "mgu", "window", "progress", "decay")
 SIZES = {"lengths": (3, 10), "batch_size": 4, "data_seed": 0, "train_size": 60, "val_size": 30, "test_size": 10}
 
 
@@ -155,11 +156,16 @@ def test_a_model_of_ones_own_is_trained_and_asked(examples):
 
 
 def test_the_seed_decides_the_weights_of_the_model(examples):
-    from window import Window
-
-    first, same, other = (Window(2, 1, "last", 4, 3, seed).head.weight for seed in (0, 0, 1))
+    window = "++model={_target_:window.Window,hidden:4,window:3}"
+    cfgs = [config.compose([window, f"seed={seed}"]) for seed in (0, 0, 1)]
+    first, same, other = (config.build(cfg)[1].head.weight for cfg in cfgs)
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
+
+
+def test_a_scheduler_of_ones_own(examples):
+    for words in documented("decay"):
+        train_as_documented(words)
 
 
 @pytest.mark.parametrize("label", ["best", "best of all"])
