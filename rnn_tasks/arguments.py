@@ -1,5 +1,6 @@
 """Parsers of command-line arguments, the types of these arguments, and how a command ends."""
 
+import logging
 import os
 import re
 import sys
@@ -110,6 +111,7 @@ def command(main: Callable[..., int | None]) -> Callable[..., None]:
         if (here := os.getcwd()) not in sys.path:  # `python -m` has it there, an installed script has not
             sys.path.insert(0, here)
         open_closed_streams()
+        logging.raiseExceptions = False  # no tracebacks where Hydra's remarks cannot be printed
         try:
             status = _status(main, *args, **kwargs)
             sys.stdout.flush()

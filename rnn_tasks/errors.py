@@ -16,7 +16,13 @@ class UserError(Exception):
     """A fault that the user can mend.
 
     The message is one line that names the input, what is wrong with it, and what would be right.
+
+    Args:
+        message: its control characters are escaped.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(escaped(message))
 
 
 class Interrupted(BaseException):
@@ -40,11 +46,18 @@ def one_line(error: BaseException) -> str:
 
 def printable(text: str) -> str:
     """Return a text of at most LONGEST_LINE characters, its middle left out, and its control characters escaped."""
-    text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    text = escaped(text)
     if len(text) <= LONGEST_LINE:
         return text
     half = (LONGEST_LINE - 5) // 2
     return f"{text[:half]} ... {text[-half:]}"
+
+
+def escaped(text: str) -> str:
+    """Return a text whose control characters are written as in Python's strings."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def tell(text: str) -> None:

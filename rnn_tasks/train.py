@@ -14,8 +14,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from rnn_tasks import config
-from rnn_tasks.arguments import command
-from rnn_tasks.errors import Interrupted, UserError, refuse, tell
+from rnn_tasks.arguments import command, discard_output
+from rnn_tasks.errors import Interrupted, UserError, file_error, refuse, tell
 from rnn_tasks.runs import sweeps
 
 TRUST = "--trust"
@@ -88,9 +88,12 @@ def _job(cfg: DictConfig) -> float | None:
     except Interrupted as stop:
         _tell_how_to_go_on(run, Path(job.sweep.dir) if job.mode == RunMode.MULTIRUN else None)
         sys.exit(128 + stop.signum)
-    except OSError:  # of the standard output: the run has finished
+    except OSError as error:  # of the standard output: the run has finished
+        discard_output()
+        if isinstance(error, BrokenPipeError):
+            sys.exit(141)
         if job.mode != RunMode.MULTIRUN:
-            raise
+            refuse(file_error(error))
     except Exception as error:  # a fault of the program
         traceback.print_exc()
         if job.mode != RunMode.MULTIRUN:

@@ -51,6 +51,8 @@ def _checked(word: str) -> str:
     """Return an override, or refuse one of which it can be told what was meant."""
     if not re.match(r"[+~]*[A-Za-z_]", word):
         raise UserError(f"{word}: not of the form key=value")
+    if any("\ud800" <= character <= "\udfff" for character in word):
+        raise UserError(f"{word}: has characters that this locale cannot read; set LC_ALL=C.UTF-8")
     if word == "~scheduler":
         return "scheduler=none"
     if (group := word.removesuffix("=null").removeprefix("~")) in REQUIRED and group != word:

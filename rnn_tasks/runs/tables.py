@@ -125,4 +125,4 @@ def print_result(result: dict[str, Any], run: Path) -> None:
     replicates = result["replicates"]
     each = f", each of {replicates} replicates" if replicates > 1 else ""
     notes += [f"{result['parameters']} parameters{each}", f"{result['seconds']:.0f} seconds"]
-    print(f"{table(metrics)}\n{', '.join(notes)}\n{run}")
+    print(f"{table(metrics)}\n{', '.join(notes)}\n{run}", flush=True)
