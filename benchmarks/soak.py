@@ -1,7 +1,7 @@
 """Does memory grow? Many short runs in one process: ``python -m benchmarks.soak 2000``.
 
-Prints the memory of the process (resident, in MB) and its threads after 100 runs, after each tenth of the rest and at the
-end.
+Prints the memory of the process (resident, in MB) and its threads after 100 runs, after each tenth of the rest, and at
+the end.
 """
 
 import sys
@@ -32,7 +32,7 @@ def main(runs: int) -> None:
             train(cfgs[number % len(cfgs)].copy(), Path(place) / "run")
         if number == WARM:
             before = resident()
-        if number == WARM or (number > WARM and number % max(1, (runs - WARM) // 10) == 0) or number == runs:
+        if number in (WARM, runs) or (number > WARM and number % max(1, (runs - WARM) // 10) == 0):
             print(f"{number} runs: {resident():.0f} MB, {threading.active_count()} threads", flush=True)
     print(f"growth after the first {WARM} runs: {resident() - before:.1f} MB")
 

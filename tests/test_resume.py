@@ -3,7 +3,9 @@
 import os
 import shutil
 import signal
+import time
 from itertools import product
+from pkgutil import resolve_name
 
 import pytest
 import torch
@@ -19,6 +21,7 @@ from rnn_tasks.training.checkpoints import read_checkpoint, save
 from rnn_tasks.training.history import read_history
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.recorder import RunRecorder
+from rnn_tasks.training.signals import StopSignals
 
 DEEP = [
     "model=lstm", "model.layers=2", "model.dropout=0.3", "task.train_size=320", "task.batch_size=16",
@@ -309,3 +312,92 @@ def test_a_kill_while_writing_leaves_the_former_checkpoint_whole(tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         save({"epoch": 2}, path)
     assert torch.load(path, weights_only=True) == {"epoch": 1}
+
+
+def test_a_stop_that_python_swallows_is_repeated(capsys):
+    class Object:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            sum(range(10_000))
+
+    def swallow():
+        with StopSignals():
+            thing = Object()
+            del thing
+            time.sleep(5)
+
+    with pytest.raises(Interrupted):
+        swallow()
+    assert capsys.readouterr().err == ""
+
+
+PHASES = {
+    "the data are drawn": "rnn_tasks.tasks.adder.Adder.draw",
+    "the model is built": "rnn_tasks.models.network._parameters",
+    "the trainer is built": "rnn_tasks.training.session.build_trainer",
+    "a checkpoint is read": "rnn_tasks.training.checkpoints._verify",
+    "a checkpoint is written": "rnn_tasks.training.checkpoints._keep",
+    "the outcome is measured": "rnn_tasks.runs.outcome._measured",
+    "the plots are drawn": "rnn_tasks.runs.plots.curves",
+    "the result is described": "rnn_tasks.runs.results.fingerprint",
+}
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_stop_in_any_phase_ends_the_run_and_loses_nothing(tmp_path, monkeypatch, uninterrupted, phase, signum):
+    stop_after(monkeypatch, 25)
+    with pytest.raises(Interrupted):
+        trained(tmp_path / "run", *DEEP)
+    age_events(tmp_path / "run")
+    place, _, name = PHASES[phase].rpartition(".")
+    owner = resolve_name(place)
+    original = getattr(owner, name)
+
+    def stopped(*args, **kwargs):
+        monkeypatch.setattr(owner, name, original)
+        os.kill(os.getpid(), signum)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, stopped)
+    with pytest.raises(Interrupted) as stop:
+        trained(tmp_path / "run", *DEEP)
+    assert stop.value.signum == signum and not (tmp_path / "run" / "result.json").exists()
+    age_events(tmp_path / "run")
+    trained(tmp_path / "run", *DEEP)
+    assert_equal_ends(tmp_path / "run", uninterrupted)
+
+
+def test_a_checkpoint_kept_twice_leaves_nothing_behind(tmp_path):
+    path, keep = tmp_path / "last.ckpt", tmp_path / "previous.ckpt"
+    save({"epoch": 1}, path)
+    os.link(path, keep)  # as a kill between the two renames leaves them
+    save({"epoch": 2}, path, keep)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["last.ckpt", "previous.ckpt"]
+    assert torch.load(keep)["epoch"] == 1
+
+
+OWN_MODEL = """
+import random
+import numpy as np
+import torch
+
+
+class Noisy(torch.nn.Module):
+    def __init__(self, input_size, output_size, **_):
+        super().__init__()
+        self.head = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(input_size, output_size))
+
+    def forward(self, inputs, lengths, dropout_key=None):
+        return self.head(inputs * (1 + random.random() * np.random.rand()))
+"""
+
+
+def test_a_model_that_uses_the_global_generators_gives_the_same_numbers_again(tmp_path, monkeypatch, no_pictures):
+    (tmp_path / "noisy.py").write_text(OWN_MODEL)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = [*DEEP[3:], "++model={_target_:noisy.Noisy}"]
+    first, again = trained(tmp_path / "first", *words), trained(tmp_path / "again", *words)
+    assert first["metrics"] == again["metrics"]
+    train_with_stops(monkeypatch, tmp_path / "stopped", (7, 30), *words)
+    assert runs.read_result(tmp_path / "stopped")["metrics"] == first["metrics"]

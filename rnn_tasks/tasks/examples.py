@@ -68,19 +68,21 @@ def _rows(tensor: Tensor, index: Tensor | int) -> Tensor:
 
 
 def evaluation_loader(sets: list[Examples], replicates: int = 1) -> DataLoader:
-    """Return every example once, in batches of one length, whose size suits the length and the number of replicates."""
-    batches, steps = [], EVALUATION_STEPS // -(-replicates // 8)
-    for examples in sets:
-        for length in examples.lengths.unique().tolist():
-            index = (examples.lengths == length).nonzero().squeeze(1)
-            batches += [(examples, part) for part in index.split(max(1, steps // length))]
-    order = torch.randperm(len(batches), generator=generator("evaluation"))  # a part of them has many lengths
-    return DataLoader(_Batches([batches[number] for number in order]), batch_size=None)
+    """Return ``EvaluationBatches`` as Lightning wants them."""
+    return DataLoader(EvaluationBatches(sets, replicates), batch_size=None)
 
 
-class _Batches(Dataset):
-    def __init__(self, batches: list[tuple[Examples, Tensor]]) -> None:
-        self.batches = batches
+class EvaluationBatches(Dataset):
+    """Every example once, in batches of one length, whose size suits the length and the number of replicates."""
+
+    def __init__(self, sets: list[Examples], replicates: int = 1) -> None:
+        batches, steps = [], EVALUATION_STEPS // -(-replicates // 8)
+        for examples in sets:
+            for length in examples.lengths.unique().tolist():
+                index = (examples.lengths == length).nonzero().squeeze(1)
+                batches += [(examples, part) for part in index.split(max(1, steps // length))]
+        order = torch.randperm(len(batches), generator=generator("evaluation"))  # a part of them has many lengths
+        self.batches: list[tuple[Examples, Tensor]] = [batches[number] for number in order]
 
     def __len__(self) -> int:
         return len(self.batches)

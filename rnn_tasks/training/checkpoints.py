@@ -121,6 +121,7 @@ def _keep(path: Path, keep: Path) -> None:
     try:
         os.link(path, link, follow_symlinks=False)
         link.replace(keep)
+        link.unlink(missing_ok=True)  # which is still there if a kill had left both as one file
     except (OSError, NotImplementedError):  # a file system without hard links
         path.replace(keep)
 

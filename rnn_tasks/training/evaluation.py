@@ -1,26 +1,30 @@
 """The evaluator: the metrics of a model with replicates on sets of examples."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.tasks.answers import confidences
-from rnn_tasks.tasks.base import Batch, Examples, Task, evaluation_loader
+from rnn_tasks.tasks.base import Task
+from rnn_tasks.tasks.examples import Batch, EvaluationBatches, Examples
 from rnn_tasks.training.metrics import Reliability, Tally
 from rnn_tasks.training.scoring import forward_replicates, score
 
 
-def _limited(loader: DataLoader, limit: int | float) -> Iterable[Batch]:
-    batches = min(limit, len(loader)) if isinstance(limit, int) else int(limit * len(loader))
-    if not batches:
-        raise UserError(f"a share of {limit}: leaves none of the {len(loader)} batches that are evaluated; take more")
-    return islice(loader, batches)
+def _limited(batches: EvaluationBatches, limit: int | float) -> Iterable[Batch]:
+    count = min(limit, len(batches)) if isinstance(limit, int) else int(limit * len(batches))
+    if not count:
+        raise UserError(f"a share of {limit}: leaves none of the {len(batches)} batches that are evaluated; take more")
+    return islice(_each(batches), count)
+
+
+def _each(batches: EvaluationBatches) -> Iterator[Batch]:
+    return (batches[number] for number in range(len(batches)))
 
 
 def measure(
@@ -60,9 +64,9 @@ def measure(
     replicates = getattr(model, "replicates", 1)
     if isinstance(sets, list):
         longest = max(longest, *(int(examples.lengths.max()) for examples in sets))
-        batches: Iterable[Batch] = _limited(evaluation_loader(sets, replicates), limit)
+        batches: Iterable[Batch] = _limited(EvaluationBatches(sets, replicates), limit)
     else:
-        batches = chain.from_iterable(evaluation_loader([examples], replicates) for examples in sets)
+        batches = chain.from_iterable(map(_each, (EvaluationBatches([examples], replicates) for examples in sets)))
     longest = max(longest, task.longest)
     tally, reliability = Tally(replicates, longest, task.extra_steps), Reliability(replicates)
     parameter, training = next(model.parameters()), model.training

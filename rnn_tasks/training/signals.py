@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from types import TracebackType
 from typing import Any
@@ -26,10 +28,12 @@ class StopSignals:
     def __init__(self) -> None:
         self.received, self.training = 0, False
         self._former: dict[int, Any] = {}
+        self._former_hook: Any = None
 
     def __enter__(self) -> StopSignals:
         if _in_main_thread():
             self._former = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._former_hook, sys.unraisablehook = sys.unraisablehook, self._repeat
         return self
 
     def __exit__(
@@ -37,6 +41,8 @@ class StopSignals:
     ) -> None:
         for number, handler in self._former.items():
             signal.signal(number, handler)
+        if self._former_hook is not None:
+            sys.unraisablehook = self._former_hook
 
     def note_from_now_on(self) -> None:
         """Training has started: note a signal, and take SIGTERM back from Lightning."""
@@ -57,8 +63,17 @@ class StopSignals:
     def _stop(self, number: int, frame: Any) -> None:
         again, self.received = self.received, number
         if again or not self.training:
-            raise Interrupted(number)  # where it is swallowed, as in __del__, raise_if_received repeats it
+            raise Interrupted(number)
         tell("\nstopping in a moment; once more to stop at once")
+
+    def _repeat(self, swallowed: Any) -> None:
+        """Send the signal again if Interrupted was raised where Python swallows exceptions, as in ``__del__``."""
+        if isinstance(swallowed.exc_value, Interrupted):
+            later = threading.Timer(0.05, os.kill, (os.getpid(), swallowed.exc_value.signum))  # not inside of this hook
+            later.daemon = True
+            later.start()
+        else:
+            self._former_hook(swallowed)
 
 
 def _in_main_thread() -> bool:
