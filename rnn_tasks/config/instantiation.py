@@ -119,6 +119,6 @@ def parameters(target: Any) -> tuple[dict[str, Any], bool]:
         known |= {one.name: one.default for one in given if one.kind in NAMED and one.name not in ("self", *known)}
         if not any(one.kind is one.VAR_KEYWORD for one in given):
             return known, True
-        if not each.__module__.startswith("rnn_tasks."):  # it may keep the rest
+        if not getattr(each, "__module__", "").startswith("rnn_tasks."):  # it may keep the rest
             return known, False
     return known, False

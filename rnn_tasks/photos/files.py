@@ -60,7 +60,7 @@ def load(file: str | Path | BinaryIO) -> Image.Image:
     """
     name = repr(str(file)) if isinstance(file, str | Path) else "the picture"
     if isinstance(file, str | Path) and os.path.exists(file) and not os.path.isfile(file):  # a FIFO would wait for ever
-        raise ValueError(f"{name} is no ordinary file; give an image like digit.png")
+        raise ValueError(f"{name} is no image that can be read; give one like digit.png, in PNG or JPEG")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about oddities of a file that is refused below or read all the same

@@ -13,6 +13,7 @@ from rnn_tasks.tasks import mnist_ood
 from rnn_tasks.tasks.base import Examples
 from rnn_tasks.tasks.mnist import Mnist
 from rnn_tasks.training.evaluation import measure
+from rnn_tasks.training.process import return_memory
 
 PATIENCE = 10  # seconds before progress is shown; off a terminal also between two lines of it
 
@@ -31,6 +32,7 @@ def evaluate(run: Run, lengths: list[int] | None = None, samples: int = 1000) ->
     if lengths is None:
         run.task.setup()
         return measured(run, run.task.test)
+    return_memory()
     terminal = sys.stderr is not None and sys.stderr.isatty()
     shown = tqdm(lengths, unit=" lengths", leave=False, delay=PATIENCE, mininterval=0.2 if terminal else PATIENCE)
     sets = (examples for length in shown for examples in run.task.test_examples([length], samples))

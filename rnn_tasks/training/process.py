@@ -2,12 +2,15 @@
 
 import ctypes
 import logging
+import os
 import warnings
 from contextlib import suppress
 
 import torch
 
 from rnn_tasks import internals
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # parameters of mallopt
 
 # Lightning's remarks about what is so on purpose.
 EXPECTED = (
@@ -36,10 +39,23 @@ def prepare_process(threads: int, profile: bool = False) -> None:
         warnings.filterwarnings("ignore", message)
 
 
+def return_memory() -> None:
+    """Let this process give memory back between many measurements of different sizes, rather than keep it.
+
+    glibc returns blocks of more than 1 MB at once, and oneDNN keeps the code of few shapes instead of 1,024. Without it
+    the measurement of 2,000 lengths grows to several gigabytes.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")  # read at the first use
+    _tune_malloc({MMAP_THRESHOLD: 1 << 20})
+
+
 def _keep_memory() -> None:
     """Let glibc keep freed blocks: fetching large ones anew at every step takes longer than a tanh of them."""
-    trim_threshold, mmap_threshold = -1, -3
+    _tune_malloc({TRIM_THRESHOLD: 1 << 30, MMAP_THRESHOLD: 1 << 30})
+
+
+def _tune_malloc(values: dict[int, int]) -> None:
     with suppress(AttributeError, OSError, TypeError):  # other systems have no such call
         library = ctypes.CDLL(None)
-        for parameter in (trim_threshold, mmap_threshold):
-            library.mallopt(parameter, 1 << 30)
+        for parameter, value in values.items():
+            library.mallopt(parameter, value)
