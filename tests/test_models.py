@@ -160,3 +160,25 @@ def test_a_seed_decides_the_weights_whatever_the_global_state():
     same, other = network(seed=3), network(seed=5)
     for a, b, c in zip(first.parameters(), same.parameters(), other.parameters(), strict=True):
         assert torch.equal(a[0], b[0]) and torch.equal(a[2], c[0]) and not torch.equal(a[0], a[2])
+
+
+@pytest.mark.parametrize("lengths", [[0, 3], [1, 4], [-1, 2]])
+def test_lengths_that_are_no_steps_are_refused(lengths):
+    network = Network(2, 3, "last", pooling="mean").eval()
+    with pytest.raises(ValueError, match=r"lengths from .*: must be from 1 to 3"):
+        network(torch.zeros(2, 3, 2), torch.tensor(lengths))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5), (2, 3), (3,)])
+def test_inputs_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"inputs \[.*\]: must be \[B, T, 2\]"):
+        Network(2, 3, "last")(torch.zeros(shape), torch.tensor([1, 1]))
+
+
+def test_cells_and_channels_that_are_none_are_refused():
+    with pytest.raises(ValueError, match=r"cell=\[1\]: must be one of rnn, lstm, gru"):
+        Network(2, 3, "last", cell=[1])
+    with pytest.raises(ValueError, match="channels=5: must be a list"):
+        Crnn(28, 5, output_size=10, readout="last")
+    with pytest.raises(ValueError, match="gates=0: must be at least 1"):
+        cell(gates=0)

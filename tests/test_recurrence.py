@@ -206,7 +206,7 @@ def test_a_precision_other_than_the_weights_is_refused_by_torch():
 @needs_compiler
 @pytest.mark.parametrize(("lengths", "features"), [([0, 3], 2), ([5, 3], 2), ([3, 3], 3)])
 def test_the_kernel_refuses_lengths_and_sizes_outside_its_tensors(lengths, features):
-    with pytest.raises(ValueError, match=r"lengths must be from 1 to 4|do not fit"):
+    with pytest.raises(ValueError, match=r"lengths must be from 1 to 4|do not fit|must be \[B, T, 2\]"):
         network("kernel", readout="last")(torch.randn(2, 4, features), torch.tensor(lengths))
 
 

@@ -11,6 +11,7 @@ from rnn_tasks import config
 from rnn_tasks.errors import UserError
 from rnn_tasks.tasks import Adder, Memory, Task
 from rnn_tasks.tasks.adder import add
+from rnn_tasks.tasks.augmentation import Augmentation
 from rnn_tasks.tasks.base import Examples, evaluation_loader
 from rnn_tasks.tasks.examples import EVALUATION_STEPS
 from rnn_tasks.tasks.mnist import FILES, Mnist
@@ -247,3 +248,15 @@ def test_images_are_brought_into_mnist_form(tmp_path):
         digits.parse(str(tmp_path / "bad.png"))
     with pytest.raises(ValueError, match="no file"):
         digits.parse(str(tmp_path / "missing.png"))
+
+
+@pytest.mark.parametrize(("key", "value"), [("stroke", 5.0), ("blur", 2.0), ("noise", -1.0), ("erase", float("inf"))])
+def test_augmentation_refuses_values_that_it_cannot_draw(key, value):
+    with pytest.raises(ValueError, match=f"{key}={value}: must be"):
+        Augmentation(**{key: value})
+
+
+def test_lengths_of_images_cannot_be_chosen():
+    sizes = {"batch_size": 1, "data_seed": 0, "train_size": 1, "val_size": 1, "test_size": 1}
+    with pytest.raises(ValueError, match=r"test_lengths=.*: cannot be chosen, an image has 28 rows"):
+        Mnist("data", name="mnist", test_lengths=(1, 2), **sizes)

@@ -134,6 +134,9 @@ def check_values(cfg: DictConfig, examples: DictConfig) -> None:
         _check_kind(key, value, example)
         if problem := _problem(key, value):
             raise UserError(f"{key}={_text(value)}: must be {problem}")
+    trainer = cfg.get("trainer") or {}
+    if trainer.get("patience") and trainer.get("limit_val_batches") == 0:
+        raise UserError("trainer.patience: has no effect without validation; take away trainer.limit_val_batches=0")
     losses, loss = cfg.task.get("losses"), str(cfg.loss.get("_target_")).rsplit(".")[-1]
     if isinstance(losses, ListConfig) and loss not in losses:
         raise UserError(f"loss={loss}: does not suit task={cfg.task.name}; choose {' or '.join(map(str, losses))}")

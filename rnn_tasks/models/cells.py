@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from rnn_tasks import checks
+
 CellFunction = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -27,6 +29,7 @@ class Cell(NamedTuple):
 
 def cell(gates: int) -> Callable[[CellFunction], Cell]:
     """Turn a function into a cell, as a decorator: ``@cell(gates=2)``; ``model.cell=module.name`` then trains it."""
+    checks.whole_numbers(1, gates=gates)
     return lambda function: Cell(function, gates)
 
 
@@ -77,9 +80,11 @@ def find_cell(path: str) -> Cell:
     Raises:
         ValueError: there is none.
     """
+    if not isinstance(path, str):
+        raise ValueError(f"cell={path!r}: must be one of {', '.join(CELLS)} or like my_module.my_cell")
     if path in CELLS:
         return CELLS[path]
-    module, _, name = str(path).rpartition(".")
+    module, _, name = path.rpartition(".")
     try:
         value = getattr(import_module(module), name)
     except Exception as error:  # an import runs any code

@@ -37,6 +37,7 @@ class Crnn(Network):
 
     def __init__(self, input_size: int, channels: Sequence[int], seed: int = 0, **values: Any) -> None:
         checks.whole_numbers(1, input_size=input_size)
+        checks.require(isinstance(channels, Sequence), "channels", channels, "a list of numbers of features")
         most = input_size.bit_length() - 1
         rule = f"at least one number of features, at most {most} for {input_size} columns, which each of them halves"
         checks.require(0 < len(channels) <= most, "channels", list(channels), rule)
@@ -51,6 +52,7 @@ class Crnn(Network):
             limit = (before * KERNEL[0] * KERNEL[1]) ** -0.5
             weights[f"weight_{i}"] = uniform((after, before, *KERNEL), limit, streams)
             weights[f"bias_{i}"] = uniform((after,), limit, streams)
+        self.input_size = input_size
         self.convolutions = nn.ParameterDict(weights)
 
     def _features(self, inputs: Tensor, lengths: Tensor, dropout_key: tuple[int, ...] | None) -> Tensor:

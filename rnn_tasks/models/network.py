@@ -72,7 +72,7 @@ class Network(nn.Module):
             checks.positive(init=init)
         super().__init__()
         self.cell = find_cell(cell)
-        self.hidden, self.layers, self.dropout = hidden, layers, dropout
+        self.input_size, self.hidden, self.layers, self.dropout = input_size, hidden, layers, dropout
         self.replicates, self.readout, self.pooling = replicates, readout, pooling
         self.seeds = range(seed, seed + replicates)
         self.directions = ("", "_reverse") if bidirectional else ("",)
@@ -109,6 +109,8 @@ class Network(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Return the logits of padded sequences; the values in the padding change no logit of a real step.
 
+        In training the lengths are not looked at: a task's examples have been checked when they were made.
+
         Args:
             inputs: [R, B, T, D], or [B, T, D] for all replicates.
             lengths: [R, B] or [B], real steps of each sequence, from 1 to T.
@@ -117,7 +119,16 @@ class Network(nn.Module):
 
         Returns:
             Logits [R, B, T, C], or [R, B, C] with readout "last"; with ``return_states`` a pair of logits and states.
+
+        Raises:
+            ValueError: the inputs have another shape, or a length is not one of their steps.
         """
+        if inputs.shape[-1] != self.input_size or inputs.dim() not in (3, 4):
+            raise ValueError(
+                f"inputs {list(inputs.shape)}: must be [B, T, {self.input_size}], or [R, B, T, {self.input_size}]"
+            )
+        if not self.training and not 1 <= int(lengths.min()) <= int(lengths.max()) <= inputs.shape[-2]:
+            raise ValueError(f"lengths from {lengths.min()} to {lengths.max()}: must be from 1 to {inputs.shape[-2]}")
         if inputs.dim() == 3:
             inputs, lengths = (tensor.expand(self.replicates, *tensor.shape) for tensor in (inputs, lengths))
         both = len(self.directions) == 2

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from rnn_tasks import checks
 
+WIDEST_BLUR = 1.5  # pixels; the Gaussian is cut at 4 pixels to either side
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -35,7 +37,7 @@ class Augmentation:
         erase: side in pixels of the square that is lost; one in eight images.
 
     Raises:
-        ValueError: a value is negative, infinite or no number.
+        ValueError: a value is negative, infinite, no number or larger than it may be.
     """
 
     rotation: float = 0.0
@@ -51,6 +53,8 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         checks.not_negative(**vars(self))
+        checks.require(self.stroke <= 1, "stroke", self.stroke, "at most 1")
+        checks.require(self.blur <= WIDEST_BLUR, "blur", self.blur, f"at most {WIDEST_BLUR}")
 
     def __call__(self, images: Tensor, stream: torch.Generator) -> Tensor:
         """Change images [B, S, S], from 0 (paper) to 1 (ink); ``stream`` alone decides how."""

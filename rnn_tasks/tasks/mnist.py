@@ -46,6 +46,8 @@ class Mnist(Task):
     reads_photos = True
 
     def __init__(self, data_dir: str, augmentation: Augmentation | None = None, **values: Any) -> None:
+        for key in {"lengths", "test_lengths"} & set(values):
+            raise ValueError(f"{key}={values[key]!r}: cannot be chosen, an image has 28 rows")
         super().__init__(lengths=(28, 28), **values)
         together = (
             f"at most {TRAINING_IMAGES:,} together with val_size={self.val_size}, so that no image is in both sets"
