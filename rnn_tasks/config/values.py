@@ -156,6 +156,10 @@ def _problem(key: str, value: Any) -> str | None:
     """Return what a value of the right kind would have to be; None if it is that."""
     if key == "trainer.devices" and str(value) not in ("1", "auto") and not re.fullmatch(r"\[\d+\]", str(value)):
         return "1, or the index of one device like [2]; model.replicates trains more networks at once"
+    if key == "trainer.fast_dev_run" and not (
+        isinstance(value, bool) or (isinstance(value, int) and 0 <= value < 10**9)
+    ):
+        return "true, false or a number of batches"
     if key in CHOICES and value not in CHOICES[key] and str(value) not in CHOICES[key]:
         return f"one of {', '.join(map(_text, CHOICES[key]))}"
     if value is None:
