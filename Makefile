@@ -38,7 +38,7 @@ test: setup     ## run the tests, without the slow ones
 test-all: setup ## run all tests
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
-torture: setup  ## disturb training in 200 rounds: kills, signals, full disks (2 cores: about an hour)
+torture: setup  ## disturb training in 200 rounds: kills, signals, full disks (2 cores: 15 minutes)
 	$(BIN)/python -m tests.torture 200
 
 lint: setup     ## check rules, format and types (ruff, mypy)

@@ -155,6 +155,12 @@ def test_runs_of_the_projects_own_classes_are_not_signed(finished):
     assert not (finished / trust.SIGNATURE).exists()
 
 
+def test_signature_that_is_a_fifo_does_not_make_a_command_wait(run):
+    (run / "config.yaml").write_text(yaml.safe_dump(put(config_of(run), "loss", {"_target_": "evil.run"})))
+    os.mkfifo(run / trust.SIGNATURE)
+    assert "--trust runs it" in refused(lambda: runs.load(run))
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o660])
 def test_key_that_others_can_read_signs_nothing(tmp_path, monkeypatch, mode):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))

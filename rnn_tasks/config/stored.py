@@ -25,14 +25,23 @@ OPTIONAL = ("scheduler", "logger", "callbacks")  # mappings, or null
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the content of a yaml file as plain containers, with its interpolations as they stand.
+    """Return the content of a yaml file, see ``parse``.
 
     Raises:
-        ValueError: it is too large or too deep, has aliases, or is no mapping.
+        ValueError: it is too large, or as for ``parse``.
         OSError: it cannot be read.
         yaml.YAMLError: it is no yaml.
     """
-    text = read_text(path, LARGEST)
+    return parse(read_text(path, LARGEST))
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Return what a yaml text holds as plain containers, with its interpolations as they stand.
+
+    Raises:
+        ValueError: it is too deep, has aliases, or is no mapping.
+        yaml.YAMLError: it is no yaml.
+    """
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
@@ -81,8 +90,9 @@ def checked(config: dict[str, Any]) -> DictConfig:
     for key in own["trainer"]:
         if key not in config["trainer"]:
             raise UserError(f"trainer.{key}: cannot be left out")
-    check_values(OmegaConf.create(config), OmegaConf.create(_examples(config)))
-    return OmegaConf.create(config)
+    cfg = OmegaConf.create(config)
+    check_values(cfg, OmegaConf.create(_examples(config)))
+    return cfg
 
 
 def parts(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -10,10 +10,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from rnn_tasks.config.stored import checked, read_yaml
+from rnn_tasks.config.stored import LARGEST, checked, parse
 from rnn_tasks.config.targets import first_foreign
 from rnn_tasks.errors import UserError, file_error, one_line
-from rnn_tasks.files import refuse_ways_out, remove_unfinished, write_atomically
+from rnn_tasks.files import read_text, refuse_ways_out, remove_unfinished, write_atomically
 from rnn_tasks.runs.identity import influence
 from rnn_tasks.runs.migration import migrated
 from rnn_tasks.runs.results import RESULT, read_result
@@ -99,9 +99,10 @@ def read_config(run: Path, trust: bool = False) -> DictConfig:
     """
     path = require_run(run) / CONFIG
     try:
-        content = migrated(read_yaml(path))
+        text = read_text(path, LARGEST)
+        content = migrated(parse(text))
         foreign = None if trust else first_foreign(content)
-        if foreign and not is_signed(run, path.read_bytes()):
+        if foreign and not is_signed(run, text.encode()):
             raise UserError(f"{foreign}: is code that did not come with rnn_tasks; --trust runs it, if you trust it")
         cfg = checked(content)
         if "data_dir" in cfg.task:
@@ -163,14 +164,13 @@ def find(run: str) -> Path | None:
         UserError: a directory holds no run, or nothing has finished yet.
     """
     try:
-        is_directory, is_task = Path(run).is_dir(), (OUTPUTS / run).is_dir() and (OUTPUTS / run).parent == OUTPUTS
+        is_directory, root = Path(run).is_dir(), _root(run)
     except OSError:  # too long for a name
         return None
     shipped = PRETRAINED / run if re.fullmatch(r"\w+", run) and (PRETRAINED / run).is_dir() else None
     if shipped and not (Path(run) / CONFIG).exists():
         return shipped
-    if run == "latest" or (is_task and not is_directory):
-        root = OUTPUTS if run == "latest" else OUTPUTS / run
+    if root and (run == "latest" or not is_directory):
         newest = next(iter(finished(root)), None)
         if newest is None:
             raise UserError(f"{run}: no finished run in {root} yet; python -m rnn_tasks.train makes one")
@@ -179,6 +179,12 @@ def find(run: str) -> Path | None:
         require_run(Path(run))
         return Path(run)
     return None
+
+
+def _root(run: str) -> Path | None:
+    """Return the directory in which "latest", or the name of a task, is looked for; None for another word."""
+    root = OUTPUTS if run == "latest" else OUTPUTS / run
+    return root if run == "latest" or (root.parent == OUTPUTS and root.is_dir()) else None
 
 
 def find_to_resume(run: str) -> Path:
@@ -198,8 +204,7 @@ def find_to_resume(run: str) -> Path:
     if path.is_dir() and any(path.glob(f"*/{CONFIG}")):
         sweep = f"the same command with --multirun and hydra.sweep.dir={run} goes on with it"
         raise UserError(f"{run}: is a sweep, or a directory of runs; name one of them, or {sweep}")
-    root = OUTPUTS if run == "latest" else OUTPUTS / run
-    if run == "latest" or (root.parent == OUTPUTS and root.is_dir()):
+    if root := _root(run):
         begun = sorted(_files(root, CONFIG), key=lambda file: file.stat().st_mtime_ns)
         if begun:
             return begun[-1].parent

@@ -11,7 +11,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from rnn_tasks.files import write_atomically
+from rnn_tasks.files import read_bytes, write_atomically
 
 SIGNATURE = ".signature"
 KEY_SIZE = 32  # bytes
@@ -26,7 +26,7 @@ def sign(run: Path, config: bytes) -> None:
 def is_signed(run: Path, config: bytes) -> bool:
     """Return whether this user has signed the configuration, on this machine."""
     try:
-        found = (run / SIGNATURE).read_bytes()[:200]
+        found = read_bytes(run / SIGNATURE, 200)
         return hmac.compare_digest(found, _signature(config).encode())
     except (OSError, ValueError):
         return False

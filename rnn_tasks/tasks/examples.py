@@ -1,5 +1,6 @@
 """Examples in memory, and the batches that are made of them."""
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -86,6 +87,9 @@ class EvaluationBatches(Dataset):
 
     def __len__(self) -> int:
         return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[number] for number in range(len(self)))
 
     def __getitem__(self, number: int) -> Batch:
         examples, index = self.batches[number]

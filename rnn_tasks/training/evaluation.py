@@ -1,6 +1,6 @@
 """The evaluator: the metrics of a model with replicates on sets of examples."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import chain, islice
 from math import isfinite
 from typing import Any
@@ -20,11 +20,7 @@ def _limited(batches: EvaluationBatches, limit: int | float) -> Iterable[Batch]:
     count = min(limit, len(batches)) if isinstance(limit, int) else int(limit * len(batches))
     if not count:
         raise UserError(f"a share of {limit}: leaves none of the {len(batches)} batches that are evaluated; take more")
-    return islice(_each(batches), count)
-
-
-def _each(batches: EvaluationBatches) -> Iterator[Batch]:
-    return (batches[number] for number in range(len(batches)))
+    return islice(batches, count)
 
 
 def measure(
@@ -66,7 +62,7 @@ def measure(
         longest = max(longest, *(int(examples.lengths.max()) for examples in sets))
         batches: Iterable[Batch] = _limited(EvaluationBatches(sets, replicates), limit)
     else:
-        batches = chain.from_iterable(map(_each, (EvaluationBatches([examples], replicates) for examples in sets)))
+        batches = chain.from_iterable(EvaluationBatches([examples], replicates) for examples in sets)
     longest = max(longest, task.longest)
     tally, reliability = Tally(replicates, longest, task.extra_steps), Reliability(replicates)
     parameter, training = next(model.parameters()), model.training
