@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -45,7 +45,7 @@ class Scheduling:
             if value not in choices:
                 raise UserError(f"scheduler.{key}={value}: must be one of {', '.join(map(str, filter(None, choices)))}")
 
-    @property
+    @cached_property
     def totals(self) -> list[str]:
         return [name for name in TOTALS if name in inspect.signature(self.make.func).parameters]
 
