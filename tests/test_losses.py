@@ -190,11 +190,12 @@ def test_tally_of_three_sequences_counted_by_hand():
     tally.update(losses, right, torch.tensor([[3, 3], [3, 3]]))
     found = tally.compute()
     assert found.pop("by_length") == {
-        "1": {"n": 1, "loss": [0.375, 1.5], "accuracy": [1.0, 0.5], "sequence_accuracy": [1.0, 0.0]},
-        "2": {"n": 2, "loss": [0.5, 1.0], "accuracy": [5 / 6, 0.5], "sequence_accuracy": [0.5, 0.5]},
+        "1": {"n": 1, "answers": 2, "loss": [0.375, 1.5], "accuracy": [1.0, 0.5], "sequence_accuracy": [1.0, 0.0]},
+        "2": {"n": 2, "answers": 6, "loss": [0.5, 1.0], "accuracy": [5 / 6, 0.5], "sequence_accuracy": [0.5, 0.5]},
     }
     assert found == {
         "n": 3,
+        "answers": 8,
         "loss": [3.75 / 8, 9 / 8],
         "accuracy": [7 / 8, 0.5],
         "sequence_accuracy": [2 / 3, 1 / 3],

@@ -335,6 +335,7 @@ def test_reproduce_runs_what_is_not_done_and_writes_the_report(tiny, capsys, uns
     assert not ended.value.code
     printed = capsys.readouterr().out
     assert "adder_loss: runs, see" in printed and "memory_hidden5: done, after" in printed
+    assert "; 1 of 2 have ended\n" in printed and "; 2 of 2 have ended\n" in printed
     assert (tiny / "report" / "index.html").exists() and "does not hold: " in printed
     results = sorted(tiny.rglob("result.json"))
     assert len(results) == 3

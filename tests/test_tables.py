@@ -31,6 +31,26 @@ def test_table_leaves_out_exact_match_that_is_the_accuracy():
     assert cells(tables.table({"a": EQUAL}))[0] == ["sequences", "loss", "accuracy"]
 
 
+def test_the_columns_do_not_depend_on_how_many_are_right():
+    several = {"answers": 80, "loss": [0.0], "accuracy": [1.0], "sequence_accuracy": [1.0]}
+    assert cells(tables.table({"a": EQUAL | several}))[0] == ["sequences", "loss", "accuracy", "exact match"]
+    assert cells(tables.table({"a": EQUAL | several | {"answers": 8}}))[0] == ["sequences", "loss", "accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ([1.0], "100.00%"),
+        ([0.999999], ">99.99%"),
+        ([1.0, 1.0], "100.00% [100.00, 100.00]"),
+        ([1.0, 0.999999], ">99.99% [>99.99, 100.00]"),
+    ],
+)
+def test_a_share_below_one_is_never_shown_as_100(numbers, text):
+    assert tables.percent(summarize(numbers)) == text
+    assert tables.percent(summarize([0.999999, 0.999998]), best=True).endswith(", best >99.99")
+
+
 def test_table_of_replicates_shows_interval_best_and_perfect():
     head, row = cells(tables.table({"a": THREE}))
     share = summarize([1.0, 0.5, None])
@@ -127,7 +147,8 @@ def test_summary_files_of_a_sweep(sweep, capsys):
     with (sweep / "summary.csv").open(newline="") as file:
         stopped, failed, ended = csv.DictReader(file)
     assert (stopped["failed"], failed["failed"], ended["failed"]) == ("stopped before its end", "no luck", "")
-    numbers = {title: float(text) for title, text in ended.items() if title not in ("run", "failed")}
+    assert list(ended)[:3] == ["run", "model.hidden", "failed"] and ended["model.hidden"] == "10"
+    numbers = {title: float(text) for title, text in ended.items() if title not in ("run", "failed", "model.hidden")}
     share = summarize(THREE["sequence_accuracy"])
     assert list(numbers)[-1] == "seconds" and numbers["seconds"] == 2.5
     assert numbers["test accuracy"] == pytest.approx(0.95) and numbers["val loss"] == pytest.approx(0.15)
@@ -152,6 +173,14 @@ def test_by_number_arranges_values_by_the_number_swept_most():
     key, lines = sweeps.by_number(names)
     assert key == "task.batch_size" and set(lines) == {"model=rnn", "model=gru"}
     assert list(lines["model=rnn"].items()) == [(2.0, ("rnn", 2)), (4.0, ("rnn", 4)), (16.0, ("rnn", 16))]
+
+
+def test_by_number_leaves_a_comma_within_a_value():
+    names = [f"model.hidden={hidden},task.lengths=_1,{longest}_a9c86a4d" for hidden in (1, 3, 5) for longest in (5, 9)]
+    key, lines = sweeps.by_number({name: name for name in names})
+    assert key == "model.hidden"
+    assert set(lines) == {"task.lengths=_1,5_a9c86a4d", "task.lengths=_1,9_a9c86a4d"}
+    assert all(list(points) == [1, 3, 5] for points in lines.values())
 
 
 @pytest.mark.parametrize(

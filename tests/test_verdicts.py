@@ -29,7 +29,7 @@ def around(mean, n=32, deviation=0.01):
         ([1.0] * 3 + [None] * 29, 1.0, OPEN, "29 of 32 networks failed"),
         ([0.98, 0.95, 0.98], 1.0, FAILS, "0 of 3 error-free"),
         ([1.0] + [0.999] * 2, 1.0, OPEN, "1 of 3 error-free"),
-        ([0.99998] * 4, 1.0, FAILS, "less than 0.01 points below the claim; best > 99.99 %"),
+        ([0.99998] * 4, 1.0, FAILS, "less than 0.01 points below the claim; best >99.99 %"),
         ([1.0, 0.9], 1.0, OPEN, "2 networks are too few"),
         (around(0.95), 0.95, HOLDS, "the interval includes the claim"),
         (around(0.95), 0.90, FAILS, "5.00 points above the claim"),
@@ -391,11 +391,11 @@ def test_one_network_shows_that_it_can_be_done():
 def test_shares_as_text_are_never_rounded_to_100_percent():
     assert [percent(share) for share in (1, 0.999999, 0.5, 0.12345)] == [
         "100 %",
-        "> 99.99 %",
+        ">99.99 %",
         "50 %",
         "12.35 %",
     ]
-    assert [hundredths(share) for share in (1, 0.999999, 0.5, 0)] == ["100", "> 99.99", "50.00", "0.00"]
+    assert [hundredths(share) for share in (1, 0.999999, 0.5, 0)] == ["100.00", ">99.99", "50.00", "0.00"]
 
 
 def test_measured_values_as_text():

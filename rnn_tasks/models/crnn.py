@@ -55,6 +55,10 @@ class Crnn(Network):
         self.input_size = input_size
         self.convolutions = nn.ParameterDict(weights)
 
+    @property
+    def description(self) -> str:
+        return f"convolutions and a {super().description}"
+
     def _features(self, inputs: Tensor, lengths: Tensor, dropout_key: tuple[int, ...] | None) -> Tensor:
         """Features of images: [R, B, T, D] -> [R, B, T, F]."""
         features = torch.stack([self._convolved(r, inputs[r], lengths[r]) for r in range(self.replicates)])

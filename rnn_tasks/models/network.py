@@ -95,6 +95,14 @@ class Network(nn.Module):
                 shapes |= {f"{name}_l{i}{suffix}": size for name, size in zip(WEIGHTS, sizes, strict=True)}
         return shapes
 
+    @property
+    def description(self) -> str:
+        """What the network is, such as "bidirectional LSTM, 2 layers of 128 units"."""
+        direction = "bidirectional " if len(self.directions) > 1 else ""
+        cell = self.cell.name.upper() or self.cell.function.__name__
+        layers = f"{self.layers} layers of " if self.layers > 1 else ""
+        return f"{direction}{cell}, {layers}{self.hidden} unit{'s' * (self.hidden > 1)}"
+
     def bytes_of_states(self, batch: int, steps: int) -> int:
         """Return the memory that the gradients of a batch need at least: of the gates and states at all steps."""
         width = (self.cell.gates + 1) * self.hidden * len(self.directions) * self.layers

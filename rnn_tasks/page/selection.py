@@ -54,20 +54,11 @@ def describe(name: str, run: runs.Run | None) -> dict[str, str | None]:
     """
     if run is None:
         return {"title": TITLES[name], "about": None, "train": training_command(name)}
-    about = [run.config.get("experiment") or run.path.name, *_architecture(run)]
+    about = [run.config.get("experiment") or run.path.name]
+    if hasattr(run.model, "description"):
+        about.append(str(run.model.description))
     if run.config.loss.get("label_smoothing"):
         about.append("label smoothing makes it less confident")
     if run.result and run.replicate is not None and (test := run.result["metrics"].get("test")):
         about.append(f"right on {100 * test['accuracy'][run.replicate]:.2f}\N{NO-BREAK SPACE}% of MNIST's test images")
     return {"title": TITLES[name], "about": "; ".join(about), "train": None}
-
-
-def _architecture(run: runs.Run) -> list[str]:
-    """Describe a network, such as "bidirectional LSTM, 2 layers of 128 units"; "" for a model of another kind."""
-    model = run.config.model
-    if not {"cell", "hidden", "layers", "bidirectional"} <= set(model):
-        return []
-    convolutions = "convolutions and a " if "channels" in model else ""
-    direction = "bidirectional " if model.bidirectional else ""
-    layers = f"{model.layers} layers of " if model.layers > 1 else ""
-    return [f"{convolutions}{direction}{model.cell.upper()}, {layers}{model.hidden} units"]

@@ -56,6 +56,7 @@ FIGURES: tuple[Draw, ...] = (  # in the order in which they stand in their parts
     figures.adder_loss,
     figures.adder_batch_size,
     figures.adder_loss_batch_size,
+    figures.adder_rates,
     network_figures.mnist_answers,
     *(partial(network_figures.plane, selector) for selector in ("memory_hidden2", "memory_two_units")),
     *(

@@ -214,7 +214,7 @@ class Evidence:
         """Return a run for each choice of an experiment's sweep, in the order of the sweep.
 
         Raises:
-            Missing: a run is missing, or the runs differ in their epochs or numbers of replicates.
+            Missing: a run is missing, or the runs differ in their epochs, updates or numbers of replicates.
         """
         choices = swept(experiment)
         wanted = list(product(*choices.values()))
@@ -225,8 +225,10 @@ class Evidence:
             raise Missing(
                 f"{len(chosen)} of {len(wanted)} finished runs of `python -m rnn_tasks.train experiment={experiment}`"
             )
-        if len({(run.replicates, run.config.trainer.max_epochs) for run in chosen}) > 1:
-            raise Missing(f"the runs of `experiment={experiment}` differ in their epochs or their numbers of networks")
+        if len({(run.replicates, run.config.trainer.max_epochs, run.config.trainer.max_steps) for run in chosen}) > 1:
+            raise Missing(
+                f"the runs of `experiment={experiment}` differ in their epochs, updates or numbers of networks"
+            )
         self.used |= {run.path: run for run in chosen}
         return chosen
 

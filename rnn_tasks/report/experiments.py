@@ -25,12 +25,14 @@ FURTHER = (
     "memory_hidden_sizes",
     "adder_batch_size",
     "adder_loss_batch_size",
+    "adder_equal_epochs",
+    "adder_equal_updates",
 )
 
 # Overrides of a quick look, by the prefix of an experiment's name; the first prefix that fits counts.
 QUICK = {
-    "mnist_birnn": ["trainer.max_epochs=1"],
-    "mnist": ["trainer.max_epochs=2"],
+    "mnist_birnn": ["trainer.max_epochs=2", "trainer.limit_train_batches=0.25"],
+    "mnist": ["trainer.max_epochs=2", "trainer.limit_train_batches=0.5"],
     "memory_two": ["model.replicates=32", "trainer.max_epochs=2"],
     "memory": ["model.replicates=16", "trainer.max_epochs=20"],
     "adder": ["model.replicates=16"],

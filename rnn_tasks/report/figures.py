@@ -78,6 +78,49 @@ def adder_loss_batch_size(evidence: Evidence) -> list[Drawing]:
     return [_by_batch_size("adder_loss_batch_size", "loss", evidence, "squared error and cross-entropy")]
 
 
+def adder_rates(evidence: Evidence) -> list[Drawing]:
+    """Plot the accuracy of adders over the batch size, at equal epochs and at equal updates.
+
+    The learning rate is the same for all sizes, or that of the highest validation accuracy at each size.
+    """
+    lines: dict[str, dict[float, list[float | None]]] = {}
+    chosen = []
+    for budget in ("epochs", "updates"):
+        runs = evidence.sweep(f"adder_equal_{budget}")
+        trainer = runs[0].config.trainer
+        amount = f"{trainer.max_epochs if budget == 'epochs' else trainer.max_steps:,} {budget}"
+        by_rate: dict[float, dict[float, FinishedRun]] = {}
+        for run in runs:
+            by_rate.setdefault(run.value("optimizer.lr"), {})[run.value("task.batch_size")] = run
+        best = {
+            size: max((points[size] for points in by_rate.values()), key=_validation) for size in by_rate[min(by_rate)]
+        }
+        for name, points in ((f"rate {min(by_rate):g}", by_rate[min(by_rate)]), ("best rate", best)):
+            numbers = {size: run.metric("test", "sequence_accuracy") for size, run in points.items()}
+            lines[f"{amount}, {name}"] = numbers
+        rates = ", ".join(f"{run.value('optimizer.lr'):g} at batch size {size:g}" for size, run in best.items())
+        chosen.append(f"at {amount} {rates}")
+    alt = f"Share of networks that get every sum right, by batch size: {list_percent(_perfect(lines))}."
+    caption = f"Adder: batch size, updates and learning rate. Best rates in validation: {'; '.join(chosen)}"
+    return [Drawing("adder_rates", "adder", caption, alt, plots.by_number("batch size", lines))]
+
+
+def _validation(run: FinishedRun) -> tuple[float, float]:
+    """How good a run is in validation: the accuracy of whole sequences, then the loss; a failed network counts as 0."""
+    accuracies = [value or 0.0 for value in run.metric("val", "sequence_accuracy")]
+    losses = [float("inf") if value is None else value for value in run.metric("val", "loss")]
+    return mean(accuracies), -mean(losses)
+
+
+def _perfect(lines: dict[str, dict[float, list[float | None]]]) -> dict[str, float]:
+    """Return the share of perfect networks at each point of each line."""
+    return {
+        f"{name} at {size}": summarize(numbers).perfect / len(numbers)
+        for name, points in lines.items()
+        for size, numbers in points.items()
+    }
+
+
 def _by_batch_size(experiment: str, key: str, evidence: Evidence, lines_name: str) -> Drawing:
     """Accuracy over the batch size, with a line for each value of another key that was swept."""
     lines: dict[str, dict[float, list[float | None]]] = {}
@@ -86,12 +129,7 @@ def _by_batch_size(experiment: str, key: str, evidence: Evidence, lines_name: st
         points = lines.setdefault(run.value(key), {})
         points[run.value("task.batch_size")] = run.metric("test", "sequence_accuracy")
     lines = {name: dict(sorted(points.items())) for name, points in sorted(lines.items())}
-    shares = {
-        f"{name} at {size}": summarize(numbers).perfect / len(numbers)
-        for name, points in lines.items()
-        for size, numbers in points.items()
-    }
-    alt = f"Share of networks that get every sum right, by batch size: {list_percent(shares)}."
+    alt = f"Share of networks that get every sum right, by batch size: {list_percent(_perfect(lines))}."
     fixed = f"{sweep[0].epochs} epochs and one learning rate for all batch sizes, so fewer updates for larger batches"
     caption = f"Adder: test accuracy and share of perfect networks by batch size, {lines_name}; {fixed}"
     return Drawing(experiment, "adder", caption, alt, plots.by_number("batch size", lines))

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
+from rnn_tasks.runs.tables import hundredths
+
 Numbers = Sequence[float | None]  # one for each replicate, None for one that has failed
 
 
@@ -13,14 +15,7 @@ def mean_of(numbers: Numbers) -> float:
 
 def percent(share: float) -> str:
     """Return a share in per cent with up to two decimals; a share below 1 is never rounded to 100 %."""
-    text = f"{share * 100:.2f}".replace("-0.00", "0.00")
-    return f"{'> 99.99' if text == '100.00' and share < 1 else text.removesuffix('.00')} %"
-
-
-def hundredths(share: float) -> str:
-    """As ``percent``, without the sign and with two decimals always, except for 100."""
-    text = percent(share).removesuffix(" %")
-    return text if "." in text or share == 1 else f"{text}.00"
+    return f"{hundredths(share).removesuffix('.00')} %"
 
 
 def mean_percent(shares: Numbers) -> str:

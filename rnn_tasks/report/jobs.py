@@ -67,7 +67,9 @@ def run(jobs: Sequence[Job], at_once: int) -> list[Job]:
             for process in [process for process in running if process.poll() is not None]:
                 job, started = running.pop(process)
                 outcome = f"failed: {job.last_line()}" if process.returncode else "done"
-                print(f"{job.experiment}: {outcome}, after {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
+                ended = f"{len(jobs) - len(waiting) - len(running)} of {len(jobs)} have ended"
+                minutes = (time.monotonic() - started) / 60
+                print(f"{job.experiment}: {outcome}, after {minutes:.1f} minutes; {ended}", flush=True)
                 failed += [job] if process.returncode else []
             time.sleep(POLL)
     except KeyboardInterrupt:

@@ -41,7 +41,8 @@ def measure(session: Session, cfg: DictConfig, run: Path) -> dict[str, Any]:
     measured = {split: _measured(learner, task, sets[split], limit) for split, limit in limits.items() if limit}
     last = {row["replicate"]: row for row in history}  # of a stalled one, of the epoch in which it was frozen
     rows = [None if failed else last[replicate] for replicate, failed in enumerate(learner.failed.tolist())]
-    return {"train": {kind: [row and row[f"train_{kind}"] for row in rows] for kind in KINDS}, **measured}
+    train = {kind: [row and row[f"train_{kind}"] for row in rows] for kind in KINDS}
+    return {"train": {"n": session.recorder.schedule.examples, **train}, **measured}
 
 
 def _measured(learner: Learner, task: Task, sets: list[Examples], limit: int | float) -> dict[str, Any]:

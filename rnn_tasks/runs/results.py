@@ -116,6 +116,7 @@ def _check(result: dict[str, Any]) -> None:
 
 
 def _check_shares(values: dict[str, Any], replicates: int) -> None:
+    _require(all(_is_number(values.get(key, 0)) for key in ("n", "answers")))
     for kind in KINDS:
         numbers = values[kind]
         _require(isinstance(numbers, list) and len(numbers) == replicates)

@@ -123,7 +123,7 @@ def sweep_table(rows: list[SweepRow], style: str) -> str:
 
     splits = [split for row in rows for split in row.splits.values()]
     several = any(split.several for split in splits)
-    parts = any(split.accuracy != split.exact_match for split in splits if split.name == "test")
+    parts = not all(split.whole for split in splits if split.name == "test")
     cells = []
     for row in rows:
         texts = {"run": row.run}
@@ -144,9 +144,10 @@ def sweep_table(rows: list[SweepRow], style: str) -> str:
 def csv_row(row: SweepRow) -> dict[str, Any]:
     """Return a row of summary.csv, numbers in full: means over the replicates that have not failed.
 
+    A column for each key that was swept has its value, as the name of the run's directory has it.
     Of several replicates there are also the 95 % interval of a mean (low, high), the best, and how many are perfect.
     """
-    cells: dict[str, Any] = {"run": row.run, "failed": row.failed}
+    cells: dict[str, Any] = {"run": row.run, **swept(row.run), "failed": row.failed}
     for name, split in row.splits.items():
         for title, share in (("accuracy", split.accuracy), ("exact match", split.exact_match)):
             cells[f"{name} {title}"] = share and share.mean
@@ -159,6 +160,16 @@ def csv_row(row: SweepRow) -> dict[str, Any]:
     return cells | {"seconds": row.seconds}
 
 
+def swept(name: str) -> dict[str, str]:
+    """Return the keys and values in the name of a run of a sweep; a comma within a value stays in it.
+
+    >>> swept("model.hidden=3,task.lengths=_1,5_a9c86a4d")
+    {'model.hidden': '3', 'task.lengths': '_1,5_a9c86a4d'}
+    """
+    parts = re.split(r",(?=[^,=]+=)", name) if "=" in name else []
+    return dict(part.partition("=")[::2] for part in parts)
+
+
 def by_number(values: dict[str, T]) -> tuple[str, dict[str, dict[float, T]]]:
     """Arrange values of runs for a plot over the number that was swept most, a line for each choice of all else.
 
@@ -169,7 +180,7 @@ def by_number(values: dict[str, T]) -> tuple[str, dict[str, dict[float, T]]]:
         The key of the number and, by the names of the lines, the values at each of its settings, in order; an empty
         key and no lines if no number has three settings.
     """
-    choices = {name: dict(part.partition("=")[::2] for part in name.split(",")) for name in values}
+    choices = {name: swept(name) for name in values}
     settings: dict[str, set[float]] = {}
     for pairs in choices.values():
         for key, text in pairs.items():

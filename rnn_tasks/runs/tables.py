@@ -20,7 +20,8 @@ class Row:
 
     Attributes:
         name: the first cell.
-        sequences: how many were measured, None where that is not known.
+        sequences: how many were measured, None where an older version did not note it.
+        whole: whether each sequence has a single answer, so that the exact match is the accuracy.
         loss, accuracy: of single answers.
         exact_match: the share of sequences all of whose answers are right.
         calibration_error: None where it was not measured.
@@ -28,6 +29,7 @@ class Row:
 
     name: str
     sequences: int | None
+    whole: bool
     loss: Summary | None
     accuracy: Summary | None
     exact_match: Summary | None
@@ -39,6 +41,7 @@ class Row:
         return cls(
             name,
             metrics.get("n"),
+            _whole(metrics),
             _summary(metrics["loss"]),
             _summary(metrics["accuracy"]),
             _summary(metrics["sequence_accuracy"]),
@@ -51,8 +54,24 @@ class Row:
         return self.accuracy is not None and self.accuracy.count > 1
 
 
+def _whole(metrics: dict[str, Any]) -> bool:
+    if "answers" in metrics:
+        return metrics["answers"] == metrics["n"]
+    return metrics["accuracy"] == metrics["sequence_accuracy"]
+
+
 def _summary(numbers: list[float | None]) -> Summary | None:
     return None if all(number is None for number in numbers) else summarize(numbers)
+
+
+def hundredths(share: float) -> str:
+    """Return a share in hundredths of a per cent; one below 1 is never rounded to 100.
+
+    >>> hundredths(0.5), hundredths(0.999999), hundredths(1.0)
+    ('50.00', '>99.99', '100.00')
+    """
+    text = f"{share * 100:.2f}".replace("-0.00", "0.00")
+    return ">99.99" if text == "100.00" and share < 1 else text
 
 
 def percent(share: Summary | None, best: bool = False) -> str:
@@ -68,10 +87,14 @@ def percent(share: Summary | None, best: bool = False) -> str:
     if share is None:
         return "failed"
     if share.count == 1:
-        return f"{share.mean:.2%}"
-    low, high = share.within
-    text = f"{share.mean:.2%} [{low * 100:.2f}, {high * 100:.2f}]"
-    return f"{text}, best {share.most * 100:.2f}" if best else text
+        return f"{hundredths(share.mean)}%"
+    low, high = map(hundredths, share.within)
+    text = f"{hundredths(share.mean)}% [{low}, {high}]"
+    return f"{text}, best {hundredths(share.most)}" if best else text
+
+
+def _most(share: Summary | None) -> str:
+    return f"{hundredths(share.most)}%" if share else ""
 
 
 def count_perfect(share: Summary | None) -> str:
@@ -91,16 +114,16 @@ def table(metrics: dict[str, dict[str, Any]]) -> str:
     several = any(row.several for row in rows)
     columns: dict[str, Callable[[Row], str]] = {
         "": lambda row: row.name,
-        "sequences": lambda row: "" if row.sequences is None else str(row.sequences),
+        "sequences": lambda row: "" if row.sequences is None else f"{row.sequences:,}",
         "loss": lambda row: "failed" if row.loss is None else f"{row.loss.mean:.3g}",
         "accuracy": lambda row: percent(row.accuracy),
     }
     if several:
-        columns["accuracy best"] = lambda row: f"{row.accuracy.most:.2%}" if row.accuracy else ""
-    if any(row.accuracy != row.exact_match for row in rows):
+        columns["accuracy best"] = lambda row: _most(row.accuracy)
+    if not all(row.whole for row in rows):
         columns["exact match"] = lambda row: percent(row.exact_match)
         if several:
-            columns["exact match best"] = lambda row: f"{row.exact_match.most:.2%}" if row.exact_match else ""
+            columns["exact match best"] = lambda row: _most(row.exact_match)
     if any(row.calibration_error for row in rows):
         columns["calibration error"] = lambda row: f"{row.calibration_error.mean:.2%}" if row.calibration_error else ""
     if several:

@@ -36,6 +36,7 @@ class TrainSchedule:
 
     Attributes:
         batches: of an epoch.
+        examples: of an epoch.
         steps: optimizer steps of an epoch.
         total_steps: optimizer steps of the run, None without a limit.
         epochs: of the run, the last of which may be cut short by max_steps; -1 without a limit.
@@ -72,6 +73,7 @@ class TrainSchedule:
         if not self.batches:
             raise UserError(f"trainer.limit_train_batches={limit}: leaves nothing of the {total} batches of an epoch")
         interval = val_check_interval
+        self.examples = min(size, self.batches * batch_size)
         self.validate_every = max(1, int(interval * self.batches)) if isinstance(interval, float) else interval
         if self.validate_every > self.batches:
             raise UserError(

@@ -78,6 +78,7 @@ def _shares(sums: list[list[float]], failed: list[bool]) -> dict[str, Any]:
 
     return {
         "n": int(sums[0][0]),
+        "answers": int(sums[0][1]),
         "loss": share(2, of=1),
         "accuracy": share(3, of=1),
         "sequence_accuracy": share(4, of=0),

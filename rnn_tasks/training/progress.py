@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from lightning import Trainer
@@ -14,9 +15,13 @@ from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.intervals import summarize
 from rnn_tasks.training.learner import Learner
 
+QUIET = 60  # seconds without a line, at most, off a terminal
+
 
 class Bar(ProgressBar):
-    """One bar over all steps of a run, with the time left and the last validation; off a terminal, a line an epoch.
+    """Says what is trained, then shows one bar over all steps, with the time left and the last validation.
+
+    Off a terminal there is a line for each validation, and one for each minute without any.
 
     Args:
         schedule: of the run.
@@ -26,11 +31,13 @@ class Bar(ProgressBar):
         super().__init__()
         self.schedule = schedule
         self.bar: tqdm | None = None
+        self.told = time.monotonic()
 
     def disable(self) -> None:
         self.bar = None
 
     def on_train_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
+        self._tell(_beginning(trainer, learner))
         if sys.stderr is not None and sys.stderr.isatty():
             self.bar = tqdm(
                 total=self.schedule.total_steps,
@@ -41,9 +48,16 @@ class Bar(ProgressBar):
                 bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]",
             )
 
+    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+        if self.bar is not None:
+            self.bar.set_description(f"epoch {trainer.current_epoch + 1}", refresh=False)
+
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if self.bar is not None:
             self.bar.update(trainer.global_step - self.bar.n)
+        elif time.monotonic() - self.told > QUIET:
+            total = f" of {self.schedule.total_steps:,}" if self.schedule.total_steps else ""
+            self._tell(f"epoch {trainer.current_epoch + 1}: step {trainer.global_step:,}{total}")
 
     def on_validation_end(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
         loss, accuracy = (summarize(learner.metrics["val"][kind]) for kind in ("loss", "accuracy"))
@@ -53,8 +67,23 @@ class Bar(ProgressBar):
         if self.bar is not None:
             self.bar.set_postfix_str(text)
         else:
-            tell(f"epoch {trainer.current_epoch + 1}: {text}")
+            self._tell(f"epoch {trainer.current_epoch + 1}: {text}")
+
+    def _tell(self, text: str) -> None:
+        self.told = time.monotonic()
+        tell(text)
 
     def teardown(self, trainer: Trainer, learner: Learner, stage: str) -> None:  # type: ignore[override]
         if self.bar is not None:
             self.bar.close()
+
+
+def _beginning(trainer: Trainer, learner: Learner) -> str:
+    """Say what is trained, on what and where."""
+    model = learner.model
+    name = getattr(model, "description", type(model).__name__)
+    parameters = sum(parameter.numel() for parameter in model.parameters()) // learner.replicates
+    replicates = f", each of {learner.replicates} replicates" if learner.replicates > 1 else ""
+    resumed = f"; from epoch {trainer.current_epoch + 1} on" if trainer.current_epoch else ""
+    device = trainer.strategy.root_device
+    return f"{trainer.default_root_dir}: {name}; {parameters:,} parameters{replicates}; on {device}{resumed}"
