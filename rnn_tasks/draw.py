@@ -1,5 +1,7 @@
 """Draw digits in the browser and see how networks read them: ``python -m rnn_tasks.draw``."""
 
+import os
+import signal
 import threading
 import webbrowser
 from argparse import Namespace
@@ -39,7 +41,11 @@ def main() -> None:
     tell(f"{address} (Ctrl-C ends)")
     if not chosen.no_browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    server.server(page).run([listening])
+    try:
+        server.server(page).run([listening])
+    except KeyboardInterrupt:
+        tell("stopped")
+        os._exit(128 + signal.SIGINT)  # at once, also while a thread reads a large photo
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -19,12 +21,15 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from helpers import picture, trained, write_result_by_hand
-from PIL import Image
+from PIL import Image, ImageDraw
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from strokes import sent, written
 
 from rnn_tasks import config, draw, runs
 from rnn_tasks.page import app as application
 from rnn_tasks.page import selection, server
+from rnn_tasks.page.app import Queue
 from rnn_tasks.page.networks import Networks
 
 HOST = "127.0.0.1:8000"
@@ -403,16 +408,55 @@ def test_newest_run_of_the_experiment_replaces_a_missing_pretrained_network(work
     assert selection.default_network("report") is None
 
 
-def test_command_serves_until_ctrl_c(workplace):
+def test_an_answer_that_the_end_of_the_server_cuts_short_is_no_fault():
+    async def receive():
+        return {"type": "http.request", "body": b"photo"}
+
+    async def cut_short():
+        request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+        answer = asyncio.create_task(Queue().answer(request, 10, lambda body: time.sleep(0.5) or {}))
+        await asyncio.sleep(0.2)
+        answer.cancel()
+        await answer
+
+    with pytest.raises(HTTPException, match="503: the page has been ended"):
+        asyncio.run(cut_short())
+
+
+@pytest.fixture
+def running_page(workplace):
+    """The page of the command, as a process, and its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [sys.executable, "-m", "rnn_tasks.draw", "--no-browser", "--port", str(port)]
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    words = [sys.executable, "-m", "rnn_tasks.draw", "--no-browser", "--port", address.rpartition(":")[2]]
     signals = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # ignored in the background
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, **signals) as running:
         while not (line := running.stderr.readline()).startswith("http"):
             assert line, running.wait()
-        assert line == f"http://127.0.0.1:{port} (Ctrl-C ends)\n"
-        assert b"Draw a digit" in urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=20).read()
+        assert line == f"{address} (Ctrl-C ends)\n"
+        yield running, address
+        running.kill()
+
+
+def test_command_serves_until_ctrl_c(running_page):
+    running, address = running_page
+    assert b"Draw a digit" in urllib.request.urlopen(address, timeout=20).read()
+    running.send_signal(signal.SIGINT)
+    assert running.wait(20) == 130 and running.stderr.read() == "stopped\n"
+
+
+def test_ctrl_c_ends_the_page_while_it_reads_a_photo(running_page):
+    running, address = running_page
+    photo = Image.new("L", (4000, 3000), 255)
+    draw_on = ImageDraw.Draw(photo)
+    for x, y in product(range(10, 4000, 50), range(10, 3000, 50)):  # thousands of signs take seconds
+        draw_on.line([(x, y), (x + 20, y + 30)], fill=0, width=4)
+    photo.save(body := io.BytesIO(), "PNG")
+    request = urllib.request.Request(f"{address}/photo", body.getvalue(), {"Origin": address})
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(urllib.request.urlopen, request)
+        time.sleep(1)
         running.send_signal(signal.SIGINT)
-        assert running.wait(20) == 130 and running.stderr.read() == "stopped\n"
+        assert running.wait(60) == 130 and running.stderr.read() == "stopped\n"
+        answer.exception()

@@ -1,6 +1,7 @@
 """The user's own callbacks, several loggers, and what a run refuses of the Trainer's arguments."""
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from helpers import SMALL, points, trained
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
+from rnn_tasks.train import train
+from rnn_tasks.training import progress
 
 CALLBACK = '''
 from lightning import Callback
@@ -118,3 +121,16 @@ def test_a_run_inside_a_slurm_allocation_writes_its_curves(workplace, monkeypatc
     ended = command("train", *SMALL, "hydra.run.dir=run", "trainer.log_every_n_steps=1")
     assert ended.returncode == 0 and "validation" in ended.stdout, ended.stderr
     assert len(points(workplace / "run")["train/loss"]) == 16
+
+
+def test_a_run_says_what_it_trains_and_is_never_silent_for_long(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "QUIET", 0)
+    cfg = config.compose(
+        [*SMALL, "trainer.max_epochs=1", "trainer.enable_progress_bar=true", "model.replicates=2", "model.hidden=3"]
+    )
+    train(cfg, tmp_path / "run")
+    first, *between, last = capsys.readouterr().err.splitlines()
+    parameters = 4 * (3 * 2 + 3 * 3 + 3 + 3) + 3 + 1
+    assert first == f"{tmp_path / 'run'}: LSTM, 3 units; {parameters} parameters, each of 2 replicates; on cpu"
+    assert between and all(re.fullmatch(r"epoch 1: step \d+ of \d+", line) for line in between)
+    assert last.startswith("epoch 1: val loss ")

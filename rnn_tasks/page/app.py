@@ -129,5 +129,7 @@ class Queue:
             return JSONResponse({**result, "milliseconds": milliseconds})
         except ValueError as error:
             raise HTTPException(422, one_line(error)) from None
+        except asyncio.CancelledError:  # the server ends
+            raise HTTPException(503, "the page has been ended") from None
         finally:
             self.pending -= 1

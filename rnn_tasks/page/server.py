@@ -1,5 +1,6 @@
 """The page on a port of this computer."""
 
+import logging
 import socket
 from typing import TYPE_CHECKING
 
@@ -43,15 +44,16 @@ def server(page: "ASGIApp") -> "uvicorn.Server":
     """Return a server of the page; ``run([socket])`` serves until it is stopped, as by Ctrl-C."""
     import uvicorn
 
-    return uvicorn.Server(
-        uvicorn.Config(
-            page,
-            log_level="warning",
-            server_header=False,
-            ws="none",
-            lifespan="off",
-            limit_concurrency=500,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=2,
-        )
+    config = uvicorn.Config(
+        page,
+        log_level="warning",
+        server_header=False,
+        ws="none",
+        lifespan="off",
+        limit_concurrency=500,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=2,
     )
+    # what Ctrl-C cuts short is no error
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "graceful shutdown" not in record.getMessage())
+    return uvicorn.Server(config)
