@@ -11,7 +11,7 @@ from helpers import hand_set_adder
 from omegaconf import OmegaConf
 
 from rnn_tasks import config
-from rnn_tasks.report import network_rules
+from rnn_tasks.report import figures, network_rules
 from rnn_tasks.report.contents import RULES
 from rnn_tasks.report.evidence import FULL, Evidence, FinishedRun, Missing
 from rnn_tasks.report.experiments import swept
@@ -503,6 +503,27 @@ def test_more_often_perfect(evidence, perfect_sizes_bce, perfect_sizes_mse, verd
     assert judged.verdict == verdict
     counts = f"{sum(perfect_sizes_bce)} against {sum(perfect_sizes_mse)} of {6 * len(perfect_sizes_bce)}"
     assert f"{counts} over all 6 batch sizes" in judged.why
+
+
+def test_the_learning_rate_of_each_batch_size_is_chosen_in_validation(evidence):
+    """0.01 is best in validation by its accuracy, at size 64 only by its loss; 0.1 is best in the test, 0.001 worst."""
+    for budget in ("epochs", "updates"):
+        sweep = swept(f"adder_equal_{budget}")
+        for size, rate in product(sweep["task.batch_size"], sweep["optimizer.lr"]):
+            add(
+                evidence,
+                f"adder_equal_{budget} task.batch_size={size} optimizer.lr={rate}",
+                val_sequence_accuracy=[1.0 if rate == 0.01 or size == 64 else 0.9, None],
+                val_loss=[0.01 if rate == 0.01 else 0.02, None],
+                test_sequence_accuracy=[{0.01: 0.5, 0.1: 1.0}.get(rate, 0.0), 1.0 if rate == 0.001 else None],
+            )
+    (drawing,) = figures.adder_rates(evidence)
+    chosen = "0.01, 0.01, 0.01, 0.01"
+    assert f"at sizes 1, 4, 16, 64: {chosen} with 5 epochs; {chosen} with 3,125 updates" in drawing.caption
+    lowest = ", ".join(f"{size}: 1 of 2" for size in (1, 4, 16, 64))
+    best = lowest.replace("1 of", "0 of")
+    for amount in ("5 epochs", "3,125 updates"):
+        assert f"{amount}, rate 0.001: {lowest}; {amount}, best rate: {best}" in drawing.alt
 
 
 def right(digits):

@@ -9,9 +9,8 @@ from statistics import mean
 
 from rnn_tasks.report.drawing import Drawing, file_name
 from rnn_tasks.report.evidence import Evidence, FinishedRun, Missing
-from rnn_tasks.report.formatting import list_percent, mean_of, percent
+from rnn_tasks.report.formatting import Numbers, list_percent, mean_of, percent
 from rnn_tasks.runs import plots
-from rnn_tasks.training.intervals import summarize
 
 MNIST = ("mnist_rnn_sgd", "mnist_rnn_adam", "mnist_lstm_sgd", "mnist_lstm_sgd_slow", "mnist_birnn_adam")
 MEMORY = ("memory_hidden2", "memory_hidden5", "memory_hidden10")
@@ -44,9 +43,15 @@ def memory_by_size(evidence: Evidence) -> list[Drawing]:
         condition = "with two units at a lower learning rate"
     points = dict(sorted((run.value("model.hidden"), run.metric("test")) for run in sizes))
     shares = {str(size): mean_of(numbers) for size, numbers in points.items()}
-    alt = f"Accuracy by hidden units: {list_percent(shares)}."
-    caption = f"Memory: test accuracy and share of perfect networks by hidden units, {condition}"
+    perfect = ", ".join(f"{size}: {_count_perfect(numbers)}" for size, numbers in points.items())
+    alt = f"Accuracy by hidden units: {list_percent(shares)}. Networks that recall every number: {perfect}."
+    lists = " and ".join(f"{number:,}" for number in sorted({run.examples("test") for run in sizes}))
+    caption = f"Memory: test accuracy and share of perfect networks by hidden units, {condition}; {lists} test lists"
     return [Drawing("memory_by_size", "memory", caption, alt, plots.by_number("hidden units", {"LSTM": points}))]
+
+
+def _count_perfect(numbers: Numbers) -> str:
+    return f"{sum(number == 1 for number in numbers)} of {len(numbers)}"
 
 
 def adder_by_length(evidence: Evidence) -> list[Drawing]:
@@ -83,42 +88,44 @@ def adder_rates(evidence: Evidence) -> list[Drawing]:
 
     The learning rate is the same for all sizes, or that of the highest validation accuracy at each size.
     """
-    lines: dict[str, dict[float, list[float | None]]] = {}
-    chosen = []
-    for budget in ("epochs", "updates"):
-        runs = evidence.sweep(f"adder_equal_{budget}")
-        trainer = runs[0].config.trainer
-        amount = f"{trainer.max_epochs if budget == 'epochs' else trainer.max_steps:,} {budget}"
-        by_rate: dict[float, dict[float, FinishedRun]] = {}
-        for run in runs:
-            by_rate.setdefault(run.value("optimizer.lr"), {})[run.value("task.batch_size")] = run
-        best = {
-            size: max((points[size] for points in by_rate.values()), key=_validation) for size in by_rate[min(by_rate)]
-        }
-        for name, points in ((f"rate {min(by_rate):g}", by_rate[min(by_rate)]), ("best rate", best)):
-            numbers = {size: run.metric("test", "sequence_accuracy") for size, run in points.items()}
-            lines[f"{amount}, {name}"] = numbers
-        rates = ", ".join(f"{run.value('optimizer.lr'):g} at batch size {size:g}" for size, run in best.items())
-        chosen.append(f"at {amount} {rates}")
-    alt = f"Share of networks that get every sum right, by batch size: {list_percent(_perfect(lines))}."
-    caption = f"Adder: batch size, updates and learning rate. Best rates in validation: {'; '.join(chosen)}"
-    return [Drawing("adder_rates", "adder", caption, alt, plots.by_number("batch size", lines))]
+    lines, chosen = {}, []
+    for budget, key in (("epochs", "trainer.max_epochs"), ("updates", "trainer.max_steps")):
+        by_size: dict[float, list[FinishedRun]] = {}
+        for run in sorted(evidence.sweep(f"adder_equal_{budget}"), key=_rate):
+            by_size.setdefault(run.value("task.batch_size"), []).append(run)
+        amount, lowest = f"{run.value(key):,} {budget}", min(map(_rate, by_size[1]))
+        lines[f"{amount}, rate {lowest}"] = {size: _whole(runs[0]) for size, runs in by_size.items()}
+        best = {size: max(runs, key=_validation) for size, runs in by_size.items()}
+        lines[f"{amount}, best rate"] = {size: _whole(run) for size, run in best.items()}
+        chosen.append(f"{', '.join(str(_rate(run)) for run in best.values())} with {amount}")
+    rates = f"best rates in validation at sizes {', '.join(map(str, best))}: {'; '.join(chosen)}"
+    caption = f"Adder: learning rate and batch size; {rates}"
+    return [Drawing("adder_rates", "adder", caption, _perfect(lines), plots.by_number("batch size", lines))]
+
+
+def _rate(run: FinishedRun) -> float:
+    return run.value("optimizer.lr")
+
+
+def _whole(run: FinishedRun) -> list[float | None]:
+    return run.metric("test", "sequence_accuracy")
 
 
 def _validation(run: FinishedRun) -> tuple[float, float]:
-    """How good a run is in validation: the accuracy of whole sequences, then the loss; a failed network counts as 0."""
+    """How good a run is in validation: the accuracy of whole sequences, of a failed network 0, then the loss."""
     accuracies = [value or 0.0 for value in run.metric("val", "sequence_accuracy")]
-    losses = [float("inf") if value is None else value for value in run.metric("val", "loss")]
-    return mean(accuracies), -mean(losses)
+    losses = [value for value in run.metric("val", "loss") if value is not None]
+    return mean(accuracies), -mean(losses or [0.0])
 
 
-def _perfect(lines: dict[str, dict[float, list[float | None]]]) -> dict[str, float]:
-    """Return the share of perfect networks at each point of each line."""
-    return {
-        f"{name} at {size}": summarize(numbers).perfect / len(numbers)
-        for name, points in lines.items()
-        for size, numbers in points.items()
-    }
+def _perfect(lines: dict[str, dict[float, list[float | None]]]) -> str:
+    """Return how many networks are perfect at each point of each line."""
+    texts = (
+        ", ".join(f"{size:g}: {_count_perfect(numbers)}" for size, numbers in points.items())
+        for points in lines.values()
+    )
+    counts = "; ".join(f"{name}: {text}" for name, text in zip(lines, texts, strict=True))
+    return f"Networks that get every sum right, by batch size. {counts}."
 
 
 def _by_batch_size(experiment: str, key: str, evidence: Evidence, lines_name: str) -> Drawing:
@@ -127,12 +134,11 @@ def _by_batch_size(experiment: str, key: str, evidence: Evidence, lines_name: st
     sweep = evidence.sweep(experiment)
     for run in sweep:
         points = lines.setdefault(run.value(key), {})
-        points[run.value("task.batch_size")] = run.metric("test", "sequence_accuracy")
+        points[run.value("task.batch_size")] = _whole(run)
     lines = {name: dict(sorted(points.items())) for name, points in sorted(lines.items())}
-    alt = f"Share of networks that get every sum right, by batch size: {list_percent(_perfect(lines))}."
     fixed = f"{sweep[0].epochs} epochs and one learning rate for all batch sizes, so fewer updates for larger batches"
     caption = f"Adder: test accuracy and share of perfect networks by batch size, {lines_name}; {fixed}"
-    return Drawing(experiment, "adder", caption, alt, plots.by_number("batch size", lines))
+    return Drawing(experiment, "adder", caption, _perfect(lines), plots.by_number("batch size", lines))
 
 
 def _by_length(part: str, selectors: Sequence[str], evidence: Evidence, caption: str) -> Drawing:

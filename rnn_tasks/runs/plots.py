@@ -147,7 +147,8 @@ def by_number(key: str, lines: dict[str, dict[float, list[float | None]]]) -> Fi
     panels = figure.subplots(1, 1 + several, squeeze=False)[0]
     for i, (name, points) in enumerate(lines.items()):
         summaries = [summarize(numbers) for numbers in points.values()]
-        style = {"marker": MARKERS[i % 7], "linestyle": ("-", "--")[i % 2], "label": name}
+        size = 5 + 2 * min(5, len(lines) - 1 - i)  # so that none hides another one
+        style = {"marker": MARKERS[i % 7], "markersize": size, "linestyle": ("-", "--")[i % 2], "label": name}
         _errorbar(panels[0], points, [_Estimate(each.mean, *each.within) for each in summaries], style)
         if several:
             shares = [_Estimate(each.perfect / each.count, *wilson(each.perfect, each.count)) for each in summaries]
@@ -162,7 +163,8 @@ def by_number(key: str, lines: dict[str, dict[float, list[float | None]]]) -> Fi
         axes.set(xlabel=key, title=title, ylim=(-0.03, 1.03))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     if any(lines):
-        panels[0].legend()
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=2 if len(lines) > 1 else 1, frameon=False)
     return figure
 
 
@@ -170,7 +172,7 @@ def _errorbar(axes: Axes, points: Mapping[float, Any], estimates: list[_Estimate
     below = [max(0, each.value - each.low) for each in estimates]
     above = [max(0, each.high - each.value) for each in estimates]
     values = [each.value for each in estimates]
-    axes.errorbar(list(points), values, (below, above), markersize=5, capsize=3, **style)
+    axes.errorbar(list(points), values, (below, above), capsize=3, **style)
 
 
 def _line(axes: Axes, points: dict[int, list[float]], color: str, band: bool = True, **style: Any) -> None:
