@@ -6,6 +6,7 @@ digits leaves a picture with a box around each digit in outputs/answers, a direc
 
 import json
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,11 +109,11 @@ def read_photos(run: runs.Run, paths: list[str], name_each: bool, as_json: bool)
         digits = [(Path(path).name, digit) for line in lines for digit in line]
         grid += digits[: MAX_GRID - len(grid)]
         if len(digits) > 1:
-            answers.draw_boxes(image, lines).save(pictures.new(Path(path).stem))
+            pictures.save(Path(path).stem, answers.draw_boxes(image, lines).save)
     if as_json:
         print(json.dumps(rows, indent=1))
     elif name_each and grid:
-        draw_grid(grid, pictures.new("answers"))
+        pictures.save("answers", partial(draw_grid, grid))
     for picture in pictures.paths:
         tell(str(picture))
     return status

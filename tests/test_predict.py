@@ -161,6 +161,15 @@ def photos(mnist):
     photo(images, columns=3, cell=150, pen="blue", paper="squared").save("lines.png")
 
 
+def test_an_answer_does_not_depend_on_the_place_for_its_picture(call, photos):
+    Path("outputs/answers").write_text("", encoding="utf-8")  # where the directory would be
+    status, out, err = call("predict", "handwriting", "row.png")
+    assert (status, out) == (0, "721\n")
+    told, run = err.splitlines()
+    assert told.startswith("no picture of the answers: outputs/answers: cannot be written or read (File exists)")
+    assert "handwriting" in run
+
+
 def test_photos_of_several_digits_leave_pictures_with_boxes(call, photos):
     Path("other").mkdir()
     Path("other/row.png").write_bytes(Path("row.png").read_bytes())

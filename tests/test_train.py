@@ -9,10 +9,12 @@ import torch
 from forked import command
 from helpers import SMALL, points, trained
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
+from rnn_tasks.runs import outcome
 from rnn_tasks.tasks import Batch
 from rnn_tasks.train import train
 from rnn_tasks.training.history import read_history
@@ -73,7 +75,7 @@ def test_tensorboard_shows_curves_lengths_cases_and_hyperparameters(run):
     scalars = points(run)
     assert [step for step, _ in scalars["train/loss"]] == list(range(1, 17))
     assert [step for step, _ in scalars["val/accuracy"]] == [8, 16]
-    assert {"val/loss", "val/sequence_accuracy", "learning_rate", "train/gradient_norm"} <= scalars.keys()
+    assert {"val/loss", "val/sequence_accuracy", "train/learning_rate", "train/gradient_norm"} <= scalars.keys()
     test = runs.read_result(run)["metrics"]["test"]
     assert scalars["test_by_length/accuracy"] == [
         (int(length), pytest.approx(values["accuracy"][0])) for length, values in test["by_length"].items()
@@ -88,8 +90,17 @@ def test_tensorboard_shows_curves_lengths_cases_and_hyperparameters(run):
     for first, second, output, target, verdict in cases:
         assert int(first, 2) + int(second, 2) == int(target, 2)
         assert (output == target) == (verdict == "right")
-    hyperparameters = events.summary_metadata["_hparams_/session_start_info"]
-    assert b"model.hidden" in hyperparameters.plugin_data.content
+    content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    told = HParamsPluginData.FromString(content).session_start_info.hparams
+    assert told["model"].string_value == "lstm" and told["model.hidden"].number_value == 5
+    assert told["model.bidirectional"].string_value == "False" and "experiment" not in told
+
+
+def test_hyperparameters_begin_with_what_is_most_often_compared():
+    values = outcome.hyperparameters(config.compose(["experiment=adder_length5", "scheduler=none"]))
+    assert list(values)[:7] == list(outcome.COMPARED)
+    assert values["experiment"] == "adder_length5" and "scheduler" not in values
+    assert values["optimizer"] == "Adam" and values["optimizer.lr"] == 0.001
 
 
 def test_gradient_norms_are_those_of_the_loss(run):
@@ -188,7 +199,7 @@ def test_clipping_and_schedules_reach_the_optimizer(tmp_path):
     )
     assert 0 < (fresh - moved).abs().max() < 1e-3
     trained(tmp_path / "cosine", "scheduler=cosine", "trainer.log_every_n_steps=1")
-    rates = [rate for _, rate in points(tmp_path / "cosine")["learning_rate"]]
+    rates = [rate for _, rate in points(tmp_path / "cosine")["train/learning_rate"]]
     assert rates == sorted(rates, reverse=True) and rates[0] == pytest.approx(0.01) and rates[-1] < 0.001
 
 

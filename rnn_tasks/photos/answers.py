@@ -1,10 +1,12 @@
 """The answers to a photo as data for JSON, and as a picture with a box around each digit."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from rnn_tasks.errors import file_error, one_line, tell
 from rnn_tasks.photos.files import load
 from rnn_tasks.photos.reading import Answer, Reader, numbers, read
 
@@ -59,21 +61,34 @@ def draw_boxes(image: Image.Image, lines: Lines) -> Image.Image:
 
 
 class PictureFiles:
-    """Paths for the pictures that one command leaves in a directory, each with a name of its own.
+    """The pictures that one command leaves in a directory, each with a name of its own.
 
     Attributes:
-        paths: those given out, in order.
+        paths: those written, in order.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory, self.paths = directory, list[Path]()
 
-    def new(self, name: str) -> Path:
-        """Return the path name.png, or name-2.png and so on where that was given out before; make the directory."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+    def save(self, name: str, write: Callable[[Path], object]) -> None:
+        """Write name.png, or name-2.png and so on where that was written before.
+
+        Where the directory can only be read, or its disk is full, a line on stderr says so: the answer is there.
+
+        Args:
+            name: of the picture, without its ending.
+            write: saves it to a path.
+        """
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            write(path := self._new(name))
+            self.paths.append(path)
+        except OSError as error:
+            tell(f"no picture of the answers: {one_line(file_error(error))}")
+
+    def _new(self, name: str) -> Path:
         path, number = self.directory / f"{name}.png", 1
         while path in self.paths:
             number += 1
             path = self.directory / f"{name}-{number}.png"
-        self.paths.append(path)
         return path

@@ -21,6 +21,8 @@ from rnn_tasks.training.metrics import KINDS, best_replicate, sort_keys
 from rnn_tasks.training.session import Session
 from rnn_tasks.training.tensorboard_logger import TensorBoard
 
+COMPARED = ("model", "model.hidden", "optimizer", "optimizer.lr", "task.batch_size", "loss", "seed")
+
 
 def measure(session: Session, cfg: DictConfig, run: Path) -> dict[str, Any]:
     """Return the metrics of the last epoch's weights: as training went, and on the full validation and test sets.
@@ -84,15 +86,21 @@ def show(session: Session, metrics: dict[str, Any], cfg: DictConfig, run: Path) 
             logger.finalize("success")
 
 
-def hyperparameters(cfg: DictConfig) -> dict[str, bool | int | float | str]:
-    """Return the flat values of a configuration that a user compares runs by, for the loggers."""
-    values = {key: cfg[key] for key in ("experiment", "seed")}
+def hyperparameters(cfg: DictConfig) -> dict[str, int | float | str]:
+    """Return the flat values of a configuration that a user compares runs by, for the loggers.
+
+    What is most often compared comes first, as TensorBoard shows only the first ones until asked for more. A model is
+    named by its cell.
+    """
+    values = {key: cfg[key] for key in ("seed", "experiment")}
     for group in ("task", "model", "loss", "optimizer", "scheduler"):
         for key, value in (cfg[group] or {}).items():
             if key == "_target_":
-                values[group] = value.rsplit(".")[-1]
+                values[group] = value.rpartition(".")[2]
             elif key not in ("_partial_", "fused", "name", "losses", "lr" if group == "task" else "", "data_dir"):
                 values[f"{group}.{key}"] = value
     for key in ("max_epochs", "gradient_clip_val", "precision"):
         values[f"trainer.{key}"] = cfg.trainer[key]
-    return {key: value if isinstance(value, bool | int | float) else str(value) for key, value in values.items()}
+    values["model"] = values.pop("model.cell", values["model"])
+    named = {key: values[key] for key in (*COMPARED, *values) if values.get(key) is not None}
+    return {key: value if type(value) in (int, float) else str(value) for key, value in named.items()}

@@ -235,5 +235,6 @@ class Learner(LightningModule):
 
     def _log(self, split: str, values: dict[str, list[float | None]], step: int, **further: float) -> None:
         logged = {f"{split}/{kind}{end}": value for kind, row in values.items() for end, value in curve(row).items()}
+        logged |= {f"{split}/{name}": value for name, value in further.items()}
         for logger in self.trainer.loggers:
-            logger.log_metrics(logged | further, step)
+            logger.log_metrics(logged, step)
