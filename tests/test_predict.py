@@ -162,6 +162,7 @@ def photos(mnist):
 
 
 def test_an_answer_does_not_depend_on_the_place_for_its_picture(call, photos):
+    Path("outputs").mkdir(exist_ok=True)
     Path("outputs/answers").write_text("", encoding="utf-8")  # where the directory would be
     status, out, err = call("predict", "handwriting", "row.png")
     assert (status, out) == (0, "721\n")
