@@ -15,6 +15,7 @@ from rnn_tasks.arguments import add_trust, command, parser, replicate
 from rnn_tasks.errors import UserError, one_line, tell
 from rnn_tasks.photos.files import is_directory, with_images_of_directories
 from rnn_tasks.runs import asking
+from rnn_tasks.runs.directory import CONFIG
 
 if TYPE_CHECKING:
     from rnn_tasks.photos.reading import Answer
@@ -54,7 +55,7 @@ def main() -> int | None:
     """
     chosen = arguments()
     words = chosen.words or ["latest"]
-    holds_images = is_directory(words[0]) and not (Path(words[0]) / "config.yaml").exists()
+    holds_images = is_directory(words[0]) and not (Path(words[0]) / CONFIG).exists()
     path = None if holds_images else runs.find(words[0])
     inputs = words if path is None else words[1:]
     problems = with_images_of_directories(inputs)

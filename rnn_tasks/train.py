@@ -17,6 +17,7 @@ from rnn_tasks import config
 from rnn_tasks.arguments import command, discard_output
 from rnn_tasks.errors import Interrupted, UserError, file_error, refuse, tell
 from rnn_tasks.runs import sweeps
+from rnn_tasks.runs.directory import CONFIG
 
 TRUST = "--trust"
 
@@ -109,7 +110,7 @@ def _tell_how_to_go_on(run: Path, sweep: Path | None = None) -> None:
     if sweep is not None:
         sweeps.summarize(sweep)
         tell(f"stopped; the sweep goes on with the same command and hydra.sweep.dir={sweep}")
-    elif (run / "config.yaml").exists():
+    elif (run / CONFIG).exists():
         tell(f"stopped; go on with: python -m rnn_tasks.train {shlex.quote(f'resume={run}')}")
     else:
         tell("stopped before the run began")

@@ -65,7 +65,7 @@ def test_losses_keep_the_axes_of_the_targets():
         assert each.shape == (2, 3, 4) and each[1, 2, 3] == loss(bits[1, 2, 3], classes[1, 2, 3] % 2)
 
 
-@pytest.mark.parametrize("label_smoothing", [-0.1, 1, 2, math.nan, True])
+@pytest.mark.parametrize("label_smoothing", [-0.1, 1, 2, math.nan, True, None])
 def test_label_smoothing_outside_its_range(label_smoothing):
     with pytest.raises(ValueError, match=f"label_smoothing={label_smoothing}: must be "):
         ce(CLASSES, TARGETS, label_smoothing=label_smoothing)

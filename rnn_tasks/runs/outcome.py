@@ -13,11 +13,11 @@ from rnn_tasks.runs import plots
 from rnn_tasks.runs.cases import case_pictures, cases_table, verification_cases
 from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.base import Examples
-from rnn_tasks.training import evaluation
+from rnn_tasks.training import KINDS, evaluation
 from rnn_tasks.training.history import as_rows
 from rnn_tasks.training.intervals import curve
 from rnn_tasks.training.learner import Learner
-from rnn_tasks.training.metrics import KINDS, best_replicate, sort_keys
+from rnn_tasks.training.metrics import best_replicate, sort_keys
 from rnn_tasks.training.session import Session
 from rnn_tasks.training.tensorboard_logger import TensorBoard
 

@@ -17,13 +17,13 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.files import read_text, write_atomically
 from rnn_tasks.runs.identity import NUMERICS, fingerprint
 from rnn_tasks.runs.migration import migrated
+from rnn_tasks.training import KINDS
 
 if TYPE_CHECKING:  # torch is imported when a model is built or loaded: a missing run is known before
     from torch import nn
 
 RESULT = "result.json"
 LARGEST = 1 << 28  # bytes
-KINDS = ("loss", "accuracy", "sequence_accuracy")
 
 
 def describe(cfg: DictConfig, model: nn.Module, metrics: dict[str, Any], seconds: float) -> dict[str, Any]:

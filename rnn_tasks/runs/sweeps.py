@@ -18,6 +18,7 @@ from tabulate import tabulate
 from rnn_tasks.config.stored import read_yaml
 from rnn_tasks.errors import UserError, one_line, printable, tell
 from rnn_tasks.files import read_text, write_atomically
+from rnn_tasks.runs.directory import CONFIG
 from rnn_tasks.runs.results import RESULT, read_result
 
 if TYPE_CHECKING:  # these import torch, which takes seconds: a sweep with a wrong key is refused before
@@ -99,7 +100,7 @@ def sweep_rows(sweep: Path) -> list[SweepRow]:
 def _is_trial(run: Path) -> bool:
     """Return whether a run without a result was one of ``trainer.fast_dev_run``."""
     with suppress(Exception):  # of a damaged configuration
-        return not (run / FAILURE).exists() and bool(read_yaml(run / "config.yaml")["trainer"]["fast_dev_run"])
+        return not (run / FAILURE).exists() and bool(read_yaml(run / CONFIG)["trainer"]["fast_dev_run"])
     return False
 
 

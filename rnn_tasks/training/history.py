@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.files import read_text, write_atomically
-from rnn_tasks.training.metrics import KINDS
+from rnn_tasks.training import KINDS
 
 PLACE = ("epoch", "replicate")  # counted from 0
 COLUMNS = [*PLACE, *(f"{split}_{kind}" for split in ("train", "val") for kind in KINDS)]

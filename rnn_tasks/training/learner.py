@@ -18,8 +18,9 @@ from rnn_tasks.seeds import seed_global_generators
 from rnn_tasks.tasks.answers import answers
 from rnn_tasks.tasks.base import Batch, Task
 from rnn_tasks.tasks.schedule import TrainSchedule
+from rnn_tasks.training import KINDS
 from rnn_tasks.training.intervals import curve
-from rnn_tasks.training.metrics import KINDS, Tally
+from rnn_tasks.training.metrics import Tally
 from rnn_tasks.training.optimization import Scheduling, build_optimizer
 from rnn_tasks.training.scoring import forward_replicates, mean_weights, padding_mask, score
 

@@ -29,7 +29,7 @@ def ce(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
     _check_shapes(logits, targets)
     if logits.shape[-1] < 2:
         raise ValueError(f"ce: logits {list(logits.shape)} of bits: must be of at least 2 classes; take bce or mse")
-    if label_smoothing:
+    if label_smoothing != 0:
         checks.fractions(label_smoothing=label_smoothing)
     losses = F.cross_entropy(
         logits.flatten(0, -2), targets.flatten(), reduction="none", label_smoothing=label_smoothing

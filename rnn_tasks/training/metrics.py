@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-KINDS = ("loss", "accuracy", "sequence_accuracy")
-
 
 class Tally(Metric):
     """Losses and right answers, kept apart by replicate and length.

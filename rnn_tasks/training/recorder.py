@@ -15,10 +15,11 @@ from lightning.pytorch.callbacks import Checkpoint
 from rnn_tasks import internals
 from rnn_tasks.errors import UserError, tell
 from rnn_tasks.tasks.schedule import TrainSchedule
+from rnn_tasks.training import KINDS
 from rnn_tasks.training.checkpoints import BEST, LAST, PREVIOUS, read_checkpoint, save
 from rnn_tasks.training.history import COLUMNS, append_history, as_rows, epoch_rows, write_history
 from rnn_tasks.training.learner import Learner
-from rnn_tasks.training.metrics import KINDS, sort_keys
+from rnn_tasks.training.metrics import sort_keys
 from rnn_tasks.training.signals import StopSignals
 
 KEPT = ("score", "epoch", "weights", "failed", "history", "val", "done")  # of the recorder, in last.ckpt

@@ -11,8 +11,8 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from rnn_tasks.files import replacing
+from rnn_tasks.training import KINDS
 from rnn_tasks.training.intervals import curve
-from rnn_tasks.training.metrics import KINDS
 
 BANDS = {"train": ("loss", "gradient_norm"), "val": KINDS}
 OUTCOME = "events.out.tfevents.9999999999.outcome"  # TensorBoard reads event files in the order of their names
