@@ -13,6 +13,10 @@ from typing import Any
 MOST_REPLICATES, MOST_LAYERS = 1024, 100
 DIRECTORY = r"(?!\.\.?$)[^/\\\s\0]{1,200}"
 DIRECTORY_RULE = "the name of a directory, without slashes and spaces"
+# what commands take for something else, or keep below outputs/ themselves
+RESERVED = ("answers", "handwriting", "latest", "quick", "report", "sweeps")
+TASK = rf"(?!({'|'.join(RESERVED)})$){DIRECTORY}"
+TASK_RULE = f"{DIRECTORY_RULE}, and none of {', '.join(RESERVED)}, which mean something else"
 LONGEST = 100_000  # steps of a sequence
 
 
@@ -57,10 +61,10 @@ def one_of(choices: Sequence[str], /, **values: Any) -> None:
         require(isinstance(value, str) and value in choices, name, value, " or ".join(choices))
 
 
-def directory_names(**values: Any) -> None:
-    """Refuse all but names of a directory."""
+def task_names(**values: Any) -> None:
+    """Refuse all but names of a directory that a task can have below outputs/."""
     for name, value in values.items():
-        require(isinstance(value, str) and bool(re.fullmatch(DIRECTORY, value)), name, value, DIRECTORY_RULE)
+        require(isinstance(value, str) and bool(re.fullmatch(TASK, value)), name, value, TASK_RULE)
 
 
 def booleans(**values: Any) -> None:

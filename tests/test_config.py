@@ -126,6 +126,7 @@ WRONG = {
     "trainer.max_time=5": "trainer.max_time=5: must be days, hours, minutes and seconds like 00:01:30:00",
     "name=a/b": "name=a/b: must be the name of a directory",
     "name=..": "name=..: must be the name of a directory",
+    "task.name=latest": "task.name=latest: must be the name of a directory, .*, and none of answers",
     "name=": "name=: must be the name of a directory",
     "model.hidden=[": "no viable alternative at input .*; quote a value with other characters",
 }

@@ -246,6 +246,7 @@ def test_an_own_setup_runs_once(monkeypatch):
         ({"lengths": (True, 2)}, "lengths=(True, 2): must be the lowest"),
         ({"lengths": "12"}, "lengths='12': must be the lowest"),
         ({"test_lengths": [3, 1]}, "test_lengths=[3, 1]: must be the lowest"),
+        ({"name": "report"}, "name='report': must be the name of a directory, without slashes and spaces, and none of"),
         ({"name": ""}, "name='': must be the name of a directory"),
     ],
 )

@@ -207,6 +207,8 @@ def test_tally_of_one_answer():
     tally = Tally(replicates=1, longest=4)
     tally.update(torch.tensor([[0.7]]), torch.tensor([[True]]), torch.tensor([[4]]))
     found = tally.compute()
-    assert found["by_length"] == {"4": {name: found[name] for name in ("n", "loss", "accuracy", "sequence_accuracy")}}
+    assert found["by_length"] == {
+        "4": {name: found[name] for name in ("n", "answers", "loss", "accuracy", "sequence_accuracy")}
+    }
     assert (found["n"], found["accuracy"], found["sequence_accuracy"]) == (1, [1.0], [1.0])
     assert found["loss"] == pytest.approx([0.7])

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, ListConfig
 
-from rnn_tasks.checks import DIRECTORY, DIRECTORY_RULE, LONGEST, MOST_LAYERS, MOST_REPLICATES
+from rnn_tasks.checks import DIRECTORY, DIRECTORY_RULE, LONGEST, MOST_LAYERS, MOST_REPLICATES, TASK, TASK_RULE
 from rnn_tasks.errors import UserError
 
 
@@ -80,7 +80,7 @@ CHOICES = {
 }
 PATTERNS = {
     "name": (DIRECTORY, DIRECTORY_RULE),
-    "task.name": (DIRECTORY, DIRECTORY_RULE),
+    "task.name": (TASK, TASK_RULE),
     "trainer.max_time": (r"\d+:\d\d:\d\d:\d\d", "days, hours, minutes and seconds like 00:01:30:00"),
 }
 INTERVALS = ("task.lengths", "task.test_lengths")

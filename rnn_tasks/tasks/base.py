@@ -80,7 +80,7 @@ class Task(LightningDataModule):
     ) -> None:
         super().__init__()
         self._check_attributes()
-        checks.directory_names(name=name)
+        checks.task_names(name=name)
         checks.whole_numbers(1, batch_size=batch_size, train_size=train_size, val_size=val_size, test_size=test_size)
         checks.whole_numbers(0, data_seed=data_seed, seed=seed)
         checks.whole_numbers(1, checks.MOST_REPLICATES, replicates=replicates)
