@@ -174,6 +174,19 @@ def test_prefix_predictions_are_the_answers_to_the_steps_so_far(bidirectional):
     drawn(inspection_plots.prefix_predictions(images, predictions, [3, 4]))
 
 
+def test_prefix_predictions_of_a_bit_are_the_probabilities_of_0_and_1():
+    run = run_of(None, Network(1, 1, "last", cell="gru", hidden=3))
+    predictions = run.prefix_predictions(inputs := torch.rand(2, 5, 1))
+    torch.testing.assert_close(predictions[:, -1, 1], run.logits(inputs, torch.tensor([5, 5]))[:, 0].sigmoid())
+    torch.testing.assert_close(predictions.sum(-1), torch.ones(2, 5))
+
+
+def test_prefix_predictions_are_refused_where_every_step_has_an_answer():
+    run = run_of(None, Network(1, 1, "every_step", cell="gru", hidden=3))
+    with pytest.raises(ValueError, match="an answer at every step"):
+        run.prefix_predictions(torch.rand(2, 5, 1))
+
+
 def test_analyses_of_other_models_and_tasks_are_refused():
     run = run_of(memory().task, torch.nn.Identity())
     with pytest.raises(UserError, match="the states of its model, Identity, are not known; give a run of Network"):

@@ -97,6 +97,7 @@ def test_kinds_of_files_give_the_same_digits(images, tmp_path):
     Image.fromarray(grey).save(tmp_path / "grey.png")
     Image.fromarray(grey.astype(np.uint16) * 20).save(tmp_path / "deep.png")
     Image.fromarray(grey.astype(np.float32)).save(tmp_path / "float.tif")
+    Image.fromarray(grey.astype(np.float32) / 1000).save(tmp_path / "small float.tif")
     picture.quantize(16).save(tmp_path / "palette.gif")
     picture.convert("CMYK").save(tmp_path / "cmyk.tif")
     picture.convert("1", dither=Image.Dither.NONE).save(tmp_path / "bits.png")

@@ -97,9 +97,9 @@ def upright(image: Image.Image) -> Image.Image:
 
 def _stretched(image: Image.Image) -> Image.Image:
     """Return a picture of 32-bit floats as 8-bit grey, its darkest pixel 0 and its brightest 255."""
-    values = np.nan_to_num(np.asarray(image))
+    values = np.nan_to_num(np.asarray(image)).astype(np.float64)
     low, high = values.min(), values.max()
-    return Image.fromarray(((values - low) * (255 / max(high - low, 1))).astype(np.uint8))
+    return Image.fromarray(((values - low) * (255 / ((high - low) or 1))).round().astype(np.uint8))
 
 
 def _opaque(image: Image.Image) -> Image.Image:

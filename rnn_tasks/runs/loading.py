@@ -105,7 +105,10 @@ class Run:
             inputs: [N, T, D], sequences without padding.
 
         Returns:
-            [N, T, C].
+            [N, T, C]; where an answer is a bit, [N, T, 2].
+
+        Raises:
+            ValueError: the network gives an answer at every step.
         """
         import torch
 
@@ -113,6 +116,10 @@ class Run:
         lengths = torch.arange(1, steps + 1).repeat(len(inputs))
         with torch.inference_mode():
             logits = self.logits(inputs.repeat_interleave(steps, 0), lengths)
+        if logits.dim() > 2:
+            raise ValueError(f"{self.path}: gives an answer at every step; logits() returns them all")
+        if logits.shape[-1] == 1:
+            logits = torch.cat((torch.zeros_like(logits), logits), -1)
         return logits.softmax(-1).unflatten(0, (-1, steps))
 
 
