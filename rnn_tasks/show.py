@@ -1,19 +1,45 @@
 """Show examples of a task: ``python -m rnn_tasks.show task=adder``."""
 
+import os
+from argparse import Namespace
 from typing import Any
 
-from rnn_tasks import config
-from rnn_tasks.arguments import command, parser
+from omegaconf import DictConfig
+
+from rnn_tasks import config, runs
+from rnn_tasks.arguments import add_trust, command, parser
+from rnn_tasks.errors import UserError
 
 EXAMPLES = 5
+
+
+def arguments() -> Namespace:
+    """Build the parser of the command line."""
+    command_line = parser(__doc__)
+    help = "as for train, like task=memory; or a single run directory, latest, or the name of a task"
+    command_line.add_argument("words", nargs="*", metavar="KEY=VALUE", help=help)
+    command_line.add_argument("--config-dir", "-cd", metavar="DIR", help="a directory with configurations of your own")
+    add_trust(command_line)
+    return command_line.parse_args()
+
+
+def _configuration(chosen: Namespace) -> DictConfig:
+    """Return the configuration of a run, or the one that the overrides make."""
+    if len(chosen.words) == 1 and "=" not in chosen.words[0]:
+        run = runs.find(chosen.words[0])
+        if run is None:
+            raise UserError(f"{chosen.words[0]}: neither a run nor of the form key=value; task=memory chooses a task")
+        return runs.read_config(run, chosen.trust)
+    if chosen.config_dir and not os.path.isdir(chosen.config_dir):
+        raise UserError(f"--config-dir {chosen.config_dir}: no such directory")
+    path = [f"hydra.searchpath=[file://{os.path.abspath(chosen.config_dir)}]"] if chosen.config_dir else []
+    return config.compose([*chosen.words, *path])
 
 
 @command
 def main() -> None:
     """Print five training examples, as people write them and as the network sees them, and the accuracy of guessing."""
-    words = parser(__doc__)
-    words.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as for train, like task=memory")
-    task = config.build_task(config.compose(words.parse_args().overrides))
+    task = config.build_task(_configuration(arguments()))
     task.setup()
     print(f"{task.name}: {(type(task).__doc__ or type(task).__name__).splitlines()[0]}\n")
     for number in range(min(EXAMPLES, len(task.train))):

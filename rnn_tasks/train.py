@@ -129,9 +129,11 @@ def _run(words: list[str]) -> None:
             return _job()
     from rnn_tasks import runs
 
-    run = runs.find_to_resume(resumed)
+    (named, epochs), trust = resumed, TRUST in words
+    run = runs.find_to_resume(named)
     try:
-        _train_and_report(runs.read_config(run, TRUST in words), run, TRUST in words)
+        cfg = runs.read_config(run, trust) if epochs is None else runs.lengthen(run, epochs, trust)
+        _train_and_report(cfg, run, trust)
     except Interrupted as stop:
         _tell_how_to_go_on(run)
         sys.exit(128 + stop.signum)

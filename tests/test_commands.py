@@ -64,6 +64,22 @@ def test_show_prints_examples(ask):
     assert f"-> {int(first, 2) + int(second, 2):b}" in out and "chance: 50.00%" in out
 
 
+def test_show_takes_runs_and_configurations_of_ones_own(ask, tmp_path):
+    status, out, _ = ask("show", "memory")
+    assert status == 0 and "chance: 10.00%" in out
+    (tmp_path / "task").mkdir()
+    text = "# @package _global_\ndefaults: [memory]\ntask: {lengths: [4, 4]}\n"
+    (tmp_path / "task" / "four.yaml").write_text(text, encoding="utf-8")
+    out = ask("show", "--config-dir", str(tmp_path), "task=four")[1]
+    assert out.count("step 3:") == 5 and "step 4:" not in out
+    for words, message in (
+        (["nothing"], "nothing: neither a run nor of the form key=value"),
+        (["--config-dir", "nowhere", "task=memory"], "--config-dir nowhere: no such directory"),
+    ):
+        status, out, err = ask("show", *words)
+        assert (status, out, err.count("\n")) == (2, "", 1) and message in err
+
+
 def test_refused_training_leaves_no_files(workplace):
     for words in (["model.hidden=x"], ["loss=ce"], ["task=memory", "task.k=9"], ["model.hiden=3"], ["resume=nowhere"]):
         ended = command("train", *words)

@@ -195,15 +195,20 @@ def test_directory_names_of_a_sweep_are_safe_and_distinct():
 
 
 def test_nothing_may_stand_beside_resume():
-    assert str(config.run_to_resume([], ["resume=outputs/a=1"])) == "outputs/a=1"
+    assert config.run_to_resume([], ["resume=outputs/a=1"]) == ("outputs/a=1", None)
+    assert config.run_to_resume([], ["trainer.max_epochs=12", "resume=a"]) == ("a", 12)
     assert config.run_to_resume([], ["seed=1"]) is None
     for flags, overrides in (
         (["--multirun"], ["resume=x"]),
         ([], ["resume=x", "seed=1"]),
         ([], ["resume=x", "resume=y"]),
+        ([], ["resume=x", "trainer.max_epochs=3", "trainer.max_epochs=4"]),
     ):
-        with pytest.raises(UserError, match="nothing can stand beside resume="):
+        with pytest.raises(UserError, match=r"nothing but trainer\.max_epochs can stand beside resume="):
             config.run_to_resume(flags, overrides)
+    for number in ("1.5", "-1", "", "10,20", "\u0663"):
+        with pytest.raises(UserError, match=f"^trainer.max_epochs={number}: must be a whole number$"):
+            config.run_to_resume([], ["resume=x", f"trainer.max_epochs={number}"])
 
 
 def test_constant_keys_do_not_name_runs_of_a_sweep():
@@ -226,7 +231,7 @@ def test_words_of_which_it_can_be_told_what_was_meant():
         config.arguments(["task=[adder,memory]"])
     with pytest.raises(UserError, match="logger=null: a logger must be chosen"):
         config.arguments(["~logger"])
-    assert config.run_to_resume([], ["resume='a b'"]) == "a b"
+    assert config.run_to_resume([], ["resume='a b'"]) == ("a b", None)
 
 
 def test_error_of_the_grammar_says_how_to_quote():

@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from itertools import product
+from pathlib import Path
 from pkgutil import resolve_name
 
 import pytest
@@ -401,3 +402,27 @@ def test_a_model_that_uses_the_global_generators_gives_the_same_numbers_again(tm
     assert first["metrics"] == again["metrics"]
     train_with_stops(monkeypatch, tmp_path / "stopped", (7, 30), *words)
     assert runs.read_result(tmp_path / "stopped")["metrics"] == first["metrics"]
+
+
+@pytest.mark.parametrize("words", [[], ["model.replicates=3", "trainer.patience=1", "optimizer.lr=0.1"]])
+def test_a_run_with_more_epochs_ends_as_one_that_had_them_from_the_start(workplace, words):
+    words = [*DEEP, "scheduler=none", *words]
+    trained(Path("short"), *words, "trainer.max_epochs=2")
+    trained(Path("long"), *words, "trainer.max_epochs=4")
+    ended = command("train", "resume=short", "trainer.max_epochs=4")
+    assert ended.returncode == 0, ended.stderr
+    assert_equal_ends(Path("short"), Path("long"))
+    assert runs.read_result(Path("short"))["fingerprint"] == runs.read_result(Path("long"))["fingerprint"]
+    assert [step for step, _ in points(Path("short"))["val/loss"]] == [20, 40, 60, 80]
+
+
+def test_a_run_keeps_its_result_where_it_cannot_be_lengthened(workplace):
+    for name, words, message in (
+        ("falling", [], "learning rate falls over all epochs"),
+        ("constant", ["scheduler=none"], "must be at least the 2 that constant has"),
+    ):
+        trained(Path(name), *DEEP, *words, "trainer.max_epochs=2")
+        before = {path: path.read_bytes() for path in Path(name).rglob("*") if path.is_file()}
+        ended = command("train", f"resume={name}", f"trainer.max_epochs={3 if name == 'falling' else 1}")
+        assert ended.returncode == 2 and message in ended.stderr and ended.stderr.count("\n") == 1
+        assert {path: path.read_bytes() for path in Path(name).rglob("*") if path.is_file()} == before

@@ -12,6 +12,7 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.internals import flags_with_values, hydra_parser
 
 INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # values of --info
+EPOCHS = "trainer.max_epochs="
 SINGLE = ("task", "model", "optimizer", "scheduler", "loss", "experiment", "debug")  # groups with one option
 
 
@@ -87,8 +88,11 @@ def for_a_sweep(overrides: list[str]) -> list[str]:
     return added
 
 
-def run_to_resume(flags: list[str], overrides: list[str]) -> str | None:
+def run_to_resume(flags: list[str], overrides: list[str]) -> tuple[str, int | None] | None:
     """Return what ``resume=RUN`` names, before Hydra would make a new run; None without ``resume=``.
+
+    Returns:
+        The run, and the epochs that ``trainer.max_epochs=N`` gives it instead of its own.
 
     Raises:
         UserError: anything else stands on the command line, or no run is named.
@@ -96,15 +100,21 @@ def run_to_resume(flags: list[str], overrides: list[str]) -> str | None:
     named = [word.removeprefix("resume=") for word in overrides if word.startswith("resume=")]
     if not named:
         return None
-    others = [*flags, *(word for word in overrides if not word.startswith("resume=")), *named[1:]]
-    if others:
-        raise UserError(f"{others[0]}: nothing can stand beside resume=, a run goes on with its own configuration")
+    epochs = [word.removeprefix(EPOCHS) for word in overrides if word.startswith(EPOCHS)]
+    others = [word for word in overrides if not word.startswith(("resume=", EPOCHS))]
+    if others := [*flags, *others, *named[1:], *epochs[1:]]:
+        raise UserError(
+            f"{others[0]}: nothing but trainer.max_epochs can stand beside resume=, a run goes on with its own"
+            " configuration"
+        )
     run = named[0]
     if len(run) > 1 and run[0] == run[-1] and run[0] in "'\"":  # as Hydra's values may be quoted
         run = run[1:-1]
     if not run:
         raise UserError("resume=: names no run; give its directory")
-    return run
+    if not all(re.fullmatch(r"[0-9]{1,9}", number) for number in epochs):
+        raise UserError(f"{EPOCHS}{epochs[0]}: must be a whole number")
+    return run, int(epochs[0]) if epochs else None
 
 
 def _refuse(message: str) -> NoReturn:

@@ -79,6 +79,28 @@ def result_of(run: Path, cfg: DictConfig, trust: bool = False) -> dict[str, Any]
     return read_result(run)
 
 
+def lengthen(run: Path, epochs: int, trust: bool = False) -> DictConfig:
+    """Give a run, finished or not, more epochs, and return its new configuration.
+
+    Raises:
+        UserError: it has more epochs, or its learning rate depends on their number; another process trains there.
+    """
+    from rnn_tasks.training.trainer import depends_on_length  # this imports torch, which takes seconds
+
+    with claimed(run):
+        cfg = read_config(run, trust)
+        given = f"trainer.max_epochs={epochs}"
+        if not 0 <= cfg.trainer.max_epochs <= epochs:
+            raise UserError(f"{given}: must be at least the {cfg.trainer.max_epochs} that {run} has")
+        if epochs > cfg.trainer.max_epochs:
+            if depends_on_length(cfg.scheduler):
+                raise UserError(f"{given}: {run} cannot be lengthened, its learning rate falls over all epochs")
+            (run / RESULT).unlink(missing_ok=True)
+            cfg.trainer.max_epochs = epochs
+            write_config(run, cfg)
+    return cfg
+
+
 def write_config(run: Path, cfg: DictConfig) -> None:
     """Write config.yaml; where it names classes of the user's own, signed as made by this user."""
     text = OmegaConf.to_yaml(cfg, resolve=True)

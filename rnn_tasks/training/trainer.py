@@ -62,6 +62,12 @@ def _scheduling(part: DictConfig | None) -> Scheduling | None:
     return Scheduling(instantiated("scheduler", {key: part[key] for key in part if key not in own}), **own)
 
 
+def depends_on_length(scheduler: DictConfig | None) -> bool:
+    """Return whether the learning rate at a step depends on the number of steps of the run."""
+    scheduling = _scheduling(scheduler)
+    return scheduling is not None and bool(scheduling.totals)
+
+
 def build_trainer(
     cfg: DictConfig, schedule: TrainSchedule, run: Path, callbacks: list[Callback], resumed: Path | None = None
 ) -> Trainer:
