@@ -15,13 +15,13 @@ from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.intervals import summarize
 from rnn_tasks.training.learner import Learner
 
-QUIET = 60  # seconds without a line, at most, off a terminal
+QUIET = 30  # seconds without a line, at most, off a terminal
 
 
 class Bar(ProgressBar):
     """Says what is trained, then shows one bar over all steps, with the time left and the last validation.
 
-    Off a terminal there is a line for each validation, and one for each minute without any.
+    Off a terminal there is a line for each validation, and one for each half minute without any.
 
     Args:
         schedule: of the run.
