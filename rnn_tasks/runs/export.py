@@ -18,6 +18,7 @@ from rnn_tasks.runs.evaluation import measured
 from rnn_tasks.runs.identity import fingerprint
 from rnn_tasks.runs.loading import Run
 from rnn_tasks.runs.results import write_result
+from rnn_tasks.training import KINDS
 from rnn_tasks.training.checkpoints import save
 from rnn_tasks.training.metrics import sort_keys
 
@@ -124,7 +125,8 @@ def as_run(run: Run, weights: str, directory: Path) -> None:
     cfg.name, cfg.data_dir = directory.name, "data"
     if "data_dir" in cfg.task:
         cfg.task.data_dir = "data"
-    train = {kind: [numbers[run.replicate]] for kind, numbers in run.result["metrics"]["train"].items()}
+    of_all = run.result["metrics"]["train"]
+    train = of_all | {kind: [of_all[kind][run.replicate]] for kind in KINDS}
     metrics = {"train": train, "val": measured(run, [run.task.val]), "test": measured(run, run.task.test)}
     facts = {"config": OmegaConf.to_container(cfg), "metrics": metrics, "replicates": 1, "seed": cfg.seed}
     facts |= {"experiment": None, "fingerprint": fingerprint(cfg)}  # it is one network, not the experiment
