@@ -24,7 +24,7 @@ from rnn_tasks.models import Network
 from rnn_tasks.page.drawing import render
 from rnn_tasks.runs import outcome
 from rnn_tasks.runs.identity import NUMERICS
-from rnn_tasks.runs.loading import Run
+from rnn_tasks.runs.run import Run
 from rnn_tasks.tasks import Adder
 from rnn_tasks.train import train
 from rnn_tasks.training.recorder import RunRecorder

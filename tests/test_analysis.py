@@ -13,7 +13,7 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
 from rnn_tasks.models.recurrence import read
 from rnn_tasks.report.analysis import automata, automaton_plots, inspection, inspection_plots
-from rnn_tasks.runs.loading import Run
+from rnn_tasks.runs.run import Run
 from rnn_tasks.tasks import Batch, Memory
 from rnn_tasks.tasks.answers import answers
 

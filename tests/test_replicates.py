@@ -115,7 +115,7 @@ def test_a_replicate_that_fails_is_frozen_and_counted_and_the_others_go_on(tmp_p
             values = list(whole["metrics"][split][kind])
             values[1] = None
             assert result["metrics"][split][kind] == values
-    assert {row["epoch"] for row in read_history(tmp_path / "failed" / "history.csv") if row["replicate"] == 1} == {0}
+    assert {row["epoch"] for row in read_history(tmp_path / "failed" / "history.csv") if row["replicate"] == 1} == {1}
     tables.print_result(result, tmp_path)
     assert "of 4 (1 failed)" in capsys.readouterr().out
     assert runs.load(tmp_path / "failed", "last").replicate != 1
@@ -220,7 +220,7 @@ def test_stalled_replicates_keep_their_weights_when_all_others_fail(tmp_path, mo
     spoil(monkeypatch, [1, 2], step=20)
     result = trained(tmp_path, "model.replicates=3", "trainer.max_epochs=5", "trainer.log_every_n_steps=1")
     assert [loss is None for loss in result["metrics"]["test"]["loss"]] == [False, True, True]
-    assert {row["replicate"] for row in read_history(tmp_path / "history.csv") if row["epoch"] > 0} == {1, 2}
+    assert {row["replicate"] for row in read_history(tmp_path / "history.csv") if row["epoch"] > 1} == {1, 2}
 
 
 def test_patience_counts_from_the_least_number_of_epochs(tmp_path):

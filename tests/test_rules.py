@@ -17,7 +17,7 @@ from rnn_tasks.report.evidence import FULL, Evidence, FinishedRun, Missing
 from rnn_tasks.report.experiments import swept
 from rnn_tasks.report.judgement import FAILS, HOLDS, OPEN
 from rnn_tasks.runs import evaluation
-from rnn_tasks.runs.loading import Run
+from rnn_tasks.runs.run import Run
 from rnn_tasks.tasks import Memory
 from rnn_tasks.training.history import write_history
 

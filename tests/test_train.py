@@ -44,7 +44,7 @@ def test_a_run_directory_holds_everything(run):
         "3": 20,
     }
     history = read_history(run / "history.csv")
-    assert [(row["epoch"], row["replicate"]) for row in history] == [(0, 0), (1, 0)]
+    assert [(row["epoch"], row["replicate"]) for row in history] == [(1, 0), (2, 0)]
     assert history[-1]["val_loss"] == pytest.approx(metrics["val"]["loss"][0], rel=1e-6)
 
 
@@ -149,7 +149,7 @@ def test_mnist_is_learned(mnist, tmp_path):
 def test_curves_show_mean_least_and_greatest(tmp_path):
     result = trained(tmp_path, "model.replicates=3", "trainer.log_every_n_steps=5")
     tags, rows = points(tmp_path), read_history(tmp_path / "history.csv")
-    last = [row["val_loss"] for row in rows if row["epoch"] == 1]
+    last = [row["val_loss"] for row in rows if row["epoch"] == 2]
     for tag, value in (("val/loss", sum(last) / 3), ("val/loss_min", min(last)), ("val/loss_max", max(last))):
         assert tags[tag][-1][1] == pytest.approx(value)
     assert {"train/loss_min", "train/gradient_norm_max", "test/final_accuracy_min"} <= set(tags)
@@ -178,7 +178,7 @@ def test_patience_ends_a_run_so_many_epochs_after_its_best(tmp_path, patience):
     trained(tmp_path, "trainer.max_epochs=50", f"trainer.patience={patience}", *slow)
     history = read_history(tmp_path / "history.csv")
     scores = [(row["val_sequence_accuracy"], -row["val_loss"]) for row in history]
-    assert history[-1]["epoch"] == scores.index(max(scores)) + patience
+    assert history[-1]["epoch"] == scores.index(max(scores)) + 1 + patience
 
 
 @pytest.mark.usefixtures("no_pictures")

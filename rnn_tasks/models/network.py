@@ -103,6 +103,10 @@ class Network(nn.Module):
         layers = f"{self.layers} layers of " if self.layers > 1 else ""
         return f"{direction}{cell}, {layers}{self.hidden} unit{'s' * (self.hidden > 1)}"
 
+    def extra_repr(self) -> str:
+        replicates = f"; {self.replicates} replicates" if self.replicates > 1 else ""
+        return f"{self.description}; readout {self.readout}{replicates}"
+
     def bytes_of_states(self, batch: int, steps: int) -> int:
         """Return the memory that the gradients of a batch need at least: of the gates and states at all steps."""
         width = (self.cell.gates + 1) * self.hidden * len(self.directions) * self.layers
@@ -131,6 +135,36 @@ class Network(nn.Module):
         Raises:
             ValueError: the inputs have another shape, or a length is not one of their steps.
         """
+        inputs, lengths, reverse = self._of_all(inputs, lengths)
+        states = self._features(inputs, lengths, dropout_key)
+        fused = not return_states and (self.readout == "every_step" or self.pooling == "last")
+        for i in range(self.layers - fused):
+            states = self._layer(i, self._dropout(states, i, dropout_key), reverse)
+        if fused:  # the last layer and the read-out in one call; each direction adds its share of the logits
+            last = self.layers - 1
+            first, *second = self._each_direction(last, self._dropout(states, last, dropout_key), reverse, lengths)
+            return first + second[0] if second else first
+        pooled = self._pooled(states, lengths) if self.readout == "last" else states
+        logits = read(pooled, self.head["weight"], self.head["bias"])
+        return (logits, states) if return_states else logits
+
+    def states(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Return the outputs of every layer at every step, without dropout.
+
+        Args:
+            inputs, lengths: as for ``forward``.
+
+        Returns:
+            [R, L, B, T, H], of a bidirectional network [R, L, B, T, 2 H]: forwards, then backwards.
+        """
+        inputs, lengths, reverse = self._of_all(inputs, lengths)
+        layers = [self._layer(0, self._features(inputs, lengths, None), reverse)]
+        for i in range(1, self.layers):
+            layers.append(self._layer(i, layers[-1], reverse))
+        return torch.stack(layers, 1)
+
+    def _of_all(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return inputs and lengths of each replicate, and the order in which the backward direction reads steps."""
         if inputs.shape[-1] != self.input_size or inputs.dim() not in (3, 4):
             raise ValueError(
                 f"inputs {list(inputs.shape)}: must be [B, T, {self.input_size}], or [R, B, T, {self.input_size}]"
@@ -139,20 +173,13 @@ class Network(nn.Module):
             raise ValueError(f"lengths from {lengths.min()} to {lengths.max()}: must be from 1 to {inputs.shape[-2]}")
         if inputs.dim() == 3:
             inputs, lengths = (tensor.expand(self.replicates, *tensor.shape) for tensor in (inputs, lengths))
-        both = len(self.directions) == 2
-        reverse = _reversal(lengths, inputs.shape[2]) if both and not (lengths == inputs.shape[2]).all() else None
-        states = self._features(inputs, lengths, dropout_key)
-        fused = not return_states and (self.readout == "every_step" or self.pooling == "last")
-        for i in range(self.layers - fused):
-            halves = self._each_direction(i, self._dropout(states, i, dropout_key), reverse)
-            states = torch.cat(halves, -1) if both else halves[0]
-        if fused:  # the last layer and the read-out in one call; each direction adds its share of the logits
-            last = self.layers - 1
-            first, *second = self._each_direction(last, self._dropout(states, last, dropout_key), reverse, lengths)
-            return first + second[0] if second else first
-        pooled = self._pooled(states, lengths) if self.readout == "last" else states
-        logits = read(pooled, self.head["weight"], self.head["bias"])
-        return (logits, states) if return_states else logits
+        padded = len(self.directions) == 2 and not (lengths == inputs.shape[2]).all()
+        return inputs, lengths, _reversal(lengths, inputs.shape[2]) if padded else None
+
+    def _layer(self, i: int, inputs: Tensor, reverse: Tensor | None) -> Tensor:
+        """Return the outputs of layer i, [R, B, T, H] -> [R, B, T, H], its directions side by side."""
+        halves = self._each_direction(i, inputs, reverse)
+        return torch.cat(halves, -1) if len(halves) == 2 else halves[0]
 
     def _features(self, inputs: Tensor, lengths: Tensor, dropout_key: tuple[int, ...] | None) -> Tensor:
         """Return the inputs of the first recurrent layer, [R, B, T, D] -> [R, B, T, F]; here the network's own."""

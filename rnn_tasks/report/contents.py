@@ -10,7 +10,7 @@ from rnn_tasks.report.evidence import Evidence
 from rnn_tasks.report.figures import ADDER, BOTH_LOSSES, MEMORY, MNIST
 from rnn_tasks.report.judgement import Judgement
 from rnn_tasks.report.markup import Table
-from rnn_tasks.runs.loading import Run
+from rnn_tasks.runs.run import Run
 
 Rule = Callable[..., Judgement]  # takes the evidence, a selector of a run, and the arguments of a claim
 

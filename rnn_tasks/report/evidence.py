@@ -14,7 +14,7 @@ from rnn_tasks import config, runs
 from rnn_tasks.config.targets import first_foreign
 from rnn_tasks.errors import UserError
 from rnn_tasks.report.experiments import QUICK_OUTPUTS, configurations, swept
-from rnn_tasks.training.history import read_history
+from rnn_tasks.training.history import HISTORY, read_history
 from rnn_tasks.training.metrics import best_replicate, sort_keys
 
 FULL, OLDER, OTHER = 0, 1, 2  # as the experiment says; with another version of the numerics; with other values
@@ -50,7 +50,7 @@ class FinishedRun:
         Raises:
             Missing: there is no history.csv.
         """
-        rows = read_history(self.path / "history.csv")
+        rows = read_history(self.path / HISTORY)
         if not rows:
             raise Missing(f"{self.path} has no history.csv")
         return rows
@@ -61,7 +61,7 @@ class FinishedRun:
 
     @property
     def epochs(self) -> int:
-        return max(row["epoch"] for row in self.history) + 1
+        return max(row["epoch"] for row in self.history)
 
     @property
     def failed(self) -> list[bool]:

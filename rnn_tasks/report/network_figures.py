@@ -11,7 +11,7 @@ from rnn_tasks.report.analysis.inspection import Answered
 from rnn_tasks.report.drawing import Drawing, file_name
 from rnn_tasks.report.evidence import Evidence, FinishedRun, Missing
 from rnn_tasks.report.formatting import percent
-from rnn_tasks.runs.loading import Run
+from rnn_tasks.runs.run import Run
 from rnn_tasks.tasks import Memory
 
 IMAGES = 3  # whose recognition is shown row by row

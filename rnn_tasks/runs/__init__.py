@@ -15,8 +15,9 @@ from rnn_tasks.runs.directory import (
     write_config,
 )
 from rnn_tasks.runs.identity import fingerprint, influence
-from rnn_tasks.runs.loading import Run, load, tell_run
+from rnn_tasks.runs.loading import load, tell_run
 from rnn_tasks.runs.results import describe, read_result, write_result
+from rnn_tasks.runs.run import Run
 
 __all__ = [
     "OUTPUTS",

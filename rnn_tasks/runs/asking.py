@@ -9,7 +9,7 @@ from rnn_tasks.config.instantiation import build_task
 from rnn_tasks.errors import UserError, one_line, tell
 from rnn_tasks.photos.files import is_image_name
 from rnn_tasks.runs.directory import OUTPUTS, PRETRAINED, finished, read_config
-from rnn_tasks.runs.loading import Run
+from rnn_tasks.runs.run import Run
 
 
 def newest_run_for(inputs: list[str]) -> Path:

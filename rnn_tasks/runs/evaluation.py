@@ -1,19 +1,23 @@
 """The metrics of a finished run, on its own test set and on others."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from rnn_tasks.config.instantiation import instantiated
 from rnn_tasks.errors import UserError
-from rnn_tasks.runs.loading import Run
 from rnn_tasks.tasks import mnist_ood
 from rnn_tasks.tasks.base import Examples
 from rnn_tasks.tasks.mnist import Mnist
 from rnn_tasks.training.evaluation import measure
 from rnn_tasks.training.process import return_memory
+
+if TYPE_CHECKING:
+    from rnn_tasks.runs.run import Run
 
 PATIENCE = 10  # seconds before progress is shown; off a terminal also between two lines of it
 

@@ -1,10 +1,12 @@
 """A trained network written for use without this project."""
 
+from __future__ import annotations
+
 import os
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from omegaconf import OmegaConf
@@ -16,11 +18,13 @@ from rnn_tasks.models.crnn import KERNEL, PADDING, Crnn
 from rnn_tasks.runs.directory import write_config
 from rnn_tasks.runs.evaluation import measured
 from rnn_tasks.runs.identity import fingerprint
-from rnn_tasks.runs.loading import Run
 from rnn_tasks.runs.results import write_result
 from rnn_tasks.training import KINDS
 from rnn_tasks.training.checkpoints import save
 from rnn_tasks.training.metrics import sort_keys
+
+if TYPE_CHECKING:
+    from rnn_tasks.runs.run import Run
 
 NAMES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 

@@ -87,7 +87,7 @@ def _by_epoch(history: list[dict[str, Any]], column: str) -> dict[int, list[floa
     points: dict[int, list[float]] = {}
     for row in history:
         if column in row:
-            points.setdefault(row["epoch"] + 1, []).append(row[column])
+            points.setdefault(row["epoch"], []).append(row[column])
     return points
 
 

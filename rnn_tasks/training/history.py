@@ -1,4 +1,7 @@
-"""history.csv: losses and accuracies of training and validation, a row for each epoch and replicate."""
+"""history.csv: losses and accuracies of training and validation, a row for each epoch and replicate.
+
+Rows count epochs from 1 and replicates from 0; in the history of a checkpoint epochs count from 0, as in Lightning.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.files import read_text, write_atomically
 from rnn_tasks.training import KINDS
 
-PLACE = ("epoch", "replicate")  # counted from 0
+PLACE = ("epoch", "replicate")
 COLUMNS = [*PLACE, *(f"{split}_{kind}" for split in ("train", "val") for kind in KINDS)]
+HISTORY = "history.csv"
 LARGEST = 1 << 30  # bytes
 
 Row = dict[str, Any]
@@ -46,7 +50,7 @@ def as_rows(history: Tensor) -> list[Row]:
     """Return the rows of a history [N, columns], each without what was not measured."""
     named = (dict(zip(COLUMNS, row, strict=True)) for row in history.tolist())
     measured = ({key: value for key, value in row.items() if not isnan(value)} for row in named)
-    return [row | {key: int(row[key]) for key in PLACE} for row in measured]
+    return [row | {"epoch": int(row["epoch"]) + 1, "replicate": int(row["replicate"])} for row in measured]
 
 
 def append_history(path: Path, rows: list[Row]) -> None:
@@ -74,9 +78,12 @@ def read_history(path: Path) -> list[Row]:
         return []
     try:
         table = csv.DictReader(StringIO(read_text(path, LARGEST), newline=""))
-        return [_parsed(row) for row in table if None not in row.values()]
+        rows = [_parsed(row) for row in table if None not in row.values()]
     except (ValueError, OSError, csv.Error) as error:
         raise UserError(f"{path}: is damaged ({error}); resume={path.parent} writes it again") from None
+    if rows and rows[0]["epoch"] == 0:  # of a version that counted from 0
+        return [row | {"epoch": row["epoch"] + 1} for row in rows]
+    return rows
 
 
 def _parsed(row: dict[str, str]) -> Row:

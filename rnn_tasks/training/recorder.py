@@ -17,7 +17,7 @@ from rnn_tasks.errors import UserError, tell
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training import KINDS
 from rnn_tasks.training.checkpoints import BEST, LAST, PREVIOUS, read_checkpoint, save
-from rnn_tasks.training.history import COLUMNS, append_history, as_rows, epoch_rows, write_history
+from rnn_tasks.training.history import COLUMNS, HISTORY, append_history, as_rows, epoch_rows, write_history
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.metrics import sort_keys
 from rnn_tasks.training.signals import StopSignals
@@ -53,7 +53,7 @@ class RunRecorder(Checkpoint):
     ) -> None:
         self.schedule, self.signals = schedule, signals
         self.patience, self.min_epochs, self.min_steps = patience, min_epochs, min_steps
-        self.file = run / "history.csv"
+        self.file = run / HISTORY
         self.last, self.best, self.previous = (run / "checkpoints" / name for name in (LAST, BEST, PREVIOUS))
         self.history = torch.empty(0, len(COLUMNS), dtype=torch.float64)  # all rows of the file
         self.score: list[list[float] | None] = []  # of each replicate's best weights

@@ -21,7 +21,7 @@ from rnn_tasks.report.analysis.inspection import (
     states,
     task_of,
 )
-from rnn_tasks.runs.loading import Run
+from rnn_tasks.runs.run import Run
 from rnn_tasks.tasks import Adder
 from rnn_tasks.tasks.answers import answers
 

@@ -19,7 +19,7 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
 from rnn_tasks.models.network import WEIGHTS
 from rnn_tasks.models.recurrence import final, read
-from rnn_tasks.runs.loading import Run
+from rnn_tasks.runs.run import Run
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import Batch, Memory, Task
 from rnn_tasks.tasks.answers import answers, confidences
