@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from rnn_tasks import config
 from rnn_tasks.arguments import command, discard_output
 from rnn_tasks.errors import Interrupted, UserError, file_error, refuse, tell
-from rnn_tasks.runs import sweeps
+from rnn_tasks.runs import summaries, sweeps
 from rnn_tasks.runs.directory import CONFIG
 
 TRUST = "--trust"
@@ -108,7 +108,7 @@ def _job(cfg: DictConfig) -> float | None:
 def _tell_how_to_go_on(run: Path, sweep: Path | None = None) -> None:
     """Print what goes on with a run, or a sweep, that a signal has stopped."""
     if sweep is not None:
-        sweeps.summarize(sweep)
+        summaries.summarize(sweep)
         tell(f"stopped; the sweep goes on with the same command and hydra.sweep.dir={sweep}")
     elif (run / CONFIG).exists():
         tell(f"stopped; go on with: python -m rnn_tasks.train {shlex.quote(f'resume={run}')}")

@@ -5,7 +5,7 @@ import csv
 import pytest
 from helpers import write_result_by_hand
 
-from rnn_tasks.runs import sweeps, tables
+from rnn_tasks.runs import summaries, sweeps, tables
 from rnn_tasks.runs.tables import Row
 from rnn_tasks.training.intervals import summarize
 
@@ -143,7 +143,7 @@ def test_sweep_table_of_single_networks_whose_accuracies_are_equal(tmp_path):
 
 
 def test_summary_files_of_a_sweep(sweep, capsys):
-    assert not sweeps.write_summary(sweep)  # not all have finished
+    assert not summaries.write_summary(sweep)  # not all have finished
     with (sweep / "summary.csv").open(newline="") as file:
         stopped, failed, ended = csv.DictReader(file)
     assert (stopped["failed"], failed["failed"], ended["failed"]) == ("stopped before its end", "no luck", "")
@@ -163,7 +163,7 @@ def test_summary_files_of_a_sweep(sweep, capsys):
 def test_summary_of_a_sweep_whose_runs_have_all_finished(tmp_path, capsys):
     for hidden in (1, 3, 5):
         write_run(tmp_path, f"model.hidden={hidden}", {"test": ONE | {"by_length": {}}, "val": ONE})
-    assert sweeps.write_summary(tmp_path)
+    assert summaries.write_summary(tmp_path)
     assert (tmp_path / "test_by_model.hidden.png").stat().st_size > 1000
     assert "test accuracy low" not in (tmp_path / "summary.csv").read_text()  # there are no replicates
 

@@ -1,6 +1,7 @@
 """Run directories: written by training; found, loaded and measured by everything else."""
 
 from rnn_tasks.runs.directory import (
+    CONFIG,
     OUTPUTS,
     PRETRAINED,
     claimed,
@@ -20,6 +21,7 @@ from rnn_tasks.runs.results import describe, read_result, write_result
 from rnn_tasks.runs.run import Run
 
 __all__ = [
+    "CONFIG",
     "OUTPUTS",
     "PRETRAINED",
     "Run",

@@ -1,18 +1,13 @@
-"""Sweeps: directories of runs, with a table and a plot over them."""
+"""Sweeps: directories of runs, and what a table or a plot shows of them."""
 
 from __future__ import annotations
 
-import csv
 import re
-import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
 from tabulate import tabulate
 
 from rnn_tasks.config.stored import read_yaml
@@ -25,7 +20,6 @@ if TYPE_CHECKING:  # these import torch, which takes seconds: a sweep with a wro
     from rnn_tasks.runs.tables import Row
 
 FAILURE = "error.txt"
-MOST_CURVES = 6  # of one plot, so that they can be told apart
 FEWEST_VALUES = 3  # of a number, for a plot over it
 
 T = TypeVar("T")
@@ -148,7 +142,8 @@ def csv_row(row: SweepRow) -> dict[str, Any]:
     A column for each key that was swept has its value, as the name of the run's directory has it.
     Of several replicates there are also the 95 % interval of a mean (low, high), the best, and how many are perfect.
     """
-    cells: dict[str, Any] = {"run": row.run, **swept(row.run), "failed": row.failed}
+    choices = {key: _number(text) for key, text in swept(row.run).items()}
+    cells: dict[str, Any] = {"run": row.run, **choices, "failed": row.failed}
     for name, split in row.splits.items():
         for title, share in (("accuracy", split.accuracy), ("exact match", split.exact_match)):
             cells[f"{name} {title}"] = share and share.mean
@@ -159,6 +154,13 @@ def csv_row(row: SweepRow) -> dict[str, Any]:
             cells |= {f"{name} at 100 %": split.exact_match.perfect, f"{name} replicates": split.exact_match.count}
         cells[f"{name} loss"] = split.loss and split.loss.mean
     return cells | {"seconds": row.seconds}
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def swept(name: str) -> dict[str, str]:
@@ -196,63 +198,6 @@ def by_number(values: dict[str, T]) -> tuple[str, dict[str, dict[float, T]]]:
         rest = ",".join(f"{other}={text}" for other, text in pairs.items() if other != key)
         lines.setdefault(rest, {})[float(pairs[key])] = values[name]
     return key, {name: dict(sorted(points.items())) for name, points in lines.items()}
-
-
-def plot(sweep: Path) -> None:
-    """Save plots of the test accuracy of all runs: over the length if there are several, over the swept number."""
-    from rnn_tasks.runs import plots
-
-    results = {name: result for name, result in sweep_results(sweep).items() if result and "test" in result["metrics"]}
-    tests = {name: result["metrics"]["test"] for name, result in results.items()}
-    curves = {name: test["by_length"] for name, test in tests.items() if len(test["by_length"]) > 1}
-    if 1 <= len(curves) <= MOST_CURVES:
-        first = next(iter(curves))
-        trained = results[first]["config"]["task"]["lengths"]
-        plots.save(plots.by_length(curves, tests[first]["chance"], trained), sweep / "test_by_length.png")
-    key, lines = by_number({name: test["sequence_accuracy"] for name, test in tests.items()})
-    if key:
-        plots.save(plots.by_number(key, lines), sweep / f"test_by_{key}.png")
-
-
-def write_summary(sweep: Path) -> bool:
-    """Write summary.csv, summary.md and plots to a sweep's directory, and print the table.
-
-    Returns:
-        Whether all runs have finished.
-    """
-    rows = sweep_rows(sweep)
-    cells = [csv_row(row) for row in rows]
-    titles = sorted({title: None for row in cells for title in row}, key=lambda title: title == "seconds")
-    text = StringIO(newline="")
-    writer = csv.DictWriter(text, titles)
-    writer.writeheader()
-    writer.writerows(cells)
-    write_atomically(sweep / "summary.csv", text.getvalue())
-    write_atomically(sweep / "summary.md", sweep_table(rows, "github") + "\n")
-    plot(sweep)
-    print(f"\n{sweep_table(rows, 'simple')}\n{sweep}", flush=True)
-    return all(row.failed is None for row in rows)
-
-
-def summarize(sweep: Path) -> bool:
-    """Write the summary of a sweep; what prevents it is told in one line, and the runs stay as they are.
-
-    Returns:
-        Whether all runs have finished and the summary was written.
-    """
-    try:
-        return write_summary(sweep)
-    except Exception as error:
-        tell(f"error: {sweep}: its summary cannot be written ({one_line(error)}); its runs are as they were")
-        return False
-
-
-class SweepSummary(Callback):
-    """Summarizes a sweep at its end; the exit status is 1 if a run has not finished, or the summary is not written."""
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if not summarize(Path(config.hydra.sweep.dir)):
-            sys.exit(1)
 
 
 def _natural(run: Path) -> list[str | float]:

@@ -1,0 +1,162 @@
+"""The functions of ``import rnn_tasks``, for notebooks and scripts: train, sweep, load, evaluate, compare, compose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from rnn_tasks import config, runs
+from rnn_tasks.errors import Interrupted, UserError, one_line
+from rnn_tasks.report.comparison import compare
+from rnn_tasks.report.experiments import swept
+from rnn_tasks.runs import Run, evaluation, load, summaries, sweeps
+from rnn_tasks.runs.frames import frame
+from rnn_tasks.train import train as train_into
+
+__all__ = ["Sweep", "compare", "compose", "evaluate", "load", "sweep", "train"]
+
+
+def compose(*overrides: str) -> DictConfig:
+    """Return the checked configuration that ``python -m rnn_tasks.train OVERRIDES`` would train with.
+
+    Args:
+        overrides: like "task=memory" and "model.hidden=8".
+
+    Raises:
+        UserError: an override is refused.
+    """
+    return config.compose(list(overrides))
+
+
+def train(*overrides: str, directory: str | Path | None = None, progress: bool = True) -> Run:
+    """Train a run and return it, with the network and the weights that are best in validation.
+
+    The interrupt of a notebook, or Ctrl-C, stops it so that the same call with its directory goes on from there. A run
+    that has finished in the directory is not trained again.
+
+    Args:
+        overrides: as on the command line, like "task=adder" and "model.replicates=32".
+        directory: of the run; without one a new directory in outputs/<task>/.
+        progress: show a progress bar, or lines off a terminal and a notebook.
+
+    Raises:
+        UserError: an override is refused, or the run cannot be trained there.
+        KeyboardInterrupt: the run was stopped.
+    """
+    cfg = config.compose([f"trainer.enable_progress_bar={str(progress).lower()}", *overrides])
+    run = Path(directory or runs.OUTPUTS / cfg.task.name / cfg.name)
+    _train(cfg, run)
+    return load(run)
+
+
+def _train(cfg: DictConfig, run: Path) -> None:
+    try:
+        train_into(cfg, run)
+    except Interrupted:
+        raise KeyboardInterrupt(f"stopped; directory={str(run)!r} goes on with it") from None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The runs of a sweep.
+
+    Attributes:
+        path: the directory of the sweep, with a directory for each run.
+    """
+
+    path: Path
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the runs that have finished, like "model.hidden=3"."""
+        return [name for name, result in sweeps.sweep_results(self.path).items() if result]
+
+    def load(self, name: str, **how: Any) -> Run:
+        """Return a run by its name, with arguments as for ``rnn_tasks.load``."""
+        return load(self.path / name, **how)
+
+    def table(self) -> Any:
+        """Return summary.csv as a pandas.DataFrame: a row for each run, with a column for each key that was swept.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        return frame([sweeps.csv_row(row) for row in sweeps.sweep_rows(self.path)])
+
+
+def sweep(*overrides: str, directory: str | Path | None = None, progress: bool = True) -> Sweep:
+    """Train a run for each choice of values, as ``python -m rnn_tasks.train --multirun`` does.
+
+    A run that cannot be trained is noted in the table, and the others go on. With the directory of a sweep that was
+    stopped, what has finished is not trained again.
+
+    Args:
+        overrides: as on the command line; "model.hidden=1,3,5" and "seed=range(4)" give several values.
+        directory: of the sweep; without one a new directory in outputs/<task>/.
+        progress: as for ``train``.
+
+    Raises:
+        UserError: an override is refused.
+        KeyboardInterrupt: the sweep was stopped.
+    """
+    constant, choices = _choices(overrides)
+    jobs = [config.compose([f"trainer.enable_progress_bar={str(progress).lower()}", *constant, *c]) for c in choices]
+    path = Path(directory or runs.OUTPUTS / jobs[0].task.name / jobs[0].name)
+    for cfg, chosen in zip(jobs, choices, strict=True):
+        run = path / config.directory_name(",".join(sorted(chosen)))
+        try:
+            _train(cfg, run)
+        except UserError as error:
+            sweeps.note_failure(run, error)
+    summaries.write_summary(path, show=False)
+    return Sweep(path)
+
+
+def _choices(words: tuple[str, ...]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Return the overrides of all runs of a sweep, and those of each."""
+    try:
+        overrides = OverridesParser.create().parse_overrides(list(words))
+    except HydraException as error:
+        raise UserError(one_line(error)) from None
+    given = {override.get_key_element() for override in overrides}
+    values = [_values(override) for override in overrides if override.is_sweep_override()]
+    constant = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+    for override in overrides:
+        if override.key_or_group == "experiment" and not override.is_sweep_override():
+            own = swept(str(override.value())).items()
+            values += [[f"{key}={value}" for value in row] for key, row in own if key not in given]
+    if not values:
+        raise UserError("a sweep needs a key with several values, like model.hidden=1,3,5; train() makes a single run")
+    return constant, list(product(*values))
+
+
+def _values(override: Override) -> list[str]:
+    if not override.is_discrete_sweep():
+        raise UserError(f"{override.input_line}: must list its values, like 1,3,5 or range(4)")
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+def evaluate(run: Run | str | Path, lengths: list[int] | None = None, samples: int = 1000) -> dict[str, Any]:
+    """Return the test metrics of a run, a list with a number for each replicate.
+
+    Args:
+        run: from ``train`` or ``load``; of a directory or a task's name, the best network after the last epoch.
+        lengths: of new test sequences; without, the run's own test set is measured.
+        samples: sequences of each length.
+
+    Returns:
+        "n" sequences, "answers", "loss", "accuracy" (of single answers), "sequence_accuracy" (of whole sequences), the
+        same "by_length", and "chance".
+
+    Raises:
+        UserError: there is no such run, or the task has no sequences of these lengths.
+    """
+    loaded = run if isinstance(run, Run) else load(run, "last")
+    return evaluation.evaluate(loaded, lengths, samples)

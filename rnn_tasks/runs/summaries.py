@@ -1,0 +1,76 @@
+"""The summary of a sweep: summary.csv, summary.md and plots in its directory, and a table on the terminal."""
+
+import csv
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from rnn_tasks.errors import one_line, tell
+from rnn_tasks.files import write_atomically
+from rnn_tasks.runs import sweeps
+
+MOST_CURVES = 6  # of one plot, so that they can be told apart
+
+
+def plot(sweep: Path) -> None:
+    """Save plots of the test accuracy of all runs: over the length if there are several, over the swept number."""
+    from rnn_tasks.runs import plots
+
+    results = {
+        name: result for name, result in sweeps.sweep_results(sweep).items() if result and "test" in result["metrics"]
+    }
+    tests = {name: result["metrics"]["test"] for name, result in results.items()}
+    curves = {name: test["by_length"] for name, test in tests.items() if len(test["by_length"]) > 1}
+    if 1 <= len(curves) <= MOST_CURVES:
+        first = next(iter(curves))
+        trained = results[first]["config"]["task"]["lengths"]
+        plots.save(plots.by_length(curves, tests[first]["chance"], trained), sweep / "test_by_length.png")
+    key, lines = sweeps.by_number({name: test["sequence_accuracy"] for name, test in tests.items()})
+    if key:
+        plots.save(plots.by_number(key, lines), sweep / f"test_by_{key}.png")
+
+
+def write_summary(sweep: Path, show: bool = True) -> bool:
+    """Write summary.csv, summary.md and plots to a sweep's directory, and print the table unless ``show`` is false.
+
+    Returns:
+        Whether all runs have finished.
+    """
+    rows = sweeps.sweep_rows(sweep)
+    cells = [sweeps.csv_row(row) for row in rows]
+    titles = sorted({title: None for row in cells for title in row}, key=lambda title: title == "seconds")
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, titles)
+    writer.writeheader()
+    writer.writerows(cells)
+    write_atomically(sweep / "summary.csv", text.getvalue())
+    write_atomically(sweep / "summary.md", sweeps.sweep_table(rows, "github") + "\n")
+    plot(sweep)
+    if show:
+        print(f"\n{sweeps.sweep_table(rows, 'simple')}\n{sweep}", flush=True)
+    return all(row.failed is None for row in rows)
+
+
+def summarize(sweep: Path) -> bool:
+    """Write the summary of a sweep; what prevents it is told in one line, and the runs stay as they are.
+
+    Returns:
+        Whether all runs have finished and the summary was written.
+    """
+    try:
+        return write_summary(sweep)
+    except Exception as error:
+        tell(f"error: {sweep}: its summary cannot be written ({one_line(error)}); its runs are as they were")
+        return False
+
+
+class SweepSummary(Callback):
+    """Summarizes a sweep at its end; the exit status is 1 if a run has not finished, or the summary is not written."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        if not summarize(Path(config.hydra.sweep.dir)):
+            sys.exit(1)
