@@ -87,7 +87,8 @@ def compare(first: Setting, second: Setting, metric: str = "sequence_accuracy", 
     found = _paired(differences) if len(differences) >= FEWEST else _unpaired(numbers[0], numbers[1], len(differences))
     tasks = [each[0]["config"]["task"] for each in results]
     differing = tuple(key for key in {**tasks[0], **tasks[1]} if tasks[0].get(key) != tasks[1].get(key))
-    return Comparison(metric, split, *means, *found, differing)
+    effect, low, high, p, pairs, test = found
+    return Comparison(metric, split, *means, effect, low, high, p, pairs, test, differing)
 
 
 def _results(setting: Setting) -> list[dict[str, Any]]:
