@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup train draw reproduce reproduce-all reproduce-quick test test-all torture lint bench clean
+.PHONY: help setup train draw reproduce reproduce-all reproduce-quick test test-all torture lint docs docs-serve bench clean
 
 help:           ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -45,6 +45,14 @@ lint: setup     ## check rules, format and types (ruff, mypy)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: setup     ## build the documentation into site/
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-serve: setup ## show the documentation in the browser, and what is changed in it at once
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 bench: setup    ## measure the speed of training against plain PyTorch and JAX, and of the drawing page
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from rnn_tasks.report import hypothesis_tests, verdicts
-from rnn_tasks.report.formatting import hundredths, percent
+from rnn_tasks.report.formatting import percent
 from rnn_tasks.report.judgement import FAILS, HOLDS, OPEN, Judgement
-from rnn_tasks.training.intervals import curve, summarize, wilson
+from rnn_tasks.training.intervals import curve, hundredths, summarize, wilson
 
 
 def around(mean, n=32, deviation=0.01):

@@ -90,6 +90,27 @@ OF_MANY_KINDS = ("trainer.devices", "trainer.deterministic", "trainer.fast_dev_r
 KINDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a word"}
 
 
+def rule(key: str, example: Any) -> str:
+    """Return what the value of a key must be, in words, for the documentation.
+
+    Args:
+        key: like "model.hidden".
+        example: a value that shows its kind.
+    """
+    if key in CHOICES:
+        return ", ".join(map(_text, CHOICES[key]))
+    if key in PATTERNS:
+        return PATTERNS[key][1]
+    if key in INTERVALS:
+        return "the lowest and the highest length"
+    if key.endswith("_target_"):
+        return "the place of a class or function"
+    example = EXAMPLES.get(key) if example is None else example
+    kinds = KINDS | {ListConfig: "a list", list: "a list", DictConfig: "a mapping", dict: "a mapping"}
+    kind = "" if key in OF_MANY_KINDS else kinds.get(type(example), "")
+    return ", ".join(filter(None, (kind, RANGES[key].wording if key in RANGES else "")))
+
+
 def check(cfg: DictConfig, defaults: DictConfig) -> None:
     """Refuse values that can be known to be wrong before anything is drawn or built.
 

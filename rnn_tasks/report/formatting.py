@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
-from rnn_tasks.runs.tables import hundredths
+from rnn_tasks.training.intervals import hundredths
 
 Numbers = Sequence[float | None]  # one for each replicate, None for one that has failed
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from rnn_tasks.report.claims import JudgedClaim
 from rnn_tasks.report.evidence import FULL, OLDER, OTHER, FinishedRun
-from rnn_tasks.report.formatting import hundredths
 from rnn_tasks.report.markup import Table
-from rnn_tasks.training.intervals import Summary, summarize
+from rnn_tasks.training.intervals import Summary, hundredths, summarize
 
 EXTENT = {FULL: "in full", OLDER: "in full, other numerics", OTHER: "other values"}
 

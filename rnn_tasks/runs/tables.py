@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from rnn_tasks.training.intervals import Summary, summarize
+from rnn_tasks.training.intervals import Summary, hundredths, summarize
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
@@ -62,16 +62,6 @@ def _whole(metrics: dict[str, Any]) -> bool:
 
 def _summary(numbers: list[float | None]) -> Summary | None:
     return None if all(number is None for number in numbers) else summarize(numbers)
-
-
-def hundredths(share: float) -> str:
-    """Return a share in hundredths of a per cent; one below 1 is never rounded to 100.
-
-    >>> hundredths(0.5), hundredths(0.999999), hundredths(1.0)
-    ('50.00', '>99.99', '100.00')
-    """
-    text = f"{share * 100:.2f}".replace("-0.00", "0.00")
-    return ">99.99" if text == "100.00" and share < 1 else text
 
 
 def percent(share: Summary | None, best: bool = False) -> str:

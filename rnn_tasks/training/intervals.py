@@ -101,3 +101,13 @@ def curve(numbers: Sequence[float | None]) -> dict[str, float]:
         return {}
     extremes = {"_min": min(valid), "_max": max(valid)} if len(numbers) > 1 else {}
     return {"": sum(valid) / len(valid), **extremes}
+
+
+def hundredths(share: float) -> str:
+    """Return a share in hundredths of a per cent; one below 1 is never rounded to 100.
+
+    >>> hundredths(0.5), hundredths(0.999999), hundredths(1.0)
+    ('50.00', '>99.99', '100.00')
+    """
+    text = f"{share * 100:.2f}".replace("-0.00", "0.00")
+    return ">99.99" if text == "100.00" and share < 1 else text

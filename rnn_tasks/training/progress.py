@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from rnn_tasks.errors import tell
 from rnn_tasks.tasks.schedule import TrainSchedule
-from rnn_tasks.training.intervals import summarize
+from rnn_tasks.training.intervals import hundredths, summarize
 from rnn_tasks.training.learner import Learner
 
 QUIET = 30  # seconds without a line, at most, off a terminal
@@ -61,9 +61,9 @@ class Bar(ProgressBar):
 
     def on_validation_end(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
         loss, accuracy = (summarize(learner.metrics["val"][kind]) for kind in ("loss", "accuracy"))
-        text = f"val loss {loss.mean:.4f}, accuracy {accuracy.mean:.2%}"
+        text = f"val loss {loss.mean:.4f}, accuracy {hundredths(accuracy.mean)}%"
         if learner.replicates > 1:
-            text += f" ({accuracy.least:.2%} to {accuracy.most:.2%})"
+            text += f" ({hundredths(accuracy.least)}% to {hundredths(accuracy.most)}%)"
         if self.bar is not None:
             self.bar.set_postfix_str(text)
         else:
