@@ -47,11 +47,9 @@ lint: setup     ## check rules, format and types (ruff, mypy)
 	$(BIN)/mypy
 
 docs: setup     ## build the documentation into site/
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 docs-serve: setup ## show the documentation in the browser, and what is changed in it at once
-	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 bench: setup    ## measure the speed of training against plain PyTorch and JAX, and of the drawing page

@@ -43,7 +43,7 @@ def train(*overrides: str, directory: str | Path | None = None, progress: bool =
 
     Args:
         overrides: as on the command line, like "task=adder" and "model.replicates=32".
-        directory: of the run; without one a new directory in outputs/<task>/.
+        directory: of the run; without one a new directory in outputs/TASK/.
         progress: show a progress bar, or lines off a terminal and a notebook.
 
     Raises:
@@ -99,7 +99,7 @@ def sweep(*overrides: str, directory: str | Path | None = None, progress: bool =
 
     Args:
         overrides: as on the command line; "model.hidden=1,3,5" and "seed=range(4)" give several values.
-        directory: of the sweep; without one a new directory in outputs/<task>/.
+        directory: of the sweep; without one a new directory in outputs/TASK/.
         progress: as for ``train``.
 
     Raises:

@@ -1,5 +1,6 @@
 """Pages of the reference that are made from the code: commands, configuration keys."""
 
+import html
 import os
 import re
 import subprocess
@@ -62,8 +63,15 @@ def configuration() -> str:
 
 
 def _table(file: Path, prefix: str) -> str:
-    rows = [f"| `{key}` | `{default}` | {rule} | {meaning} |" for key, default, rule, meaning in keys(file, prefix)]
+    rows = [
+        f"| `{key}` | `{default}` | {rule} | {_plain(meaning)} |" for key, default, rule, meaning in keys(file, prefix)
+    ]
     return "\n".join(["| key | default | must be | meaning |", "| --- | --- | --- | --- |", *rows, ""]) if rows else ""
+
+
+def _plain(text: str) -> str:
+    """Return a text that Markdown shows as it is."""
+    return re.sub(r"([_*\[\]])", r"\\\1", html.escape(text))
 
 
 def keys(file: Path, prefix: str) -> list[tuple[str, str, str, str]]:
