@@ -16,7 +16,7 @@ from rnn_tasks.config import CONF, compose
 from rnn_tasks.config.values import rule
 
 SET = "set for this option"
-GROUPS = ("task", "model", "optimizer", "scheduler", "loss", "logger", "callbacks")
+GROUPS = ("task", "task/augmentation", "model", "optimizer", "scheduler", "loss", "logger", "callbacks")
 KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):(?P<value>[^#]*?)(?:\s+# (?P<meaning>.*))?$")
 
 
@@ -56,7 +56,7 @@ def configuration() -> str:
             lead = [line[2:] for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
             lead = [line for line in lead if not line.startswith("@")]
             package = re.search(r"^# @package (\S+)", file.read_text(encoding="utf-8"), re.M)
-            prefix = f"{package[1]}." if package else f"{group}."
+            prefix = f"{package[1]}." if package else f"{group.replace('/', '.')}."
             table = _table(file, prefix.replace("_global_.", ""))
             parts.append(f"### `{group}={file.stem}`\n\n{' '.join(lead)}\n\n{table}")
     return "\n".join(parts)
@@ -71,7 +71,7 @@ def _table(file: Path, prefix: str) -> str:
 
 def _plain(text: str) -> str:
     """Return a text that Markdown shows as it is."""
-    return re.sub(r"([_*\[\]])", r"\\\1", html.escape(text))
+    return re.sub(r"([_*\[\]])", r"\\\1", html.escape(text, quote=False))
 
 
 def keys(file: Path, prefix: str) -> list[tuple[str, str, str, str]]:
@@ -93,12 +93,6 @@ def keys(file: Path, prefix: str) -> list[tuple[str, str, str, str]]:
             continue
         key = prefix + ".".join(path)
         example = OmegaConf.select(known, key)
-        rows.append(
-            (
-                key,
-                match["value"].strip() or "null",
-                rule(key, node if example is None else example),
-                match["meaning"] or "set for this task",
-            )
-        )
+        default, meaning = match["value"].strip() or "null", match["meaning"] or SET
+        rows.append((key, default, rule(key, node if example is None else example), meaning))
     return rows

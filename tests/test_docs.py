@@ -1,0 +1,164 @@
+"""The site under docs/: what is made from the code is complete, what is written by hand says what the code does."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from forked import command
+from helpers import REPOSITORY, SMALL
+
+import rnn_tasks
+from rnn_tasks import __main__ as console
+from rnn_tasks import config
+from rnn_tasks.report import claims, page
+from rnn_tasks.report.judgement import Judgement
+from rnn_tasks.runs import summaries
+
+DOCS = REPOSITORY / "docs"
+PAGES = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md")}
+TUTORIAL, HOWTO = PAGES["tutorial.md"], PAGES["howto.md"]
+PYTHON, FILES = PAGES["reference/python.md"], PAGES["reference/files.md"]
+OPTIONS = [
+    f"{group}={path.stem}"
+    for group in ("task", "model", "optimizer", "scheduler")
+    for path in sorted((config.CONF / group).glob("*.yaml"))
+]
+OPTIONS += ["task=memory loss=ce", "loss=mse", "logger=[csv,tensorboard]", "callbacks=[weight_norms]"]
+OPTIONS += ["task=mnist task/augmentation=handwriting"]
+
+mkdocs = pytest.importorskip("mkdocs", reason="the pages of the reference are made by mkdocs")
+sys.path.insert(0, str(DOCS / "hooks"))
+import generate  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def keys():
+    """Key, default, rule and meaning of each row of the page on the configuration."""
+    lines = [line for line in generate.configuration().splitlines() if line.startswith("| `")]
+    return [[cell.strip(" `") for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def leaves(node, path=""):
+    for key, value in node.items():
+        full = f"{path}{key}"
+        if hasattr(value, "items") and value and full != "task.lr":
+            yield from leaves(value, f"{full}.")
+        else:
+            yield full
+
+
+@pytest.mark.parametrize("words", OPTIONS)
+def test_every_key_of_a_configuration_is_documented(keys, words):
+    documented = {key for key, *_ in keys}
+    assert set(leaves(config.compose(words.split()))) - {"experiment"} <= documented
+
+
+def test_every_key_has_a_meaning_and_the_kind_of_its_value(keys):
+    for key, _, rule, meaning in keys:
+        assert meaning, key
+        assert rule or key in ("trainer.devices", "trainer.fast_dev_run", "scheduler", "task.augmentation"), key
+
+
+def test_every_command_is_on_the_page_of_commands():
+    text = generate.commands()
+    for name in console.COMMANDS:
+        assert f"\n## {name}\n" in text
+    assert "--lengths" in text and "--onnx" in text and "== Groups" in text and "Traceback" not in text
+
+
+def table(text, heading):
+    """The names in the first column below a heading, in the order of the page."""
+    part = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = [line.split(" | ")[0].strip("| ") for line in part.splitlines() if line.startswith("| `")]
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    place = tmp_path_factory.mktemp("sweep")
+    words = [*SMALL, "trainer.max_epochs=1", "model.replicates=2", "model.hidden=1,2"]
+    return rnn_tasks.sweep(*words, directory=place / "sweep", progress=False)
+
+
+def test_the_files_of_a_run_are_documented(sweep):
+    run = sweep.load(sweep.names[0])
+    with (run.path / "history.csv").open(newline="", encoding="utf-8") as file:
+        assert next(csv.reader(file)) == [*table(FILES, "history.csv")[:2], *written(table(FILES, "history.csv")[2:])]
+    result = json.loads((run.path / "result.json").read_text(encoding="utf-8"))
+    documented = table(FILES, "result.json")
+    assert set(result) <= set(documented)
+    for split, values in result["metrics"].items():
+        assert split in ("train", "val", "test") and set(values) <= set(documented)
+    names = {path.name for path in run.path.iterdir()} - {".lock"}
+    known = FILES.partition("\n## ")[0]
+    assert all(name.split(".out.")[0] in known for name in names), names
+
+
+def written(names):
+    """The columns of a history in their order in the file: of training, then of validation."""
+    return [name for split in ("train", "val") for name in names if name.startswith(split)]
+
+
+def test_the_columns_of_a_summary_are_documented(sweep):
+    summaries.write_summary(sweep.path, show=False)
+    with (sweep.path / "summary.csv").open(newline="", encoding="utf-8") as file:
+        columns = next(csv.reader(file))
+    documented = table(FILES, "summary.csv")
+    for column in columns:
+        base = re.sub(r" (low|high|best)$", "", column)
+        assert base in documented or column == "model.hidden", column
+
+
+def test_the_keys_of_claims_are_documented():
+    claim = claims.parts()[0].claims[0]
+    row = claims.JudgedClaim(claim, Judgement("holds", "why")).as_json()
+    assert set(row) == set(table(FILES, "claims.json")) - {"schema", "quick", "claims"}
+    assert "claims.json" in Path(page.__file__).read_text(encoding="utf-8")
+
+
+def test_the_training_commands_of_the_site_compose():
+    lines = re.findall(
+        r"^(?:\$ )?python -m rnn_tasks\.train(.*)$|`python -m rnn_tasks\.train([^`]*)`",
+        TUTORIAL + HOWTO + PAGES["index.md"],
+        re.M,
+    )
+    commands = [(first or second).partition("#")[0].split() for first, second in lines]
+    assert len(commands) >= 5
+    for words in commands:
+        chosen = [word.strip("'").split(",")[0] for word in words if not word.startswith(("--", "resume=", "name="))]
+        config.compose(chosen)
+
+
+def test_the_python_of_the_site_runs(workplace, capsys):
+    words = [*SMALL, "trainer.max_epochs=1", "model.replicates=2"]
+    assert command("train", *words, "name=first").returncode == 0
+    blocks = re.findall(r"```python\n(.*?)```", TUTORIAL + HOWTO + PYTHON, re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(block.replace('"trainer.max_epochs=3"', ", ".join(map(repr, words))), {})
+    assert (workplace / "states.png").exists()
+    assert "torch.Size([1, 5, 5])" in capsys.readouterr().out
+
+
+def test_commands_of_the_tutorial_that_are_no_training(workplace):
+    words = [*SMALL, "trainer.max_epochs=1", "model.replicates=4"]
+    assert command("train", "--multirun", *words, "model.hidden=1,3,5", "name=sizes").returncode == 0
+    others = re.findall(r"^\$ python -m rnn_tasks\.(?!train)(\w+) (.*)$", TUTORIAL, re.M)
+    assert {name for name, _ in others} == {"show", "predict", "evaluate", "compare"}
+    for name, rest in others:
+        ended = command(name, *rest.replace("5000", "50").split())
+        assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    line = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=300, cwd=REPOSITORY)
+    assert ended.returncode == 0 and "WARNING" not in ended.stderr, ended.stderr
+    built = {path.relative_to(tmp_path / "site").as_posix() for path in (tmp_path / "site").rglob("index.html")}
+    pages = {"index" if name == "index.md" else f"{name.removesuffix('.md')}/index" for name in PAGES}
+    assert {f"{page}.html" for page in pages} <= built and len(built) == len(pages) + 2  # commands and configuration
