@@ -1,13 +1,15 @@
 """What people type after training: show, evaluate, predict, and what they are told when it is wrong."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 from forked import command
-from helpers import trained
+from helpers import trained, write_result_by_hand
 
-from rnn_tasks import runs
+from rnn_tasks import config, runs
 
 WRONG = {
     ("evaluate", "nowhere"): "nowhere: no such run",
@@ -85,3 +87,17 @@ def test_refused_training_leaves_no_files(workplace):
         ended = command("train", *words)
         assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "Traceback" not in ended.stderr
     assert not [path for path in workplace.rglob("*") if path.is_file()]
+
+
+def test_the_name_of_a_task_means_its_best_run_and_latest_the_newest(workplace):
+    for number, shares in enumerate(([0.5, 1.0], [0.9, 0.9], [None, 1.0], [0.2, 0.1])):
+        split = dict.fromkeys(("loss", "accuracy", "sequence_accuracy"), shares)
+        cfg = config.compose(["model.replicates=2"])
+        run = Path(f"outputs/adder/{number}")
+        write_result_by_hand(run, {"train": split, "val": split}, cfg)
+        runs.write_config(run, cfg)
+        os.utime(run / "result.json", (number, number))
+    assert runs.find("adder") == Path("outputs/adder/2")  # as good as run 0, and newer
+    assert runs.find("latest") == Path("outputs/adder/3")
+    Path("outputs/adder/2/result.json").write_text("{", encoding="utf-8")
+    assert runs.find("adder") == Path("outputs/adder/0")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from rnn_tasks.arguments import command, parser
 from rnn_tasks.errors import UserError
-from rnn_tasks.runs.directory import OUTPUTS, results
+from rnn_tasks.runs.directory import OUTPUTS
+from rnn_tasks.runs.finding import results
 
 
 def check(root: Path, file: Path) -> None:

@@ -3,18 +3,14 @@
 from rnn_tasks.runs.directory import (
     CONFIG,
     OUTPUTS,
-    PRETRAINED,
     claimed,
-    find,
-    find_to_resume,
-    finished,
     lengthen,
     own_config,
     read_config,
     result_of,
-    results,
     write_config,
 )
+from rnn_tasks.runs.finding import PRETRAINED, find, find_to_resume, finished, results
 from rnn_tasks.runs.identity import fingerprint, influence
 from rnn_tasks.runs.loading import load, tell_run
 from rnn_tasks.runs.results import describe, read_result, write_result

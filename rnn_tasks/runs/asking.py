@@ -8,7 +8,8 @@ from pathlib import Path
 from rnn_tasks.config.instantiation import build_task
 from rnn_tasks.errors import UserError, one_line, tell
 from rnn_tasks.photos.files import is_image_name
-from rnn_tasks.runs.directory import OUTPUTS, PRETRAINED, finished, read_config
+from rnn_tasks.runs.directory import OUTPUTS, read_config
+from rnn_tasks.runs.finding import PRETRAINED, finished
 from rnn_tasks.runs.run import Run
 
 

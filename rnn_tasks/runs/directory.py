@@ -1,7 +1,6 @@
-"""Run directories: their lock, their configuration, and how one is found."""
+"""Run directories: their lock and their configuration."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,6 @@ from rnn_tasks.runs.results import RESULT, read_result
 from rnn_tasks.runs.trust import SIGNATURE, is_signed, sign
 
 OUTPUTS = Path("outputs")
-PRETRAINED = Path(__file__).parent.parent / "pretrained"  # runs that come with the package
 CONFIG, LOCK = "config.yaml", ".lock"
 
 
@@ -151,95 +149,3 @@ def _data_directory(stored: str) -> str:
     """Return where the data lie: they may have moved since, and nothing is downloaded to where a run says."""
     there = os.environ.get("RNN_TASKS_DATA") or (stored if os.path.isdir(stored) and os.listdir(stored) else "data")
     return os.path.abspath(there)
-
-
-def finished(root: Path = OUTPUTS) -> list[Path]:
-    """Return the finished runs below a directory, the newest first."""
-    files = sorted(_files(root, RESULT), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return [path.parent for path in files]
-
-
-def results(root: Path = OUTPUTS) -> Iterator[tuple[Path, dict[str, Any] | None]]:
-    """Return the finished runs below a directory with the content of their result.json, the newest first.
-
-    Of a run whose result.json is damaged the content is None.
-    """
-    for path in finished(root):
-        try:
-            yield path, read_result(path)
-        except UserError:
-            yield path, None
-
-
-def find(run: str) -> Path | None:
-    """Return the directory of a run.
-
-    Args:
-        run: a directory; "latest" for the newest finished run; the name of a task for its newest finished run; or the
-            name of a run that comes with the package: "handwriting", or "report", the best of the report's that read
-            MNIST.
-
-    Returns:
-        None where it is none of these.
-
-    Raises:
-        UserError: a directory holds no run, or nothing has finished yet.
-    """
-    try:
-        is_directory, root = Path(run).is_dir(), _root(run)
-    except OSError:  # too long for a name
-        return None
-    shipped = PRETRAINED / run if re.fullmatch(r"\w+", run) and (PRETRAINED / run).is_dir() else None
-    if shipped and not (Path(run) / CONFIG).exists():
-        return shipped
-    if root and (run == "latest" or not is_directory):
-        newest = next(iter(finished(root)), None)
-        if newest is None:
-            raise UserError(f"{run}: no finished run in {root} yet; python -m rnn_tasks.train makes one")
-        return newest
-    if is_directory:
-        require_run(Path(run))
-        return Path(run)
-    return None
-
-
-def _root(run: str) -> Path | None:
-    """Return the directory in which "latest", or the name of a task, is looked for; None for another word."""
-    root = OUTPUTS if run == "latest" else OUTPUTS / run
-    return root if run == "latest" or (root.parent == OUTPUTS and root.is_dir()) else None
-
-
-def find_to_resume(run: str) -> Path:
-    """Return the directory of a run to go on with.
-
-    Args:
-        run: a directory, or a checkpoint in it; "latest", or the name of a task, for the newest run that has begun.
-
-    Raises:
-        UserError: it is none of these, or a sweep.
-    """
-    path = Path(run)
-    if path.is_file() and path.parent.name == "checkpoints":
-        path = path.parent.parent
-    if (path / CONFIG).is_file():
-        return path
-    if path.is_dir() and any(path.glob(f"*/{CONFIG}")):
-        sweep = f"the same command with --multirun and hydra.sweep.dir={run} goes on with it"
-        raise UserError(f"{run}: is a sweep, or a directory of runs; name one of them, or {sweep}")
-    if root := _root(run):
-        begun = sorted(_files(root, CONFIG), key=lambda file: file.stat().st_mtime_ns)
-        if begun:
-            return begun[-1].parent
-    return require_run(path)
-
-
-def _files(root: Path, name: str) -> Iterator[Path]:
-    """Return the files of a name below a directory, also where a directory on the way is a link; no place twice."""
-    seen = set()
-    for directory, below, files in os.walk(root, followlinks=True):
-        if (real := os.path.realpath(directory)) in seen:
-            below.clear()
-            continue
-        seen.add(real)
-        if name in files:
-            yield Path(directory, name)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rnn_tasks.config.instantiation import build
 from rnn_tasks.errors import UserError, one_line, tell
-from rnn_tasks.runs.directory import PRETRAINED, find, read_config
+from rnn_tasks.runs.directory import read_config
+from rnn_tasks.runs.finding import PRETRAINED, find
 from rnn_tasks.runs.results import read_result
 from rnn_tasks.runs.run import Run
 
@@ -24,7 +25,7 @@ def load(
     """Load a run with its model and task, ready to use.
 
     Args:
-        run: its directory, "latest", the name of a task for its newest finished run, "handwriting" or "report".
+        run: its directory, "latest", the name of a task for its best finished run, "handwriting" or "report".
         weights: the best by validation, or those of the last epoch.
         replicate: its number, the best by validation of these weights, or all of them.
         trust: allow classes that did not come with this package, also in a run that somebody else has made.
