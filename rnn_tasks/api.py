@@ -90,6 +90,14 @@ class Sweep:
         """
         return frame([sweeps.csv_row(row) for row in sweeps.sweep_rows(self.path)])
 
+    def networks(self) -> Any:
+        """Return networks.csv as a pandas.DataFrame: a row for each network of each finished run.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        return frame(sweeps.network_rows(self.path))
+
 
 def sweep(*overrides: str, directory: str | Path | None = None, progress: bool = True) -> Sweep:
     """Train a run for each choice of values, as ``python -m rnn_tasks.train --multirun`` does.

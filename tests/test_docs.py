@@ -113,6 +113,18 @@ def test_the_columns_of_a_summary_are_documented(sweep):
         assert base in documented or column == "model.hidden", column
 
 
+def test_the_columns_of_networks_are_documented(sweep):
+    with (sweep.path / "networks.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert set(rows[0]) - {"model.hidden"} == set(table(FILES, "networks.csv"))
+    assert [(row["model.hidden"], row["replicate"], row["seed"]) for row in rows] == [
+        (hidden, str(number), str(number)) for hidden in "12" for number in (0, 1)
+    ]
+    shares = sweep.load(sweep.names[1]).result["metrics"]["test"]["sequence_accuracy"]
+    assert [float(row["test exact match"]) for row in rows[2:]] == shares
+    assert sweep.networks()["test exact match"].tolist()[2:] == shares
+
+
 def test_the_keys_of_claims_are_documented():
     claim = claims.parts()[0].claims[0]
     row = claims.JudgedClaim(claim, Judgement("holds", "why")).as_json()

@@ -131,6 +131,7 @@ def test_a_run_says_what_it_trains_and_is_never_silent_for_long(tmp_path, monkey
     train(cfg, tmp_path / "run")
     first, *between, last = capsys.readouterr().err.splitlines()
     parameters = 4 * (3 * 2 + 3 * 3 + 3 + 3) + 3 + 1
-    assert first == f"{tmp_path / 'run'}: LSTM, 3 units; {parameters} parameters, each of 2 replicates; on cpu"
+    network = f"LSTM, 3 units; {parameters} parameters, each of 2 replicates on cpu"
+    assert first == f"{tmp_path / 'run'}: {network}; 1 epoch of 8 steps"
     assert between and all(re.fullmatch(r"epoch 1: step \d+ of \d+", line) for line in between)
     assert last.startswith("epoch 1: val loss ")

@@ -1,4 +1,4 @@
-"""The summary of a sweep: summary.csv, summary.md and plots in its directory, and a table on the terminal."""
+"""The summary of a sweep: tables and plots in its directory, and a table on the terminal."""
 
 import csv
 import sys
@@ -35,24 +35,33 @@ def plot(sweep: Path) -> None:
 
 
 def write_summary(sweep: Path, show: bool = True) -> bool:
-    """Write summary.csv, summary.md and plots to a sweep's directory, and print the table unless ``show`` is false.
+    """Write summary.csv, networks.csv, summary.md and plots to a sweep's directory, and print the table.
+
+    Args:
+        sweep: its directory.
+        show: whether the table is printed.
 
     Returns:
         Whether all runs have finished.
     """
     rows = sweeps.sweep_rows(sweep)
-    cells = [sweeps.csv_row(row) for row in rows]
-    titles = sorted({title: None for row in cells for title in row}, key=lambda title: title == "seconds")
-    text = StringIO(newline="")
-    writer = csv.DictWriter(text, titles)
-    writer.writeheader()
-    writer.writerows(cells)
-    write_atomically(sweep / "summary.csv", text.getvalue())
+    _write_csv(sweep / "summary.csv", [sweeps.csv_row(row) for row in rows])
+    _write_csv(sweep / "networks.csv", sweeps.network_rows(sweep))
     write_atomically(sweep / "summary.md", sweeps.sweep_table(rows, "github") + "\n")
     plot(sweep)
     if show:
         print(f"\n{sweeps.sweep_table(rows, 'simple')}\n{sweep}", flush=True)
     return all(row.failed is None for row in rows)
+
+
+def _write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows with a column for each key, the seconds last."""
+    titles = sorted({title: None for row in rows for title in row}, key=lambda title: title == "seconds")
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, titles)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(file, text.getvalue())
 
 
 def summarize(sweep: Path) -> bool:

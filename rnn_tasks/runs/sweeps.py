@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # these import torch, which takes seconds: a sweep with a wro
     from rnn_tasks.runs.tables import Row
 
 FAILURE = "error.txt"
+TITLES = {"accuracy": "accuracy", "sequence_accuracy": "exact match", "loss": "loss"}  # of columns
 FEWEST_VALUES = 3  # of a number, for a plot over it
 
 T = TypeVar("T")
@@ -154,6 +155,23 @@ def csv_row(row: SweepRow) -> dict[str, Any]:
             cells |= {f"{name} at 100 %": split.exact_match.perfect, f"{name} replicates": split.exact_match.count}
         cells[f"{name} loss"] = split.loss and split.loss.mean
     return cells | {"seconds": row.seconds}
+
+
+def network_rows(sweep: Path) -> list[dict[str, Any]]:
+    """Return the rows of networks.csv, one for each network of each finished run; a failed one has no numbers."""
+    rows = []
+    finished = {name: result for name, result in sweep_results(sweep).items() if result}
+    for name, result in finished.items():
+        choices = {key: _number(text) for key, text in swept(name).items()}
+        for replicate in range(result["replicates"]):
+            row = {"run": name, **choices, "replicate": replicate, "seed": result["seed"] + replicate}
+            for split in ("test", "val"):
+                metrics = result["metrics"].get(split, {})
+                row |= {
+                    f"{split} {title}": metrics[kind][replicate] for kind, title in TITLES.items() if kind in metrics
+                }
+            rows.append(row)
+    return rows
 
 
 def _number(text: str) -> int | float | str:

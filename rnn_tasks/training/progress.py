@@ -37,7 +37,7 @@ class Bar(ProgressBar):
         self.bar = None
 
     def on_train_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
-        self._tell(_beginning(trainer, learner))
+        self._tell(_beginning(trainer, learner, self.schedule))
         if sys.stderr is not None and sys.stderr.isatty():
             self.bar = tqdm(
                 total=self.schedule.total_steps,
@@ -78,12 +78,17 @@ class Bar(ProgressBar):
             self.bar.close()
 
 
-def _beginning(trainer: Trainer, learner: Learner) -> str:
+def _beginning(trainer: Trainer, learner: Learner, schedule: TrainSchedule) -> str:
     """Say what is trained, on what and where."""
     model = learner.model
     name = getattr(model, "description", type(model).__name__)
     parameters = sum(parameter.numel() for parameter in model.parameters()) // learner.replicates
     replicates = f", each of {learner.replicates} replicates" if learner.replicates > 1 else ""
+    length = (
+        f"{schedule.epochs} epoch{'s' * (schedule.epochs > 1)} of {schedule.steps:,} steps"
+        if schedule.epochs > 0
+        else "no last epoch"
+    )
     resumed = f"; from epoch {trainer.current_epoch + 1} on" if trainer.current_epoch else ""
     device = trainer.strategy.root_device
-    return f"{trainer.default_root_dir}: {name}; {parameters:,} parameters{replicates}; on {device}{resumed}"
+    return f"{trainer.default_root_dir}: {name}; {parameters:,} parameters{replicates} on {device}; {length}{resumed}"
