@@ -6,7 +6,6 @@ import re
 import pytest
 from helpers import DATA, REPOSITORY
 
-import rnn_tasks
 import rnn_tasks.api
 
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
@@ -49,7 +48,7 @@ ANSWERS = {
         ("rows = 700", "rows = 850"),
     ],
     "5_what_it_computes": [
-        ("step = lambda carry, ones: ((carry + ones) % 2, (carry + ones) // 2)", "step = lambda carry, ones: (ones, carry)"),
+        ("step = lambda c, ones: ((c + ones) % 2, (c + ones) // 2)", "step = lambda c, ones: (ones, c)"),
         ("steps = 3", "steps = 2"),
         (
             "real = trace.real\nr = [torch.corrcoef(torch.stack((row, trace.carries[real].float())))[0, 1].abs()"
