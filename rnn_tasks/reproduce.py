@@ -49,7 +49,7 @@ def _to_do(chosen: Namespace, root: Path) -> list[Job]:
     """Return the experiments of which a run is not finished."""
     finished = {result.get("fingerprint") for _, result in runs.results(root) if result}
     jobs = []
-    for experiment in EXPERIMENTS + (FURTHER if chosen.all else ()):
+    for experiment in (name for name in EXPERIMENTS if chosen.all or name not in FURTHER):
         job = Job(experiment, root, quick(experiment) if chosen.quick else [])
         if job.fingerprints <= finished:
             print(f"{experiment}: done before")

@@ -8,25 +8,19 @@ from omegaconf import DictConfig, OmegaConf
 from rnn_tasks import config
 from rnn_tasks.runs.directory import OUTPUTS
 
-# The longest come first, so that several cores end at about the same time.
-EXPERIMENTS = (
-    *("mnist_birnn_adam", "mnist_rnn_sgd", "mnist_rnn_adam", "mnist_lstm_sgd", "mnist_lstm_sgd_slow"),
-    *("memory_two_units", "adder_hidden", "adder_length5", "memory_hidden2", "memory_hidden5", "memory_hidden10"),
-    "adder_loss",
-)
-
 # Sweeps that only some claims need, and the reader of handwriting.
 FURTHER = (
-    "mnist_handwriting",
-    "mnist_ablation",
-    "mnist_ablation_plain",
-    "mnist_rnn_sgd_grid",
-    "mnist_rnn_adam_grid",
-    "memory_hidden_sizes",
-    "adder_batch_size",
-    "adder_loss_batch_size",
-    "adder_equal_epochs",
-    "adder_equal_updates",
+    *("mnist_handwriting", "mnist_rnn_adam_grid", "mnist_rnn_sgd_grid", "mnist_ablation_plain", "mnist_ablation"),
+    *("memory_hidden_sizes", "adder_equal_epochs", "adder_equal_updates", "adder_batch_size", "adder_loss_batch_size"),
+)
+
+# All; the longest come first, so that several cores end at about the same time.
+EXPERIMENTS = (
+    *("mnist_birnn_adam", "mnist_handwriting", "mnist_rnn_adam_grid", "mnist_rnn_adam", "mnist_rnn_sgd"),
+    *("mnist_rnn_sgd_grid", "mnist_ablation_plain", "mnist_ablation", "mnist_lstm_sgd_slow", "mnist_lstm_sgd"),
+    *("memory_hidden_sizes", "adder_equal_epochs", "memory_two_units", "adder_equal_updates", "adder_batch_size"),
+    *("adder_loss_batch_size", "memory_hidden10", "memory_hidden5", "adder_hidden", "memory_hidden2", "adder_loss"),
+    "adder_length5",
 )
 
 # Overrides of a quick look, by the prefix of an experiment's name; the first prefix that fits counts.
