@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import io
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from contextlib import suppress
 from graphlib import TopologicalSorter
@@ -20,7 +22,8 @@ from forked import command
 from helpers import REPOSITORY, trained, without_pictures
 
 from rnn_tasks import config, reproduce, runs
-from rnn_tasks.report import experiments, jobs, judgement, page
+from rnn_tasks.errors import UserError
+from rnn_tasks.report import archive, experiments, jobs, judgement, page
 from rnn_tasks.report.__main__ import check
 from rnn_tasks.report.claims import parts
 from rnn_tasks.report.contents import EXAMPLES, FIGURES, RULES, TABLES
@@ -420,3 +423,58 @@ def wait_until(condition, seconds=120):
 def test_a_markdown_file_gets_its_images_alone(outputs, tmp_path, unseen):
     page.write(outputs, tmp_path / "docs" / "results.md")
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {"results.md", "results"}
+
+
+def test_a_report_is_written_again_from_the_archive_of_its_runs(outputs, tmp_path, unseen):
+    first = tmp_path / "first" / "results.md"
+    page.write(outputs, first, tmp_path / "runs.tar.xz")
+    with tarfile.open(tmp_path / "runs.tar.xz") as packed:
+        names = packed.getnames()
+    runs_of_experiments = {"memory_hidden2", "memory_hidden5", "adder_lossmse", "adder_lossbce"}
+    assert {name.partition("/")[0] for name in names} == runs_of_experiments
+    assert "memory_hidden5/checkpoints/last.ckpt" in names  # whose network a figure shows
+    assert "adder_lossmse/checkpoints/last.ckpt" not in names
+    archive.unpack(tmp_path / "runs.tar.xz", tmp_path / "again")
+    page.write(tmp_path / "again", tmp_path / "second" / "results.md", tmp_path / "again.tar.xz")
+    second = tmp_path / "second" / "results.md"
+    assert second.read_text(encoding="utf-8") == first.read_text(encoding="utf-8")
+    assert (tmp_path / "again.tar.xz").read_bytes() == (tmp_path / "runs.tar.xz").read_bytes()
+    assert not (tmp_path / "again" / "memory_hidden5" / "checkpoints" / "best.ckpt").exists()
+
+
+@pytest.mark.parametrize("kind", ["outside", "absolute", "link", "other", "cut", "text", "bomb"])
+def test_an_archive_writes_runs_alone_and_nothing_outside(tmp_path, monkeypatch, kind):
+    file, content = tmp_path / "runs.tar.xz", b"{}" * 1000
+    names = {"outside": "../result.json", "absolute": "/tmp/out/result.json"}
+    member = tarfile.TarInfo(names.get(kind, "run/result.json"))
+    member.size = len(content)
+    if kind == "link":
+        member.type, member.linkname, member.size = tarfile.SYMTYPE, "/etc/passwd", 0
+    if kind == "other":
+        member.name = "run/model.py"
+    if kind == "bomb":
+        monkeypatch.setattr(archive, "LARGEST", 100)
+    with tarfile.open(file, "w:xz") as packed:
+        packed.addfile(member, io.BytesIO(content))
+    if kind == "cut":
+        file.write_bytes(file.read_bytes()[:60])
+    if kind == "text":
+        file.write_text("no archive")
+    (place := tmp_path / "place").mkdir()
+    if kind == "absolute":
+        archive.unpack(file, place)
+        assert [path.relative_to(place).as_posix() for path in place.rglob("*.json")] == ["tmp/out/result.json"]
+    else:
+        with pytest.raises(UserError, match=r"^.*runs\.tar\.xz: (holds|is no archive of runs, or damaged)"):
+            archive.unpack(file, place)
+    assert not (tmp_path / "result.json").exists() and not Path("/tmp/out/result.json").exists()
+
+
+def test_the_command_reads_and_writes_archives(outputs, workplace):
+    words = ["--to", "page.md", "--pack", "runs.tar.xz"]
+    assert command("report", str(outputs), *words).returncode == 0
+    ended = command("report", "runs.tar.xz", "--to", "again/page.md")
+    assert ended.returncode == 0, ended.stderr
+    assert Path("again/page.md").read_text(encoding="utf-8") == Path("page.md").read_text(encoding="utf-8")
+    refused = command("report", str(outputs), "--pack", "runs.zip")
+    assert refused.returncode == 2 and refused.stderr == "error: --pack runs.zip: must end in .tar.xz\n"

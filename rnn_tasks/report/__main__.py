@@ -1,6 +1,11 @@
-"""Write the report on finished runs: ``python -m rnn_tasks.report outputs --to outputs/report/index.html``."""
+"""Write the report on finished runs: ``python -m rnn_tasks.report outputs --to outputs/report/index.html``.
 
+DIR may also be an archive of runs, as ``--pack`` writes it.
+"""
+
+from argparse import Namespace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rnn_tasks.arguments import command, parser
 from rnn_tasks.errors import UserError
@@ -22,20 +27,38 @@ def check(root: Path, file: Path) -> None:
         raise UserError(f"{root}: holds no finished run of an experiment; make reproduce-quick makes some")
 
 
-@command
-def main() -> None:
-    """Print how many claims got each verdict."""
+def arguments() -> Namespace:
+    """Build the parser of the command line."""
     command_line = parser(__doc__)
     command_line.add_argument("dir", metavar="DIR", nargs="?", type=Path, default=OUTPUTS, help=f"runs ({OUTPUTS})")
     command_line.add_argument(
         "--to", metavar="FILE", type=Path, help="index.html or results.md (DIR/report/index.html)"
     )
+    command_line.add_argument("--pack", metavar="FILE", type=Path, help="also write the runs into FILE.tar.xz")
     chosen = command_line.parse_args()
-    file = chosen.to or chosen.dir / "report" / "index.html"
-    check(chosen.dir, file)
-    from rnn_tasks.report.page import write  # this imports torch, which takes seconds
+    if chosen.pack and not chosen.pack.name.endswith(".tar.xz"):
+        raise UserError(f"--pack {chosen.pack}: must end in .tar.xz")
+    return chosen
 
-    counts = write(chosen.dir, file)
+
+@command
+def main() -> None:
+    """Print how many claims got each verdict."""
+    chosen = arguments()
+    if not chosen.dir.name.endswith(".tar.xz"):
+        return _report(chosen.dir, chosen.to or chosen.dir / "report" / "index.html", chosen.pack)
+    from rnn_tasks.report.archive import unpack  # this imports torch, which takes seconds
+
+    with TemporaryDirectory() as place:
+        unpack(chosen.dir, Path(place))
+        return _report(Path(place), chosen.to or OUTPUTS / "report" / "index.html", chosen.pack)
+
+
+def _report(root: Path, file: Path, archive: Path | None) -> None:
+    check(root, file)
+    from rnn_tasks.report.page import write
+
+    counts = write(root, file, archive)
     print(f"{', '.join(f'{verdict}: {count}' for verdict, count in counts.items())}\n{file}")
 
 

@@ -33,11 +33,13 @@ class FinishedRun:
         path: its directory.
         result: the content of its result.json.
         tier: FULL, OLDER or OTHER.
+        loaded: whether its network has been looked into.
     """
 
     path: Path
     result: dict[str, Any]
     tier: int = OTHER
+    loaded: bool = False
 
     @cached_property
     def config(self) -> DictConfig:
@@ -154,6 +156,7 @@ class FinishedRun:
 
     def load(self, replicate: int | Literal["best", "all"] = "best") -> runs.Run:
         """Return one network or all of them, with the weights of the last epoch, by which the test set was measured."""
+        self.loaded = True
         return _load(self.path, replicate)
 
 

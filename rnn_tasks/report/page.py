@@ -14,6 +14,7 @@ import jinja2
 from rnn_tasks.errors import UserError, tell
 from rnn_tasks.files import write_atomically
 from rnn_tasks.report import contents, judgement
+from rnn_tasks.report.archive import pack
 from rnn_tasks.report.claims import JudgedClaim, judge, parts
 from rnn_tasks.report.drawing import Drawing
 from rnn_tasks.report.evidence import OLDER, OTHER, Evidence, Missing
@@ -49,13 +50,14 @@ class Section:
         return claims_table(self.claims)
 
 
-def write(root: Path, file: Path) -> dict[str, int]:
+def write(root: Path, file: Path, archive: Path | None = None) -> dict[str, int]:
     """Write the report on the runs below a directory, and say on stderr what is being done.
 
     Args:
         root: the directory.
         file: an .html file, beside which results.md, its PNG plots and claims.json are left; or an .md file, with its
             plots alone.
+        archive: a file for the runs that the report has used, see archive.pack.
 
     Returns:
         the number of claims with each verdict.
@@ -88,6 +90,9 @@ def write(root: Path, file: Path) -> dict[str, int]:
         data = {"schema": 1, "quick": bool(values["quick"]), "claims": rows}
         write_atomically(file.with_name("claims.json"), json.dumps(data, indent=1, allow_nan=False))
         write_atomically(file, render("page.html.j2", values))
+    if archive:
+        _progress(f"writing {archive}")
+        pack(evidence, archive)
     return {verdict: counts[verdict] for verdict in MARKS}
 
 

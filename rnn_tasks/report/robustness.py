@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from rnn_tasks import runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.files import write_atomically
 from rnn_tasks.report.drawing import Drawing
@@ -21,12 +23,14 @@ from rnn_tasks.report.markup import Table
 from rnn_tasks.runs import evaluation, plots
 from rnn_tasks.runs.identity import NUMERICS
 from rnn_tasks.tasks import mnist_ood
+from rnn_tasks.training import checkpoints
 from rnn_tasks.training.intervals import summarize
 from rnn_tasks.training.metrics import Reliability
 
 # Raised by hand when the sets of mnist_ood or the metrics on them are meant to change.
 SETS = 1
 
+OOD = "ood.json"
 PART = "handwriting"
 READERS = {selector.removeprefix("mnist_"): selector for selector in (*MNIST, "mnist_handwriting")}
 CORNERS = {  # of the ablation
@@ -50,21 +54,36 @@ def measure(run: FinishedRun) -> Metrics:
     Raises:
         Missing: USPS is not there and cannot be downloaded.
     """
-    path, digest = run.path / "ood.json", blake2b(repr((SETS, NUMERICS)).encode(), digest_size=16)
-    with suppress(OSError):
-        digest.update((run.path / "checkpoints" / "last.ckpt").read_bytes())
-    key = digest.hexdigest()
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["key"] == key:
-            return kept["sets"]
+    if sets := kept_sets(run.path):
+        return sets
     try:
-        sets = evaluation.out_of_distribution(run.load("all"))
+        sets = evaluation.out_of_distribution(runs.load(run.path, "last", "all"))
     except UserError as reason:
         raise Missing(str(reason)) from None
+    content = {"key": key_of(_checkpoint(run.path)), "sets": sets}
     with suppress(OSError):  # the directory may be read-only
-        write_atomically(path, json.dumps({"key": key, "sets": sets}, allow_nan=False))
+        write_atomically(run.path / OOD, json.dumps(content, allow_nan=False))
     return sets
+
+
+def kept_sets(run: Path) -> Metrics | None:
+    """Return what was measured before with the same weights and versions."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads((run / OOD).read_text(encoding="utf-8"))
+        if kept["key"] == key_of(_checkpoint(run)):
+            return kept["sets"]
+    return None
+
+
+def key_of(weights: bytes) -> str:
+    """Return the key of what was measured with the weights of a checkpoint; empty where a run comes without."""
+    return blake2b(repr((SETS, NUMERICS)).encode() + weights, digest_size=16).hexdigest()
+
+
+def _checkpoint(run: Path) -> bytes:
+    with suppress(OSError):
+        return (run / "checkpoints" / checkpoints.LAST).read_bytes()
+    return b""
 
 
 @dataclass(frozen=True)
