@@ -137,7 +137,10 @@ def test_tab_completion_of_training(installed, typed, expected):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("rnn-tasks ", {"train", "evaluate", "compare", "predict", "export", "show", "draw", "reproduce", "report"}),
+        (
+            "rnn-tasks ",
+            {"train", "evaluate", "compare", "predict", "export", "show", "draw", "new", "reproduce", "report"},
+        ),
         ("rnn-tasks re", {"reproduce", "report"}),
         *((f"rnn-tasks train {typed}", expected) for typed, expected in COMPLETIONS),
         ("rnn-tasks train task=memory model=bi", {"model=bilstm", "model=birnn"}),
