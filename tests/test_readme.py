@@ -194,8 +194,8 @@ def test_a_network_is_trained_in_python(workplace, capsys):
 
 def test_every_training_command_composes():
     commands = [words for words in documented_commands() if not any(name in " ".join(words) for name in OWN)]
-    assert ["task=adder", "model.hidden=5", "loss=bce"] in commands
-    assert ["--multirun", "model.hidden=1,3,5"] in commands
+    assert ["task=memory", "model=gru", "model.hidden=8"] in commands
+    assert ["--multirun", "model.hidden=1,3,5", "model.replicates=32"] in commands
     for words in commands:
         overrides = [word for word in words if not word.startswith(("--", "resume="))]
         config.compose([word if "[" in word else word.partition(",")[0] for word in overrides])
@@ -247,10 +247,8 @@ def test_make_targets_links_and_folders_exist():
     assert all(f"\n{first or second}:" in makefile for first, second in targets)
     links = [REPOSITORY / path for path in re.findall(r"\]\(([^)#]+)\)", README)]
     links += [REPOSITORY / "docs" / path for path in re.findall(r"\]\(([^)#]+)\)", EXTENDING)]
-    folders = [
-        f"rnn_tasks/{path.removeprefix('rnn_tasks/')}" for path in re.findall(r"`((?:rnn_tasks/)?\w+/)`", README)
-    ]
-    folders = [path for path in folders if path not in ("rnn_tasks/conf/", "rnn_tasks/experiment/", "rnn_tasks/data/")]
+    design = (REPOSITORY / "docs" / "design.md").read_text(encoding="utf-8").partition("| folder | holds |")[2]
+    folders = [f"rnn_tasks/{name}" for name in re.findall(r"`(\w+/)`", design.partition("\n\n")[0])]
     assert len(links) >= 6
     assert len(folders) >= 8
     assert [path for path in [*links, *(REPOSITORY / folder for folder in folders)] if not path.exists()] == []
