@@ -12,7 +12,6 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from rnn_tasks import runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.files import write_atomically
 from rnn_tasks.report.drawing import Drawing
@@ -56,10 +55,12 @@ def measure(run: FinishedRun) -> Metrics:
     """
     if sets := kept_sets(run.path):
         return sets
+    loaded = run.loaded
     try:
-        sets = evaluation.out_of_distribution(runs.load(run.path, "last", "all"))
+        sets = evaluation.out_of_distribution(run.load("all"))
     except UserError as reason:
         raise Missing(str(reason)) from None
+    run.loaded = loaded  # what is kept here stands for the network
     content = {"key": key_of(_checkpoint(run.path)), "sets": sets}
     with suppress(OSError):  # the directory may be read-only
         write_atomically(run.path / OOD, json.dumps(content, allow_nan=False))
