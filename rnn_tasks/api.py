@@ -50,10 +50,14 @@ def train(*overrides: str, directory: str | Path | None = None, progress: bool =
         UserError: an override is refused, or the run cannot be trained there.
         KeyboardInterrupt: the run was stopped.
     """
-    cfg = config.compose([f"trainer.enable_progress_bar={str(progress).lower()}", *overrides])
+    cfg = _composed(progress, *overrides)
     run = Path(directory or runs.OUTPUTS / cfg.task.name / cfg.name)
     _train(cfg, run)
     return load(run)
+
+
+def _composed(progress: bool, *overrides: str) -> DictConfig:
+    return compose(f"trainer.enable_progress_bar={str(progress).lower()}", *overrides)
 
 
 def _train(cfg: DictConfig, run: Path) -> None:
@@ -115,7 +119,7 @@ def sweep(*overrides: str, directory: str | Path | None = None, progress: bool =
         KeyboardInterrupt: the sweep was stopped.
     """
     constant, choices = _choices(overrides)
-    jobs = [config.compose([f"trainer.enable_progress_bar={str(progress).lower()}", *constant, *c]) for c in choices]
+    jobs = [_composed(progress, *constant, *chosen) for chosen in choices]
     path = Path(directory or runs.OUTPUTS / jobs[0].task.name / jobs[0].name)
     for cfg, chosen in zip(jobs, choices, strict=True):
         run = path / config.directory_name(",".join(sorted(chosen)))
