@@ -57,8 +57,8 @@ def main() -> None:
         if chosen.as_run:
             export.as_run(run, chosen.weights, chosen.to)
             return runs.tell_run(run, chosen.replicate)
-        modules = export.torch_modules(run)
-        export.as_onnx(modules, run, chosen.to) if chosen.onnx else save(modules.state_dict(), chosen.to)
+        modules = run.to_torch()
+        export.as_onnx(run, chosen.to) if chosen.onnx else save(modules.state_dict(), chosen.to)
     except OSError as error:
         raise UserError(f"--to {chosen.to}: cannot be written ({error.strerror})") from None
     runs.tell_run(run, chosen.replicate)

@@ -12,7 +12,7 @@ from helpers import DATA, trained
 
 from rnn_tasks import runs
 from rnn_tasks.errors import UserError
-from rnn_tasks.runs.export import PlainNetwork, torch_modules
+from rnn_tasks.models.plain import PlainNetwork
 
 STRANGER = """
 import sys, torch
@@ -50,7 +50,7 @@ def test_torch_modules_of_image_readers_give_the_same_logits(mnist, words):
     (images,) = run.task.test
     with torch.inference_mode():
         ours = run.logits(images.inputs, images.lengths)
-        torch.testing.assert_close(PlainNetwork(torch_modules(run), run)(images.inputs), ours)
+        torch.testing.assert_close(PlainNetwork(run.model)(images.inputs), ours)
 
 
 @pytest.mark.skipif(not find_spec("onnxruntime") or not find_spec("onnx"), reason="onnx or onnxruntime is not there")
@@ -108,7 +108,10 @@ def test_bad_input_is_refused_in_one_line(workplace):
         assert ended.returncode == 2 and "pip install onnx" in ended.stderr
 
 
-def test_cell_that_torch_lacks_is_refused(tmp_path):
-    trained(tmp_path, "model=rnn", "model.cell=test_models.add")
-    with pytest.raises(UserError, match=r"torch\.nn has no module like its model test_models"):
-        torch_modules(runs.load(tmp_path))
+def test_models_that_torch_lacks_are_refused(tmp_path):
+    trained(tmp_path, "model=rnn", "model.cell=test_models.add", "model.replicates=2")
+    with pytest.raises(UserError, match=r"torch\.nn has no module like the cell add"):
+        runs.load(tmp_path).to_torch()
+    trained(tmp_path / "two", "model=rnn", "model.replicates=2")
+    with pytest.raises(UserError, match="these are 2 replicates"):
+        runs.load(tmp_path / "two", replicate="all").to_torch()

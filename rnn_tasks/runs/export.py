@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
 from omegaconf import OmegaConf
-from torch import Tensor, nn
-from torch.nn.functional import max_pool2d
 
-from rnn_tasks.errors import UserError
-from rnn_tasks.models.crnn import KERNEL, PADDING, Crnn
+from rnn_tasks.models.plain import PlainNetwork
 from rnn_tasks.runs.directory import write_config
 from rnn_tasks.runs.evaluation import measured
 from rnn_tasks.runs.identity import fingerprint
@@ -26,86 +22,21 @@ from rnn_tasks.training.metrics import sort_keys
 if TYPE_CHECKING:
     from rnn_tasks.runs.run import Run
 
-NAMES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
-
-def torch_modules(run: Run) -> nn.ModuleDict:
-    """Return the network as torch.nn modules with its weights: ``recurrent`` (RNN, LSTM or GRU) and ``head`` (Linear).
-
-    A Crnn has ``convolutions`` as well, a list of Conv2d.
+def as_onnx(run: Run, path: Path) -> None:
+    """Write the network as an ONNX graph, which takes any number of sequences of any length.
 
     Args:
         run: from runs.load, with one replicate.
+        path: the file.
 
     Raises:
-        UserError: torch.nn has no such cell.
-    """
-    network, model = run.model, run.config.model
-    name = getattr(getattr(network, "cell", None), "name", "")
-    if name not in NAMES:
-        raise UserError(f"{run.path}: torch.nn has no module like its model {model.get('cell', model._target_)}")
-    arguments = {"num_layers": model.layers, "dropout": model.dropout if model.layers > 1 else 0.0}
-    arguments |= {"bidirectional": model.bidirectional, "batch_first": True}
-    state = {key: value[0] for key, value in network.state_dict().items()}
-    features, outputs = state["recurrent.weight_ih_l0"].shape[1], state["head.weight"].shape
-    modules = nn.ModuleDict(
-        {
-            "recurrent": getattr(nn, NAMES[name])(features, model.hidden, **arguments),
-            "head": nn.Linear(outputs[1], outputs[0]),
-        }
-    )
-    if isinstance(network, Crnn):
-        weights = [weight for key, weight in state.items() if key.startswith("convolutions.weight_")]
-        modules["convolutions"] = nn.ModuleList(
-            nn.Conv2d(weight.shape[1], weight.shape[0], KERNEL, padding=PADDING) for weight in weights
-        )
-        state = {re.sub(r"^convolutions\.(\w+)_(\d+)$", r"convolutions.\2.\1", key): state[key] for key in state}
-    modules.load_state_dict(state)
-    return modules.eval()
-
-
-class PlainNetwork(nn.Module):
-    """The modules of ``torch_modules`` in one: inputs [B, T, D] -> logits [B, T, C], or [B, C] of a single answer.
-
-    Sequences must have no padding.
-
-    Args:
-        modules: from ``torch_modules``.
-        run: the run that they are from.
-    """
-
-    def __init__(self, modules: nn.ModuleDict, run: Run) -> None:
-        super().__init__()
-        self.parts, self.hidden = modules, int(run.config.model.hidden)
-        self.pooling = run.model.pooling if run.task.readout == "last" else None
-        self.eval()
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        if "convolutions" in self.parts:
-            maps = inputs[:, None]
-            for convolution in self.parts["convolutions"].children():
-                maps = max_pool2d(convolution(maps).relu(), (1, 2))
-            inputs = maps.transpose(1, 2).flatten(2)
-        states, _ = self.parts["recurrent"](inputs)
-        if self.pooling == "mean":
-            states = states.mean(1)
-        elif self.pooling == "last":  # the final state of each direction
-            states = torch.cat((states[:, -1, : self.hidden], states[:, 0, self.hidden :]), -1)
-        return self.parts["head"](states)
-
-
-def as_onnx(modules: nn.ModuleDict, run: Run, path: Path) -> None:
-    """Write the modules as an ONNX graph, which takes any number of sequences of any length.
-
-    Args:
-        modules: from ``torch_modules``.
-        run: the run that they are from.
-        path: the file.
+        ValueError: torch.nn has no modules like the network's.
     """
     example = torch.zeros(2, run.task.longest, run.task.input_size)
     steps = {0: "batch", 1: "steps"}
     torch.onnx.export(
-        PlainNetwork(modules, run),
+        PlainNetwork(run.model),
         (example,),
         path,
         input_names=["inputs"],

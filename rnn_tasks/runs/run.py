@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from rnn_tasks.errors import UserError
 from rnn_tasks.runs.frames import frame
 
 if TYPE_CHECKING:  # torch is imported when a model is built or loaded: a missing run is known before
@@ -98,9 +99,12 @@ class Run:
         Raises:
             UserError: torch.nn has no such cell, or these are several replicates.
         """
-        from rnn_tasks.runs.export import torch_modules
+        from rnn_tasks.models.plain import torch_modules
 
-        return torch_modules(self)
+        try:
+            return torch_modules(self.model)
+        except ValueError as error:
+            raise UserError(f"{self.path}: {error}") from None
 
     def answer(self, inputs: Tensor, lengths: Tensor) -> list[tuple[str, float]]:
         """Return answers as people write them, each with the probability of its least certain part.
