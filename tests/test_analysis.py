@@ -40,7 +40,7 @@ def test_gates_reproduce_the_outputs_of_the_network():
     model = Network(3, 2, "every_step", cell="lstm", hidden=4, layers=2, replicates=3, init=1.0)
     inputs = torch.randn(5, 7, 3, generator=torch.Generator().manual_seed(0))
     lstm = inspection.gates(model, inputs)
-    expected = model(inputs, torch.full((5,), 7), return_states=True)[1]
+    expected = model.states(inputs, torch.full((5,), 7))[:, -1]
     torch.testing.assert_close(lstm.hidden, expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(lstm.hidden, lstm.output * lstm.cell.tanh())
     change = lstm.cell[:, :, 1:] - lstm.forget[:, :, 1:] * lstm.cell[:, :, :-1]
@@ -169,7 +169,7 @@ def test_prefix_predictions_are_the_answers_to_the_steps_so_far(bidirectional):
     changed[:, 20:] = 0
     torch.testing.assert_close(run.prefix_predictions(changed)[:, :20], predictions[:, :20])
     if not bidirectional:
-        states = model(images, torch.tensor([28, 28]), return_states=True)[1]
+        states = model.states(images, torch.tensor([28, 28]))[:, -1]
         torch.testing.assert_close(predictions, read(states, model.head["weight"], model.head["bias"])[0].softmax(-1))
     drawn(inspection_plots.prefix_predictions(images, predictions, [3, 4]))
 

@@ -252,8 +252,7 @@ def test_the_mean_of_all_steps_is_that_of_torch():
     torch.manual_seed(0)
     network = Network(3, 4, "last", "lstm", hidden=6, layers=2, bidirectional=True, pooling="mean", replicates=2)
     inputs, lengths = torch.rand(5, 7, 3), torch.tensor([7, 4, 1, 6, 7])
-    found, _ = network(inputs, lengths, return_states=True)
-    assert torch.allclose(network(inputs, lengths), found, atol=1e-6)
+    found = network(inputs, lengths)
     peer = torch.nn.LSTM(3, 6, 2, batch_first=True, bidirectional=True)
     for r in range(2):
         peer.load_state_dict({name: value[r] for name, value in network.recurrent.items()})

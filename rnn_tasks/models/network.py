@@ -112,13 +112,7 @@ class Network(nn.Module):
         width = (self.cell.gates + 1) * self.hidden * len(self.directions) * self.layers
         return 4 * self.replicates * batch * steps * width
 
-    def forward(
-        self,
-        inputs: Tensor,
-        lengths: Tensor,
-        dropout_key: tuple[int, ...] | None = None,
-        return_states: bool = False,
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, inputs: Tensor, lengths: Tensor, dropout_key: tuple[int, ...] | None = None) -> Tensor:
         """Return the logits of padded sequences; the values in the padding change no logit of a real step.
 
         In training the lengths are not looked at: a task's examples have been checked when they were made.
@@ -127,26 +121,23 @@ class Network(nn.Module):
             inputs: [R, B, T, D], or [B, T, D] for all replicates.
             lengths: [R, B] or [B], real steps of each sequence, from 1 to T.
             dropout_key: decides the dropout masks, with each replicate's seed; None disables dropout.
-            return_states: return the last layer's outputs [R, B, T, H] (twice H if bidirectional) as well.
 
         Returns:
-            Logits [R, B, T, C], or [R, B, C] with readout "last"; with ``return_states`` a pair of logits and states.
+            Logits [R, B, T, C], or [R, B, C] with readout "last".
 
         Raises:
             ValueError: the inputs have another shape, or a length is not one of their steps.
         """
         inputs, lengths, reverse = self._of_all(inputs, lengths)
         states = self._features(inputs, lengths, dropout_key)
-        fused = not return_states and (self.readout == "every_step" or self.pooling == "last")
+        fused = self.readout == "every_step" or self.pooling == "last"
         for i in range(self.layers - fused):
             states = self._layer(i, self._dropout(states, i, dropout_key), reverse)
         if fused:  # the last layer and the read-out in one call; each direction adds its share of the logits
             last = self.layers - 1
             first, *second = self._each_direction(last, self._dropout(states, last, dropout_key), reverse, lengths)
             return first + second[0] if second else first
-        pooled = self._pooled(states, lengths) if self.readout == "last" else states
-        logits = read(pooled, self.head["weight"], self.head["bias"])
-        return (logits, states) if return_states else logits
+        return read(_mean(states, lengths), self.head["weight"], self.head["bias"])
 
     def states(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Return the outputs of every layer at every step, without dropout.
@@ -204,14 +195,6 @@ class Network(nn.Module):
             results.append(_reversed(out, reverse) if number and out.dim() == 4 else out)
         return results
 
-    def _pooled(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """Return the states that the single answer is computed from: [R, B, T, H] -> [R, B, H]."""
-        if self.pooling == "mean":
-            real = torch.arange(states.shape[2], device=states.device) < lengths[..., None]  # [R, B, T]
-            return (states * real[..., None]).sum(2) / lengths[..., None]
-        last = recurrence.final(states, lengths)
-        return torch.cat((last[..., : self.hidden], states[:, :, 0, self.hidden :]), -1)
-
     def _dropout(self, states: Tensor, i: int | str, key: tuple[int, ...] | None) -> Tensor:
         """Return the inputs of layer i after dropout, [R, B, T, H]; those of layer 0 are kept as they are."""
         if not (i and self.dropout and key is not None):
@@ -236,6 +219,12 @@ def uniform(shape: tuple[int, ...], limit: float, streams: list[torch.Generator]
     """Return a parameter with initial values uniform in ±limit, each replicate's from its own stream: [R, *shape]."""
     values = [torch.empty(shape).uniform_(-limit, limit, generator=stream) for stream in streams]
     return nn.Parameter(torch.stack(values))
+
+
+def _mean(states: Tensor, lengths: Tensor) -> Tensor:
+    """Return the mean of the states at the real steps: [R, B, T, H] -> [R, B, H]."""
+    real = torch.arange(states.shape[2], device=states.device) < lengths[..., None]  # [R, B, T]
+    return (states * real[..., None]).sum(2) / lengths[..., None]
 
 
 def _reversal(lengths: Tensor, steps: int) -> Tensor:

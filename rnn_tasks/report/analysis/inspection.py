@@ -97,7 +97,7 @@ def states(model: Network, inputs: Tensor, lengths: Tensor) -> Tensor:
     if model.cell.name == "lstm" and len(model.directions) == 1:
         layer_gates = gates(model, inputs)
         return torch.cat((layer_gates.hidden, layer_gates.cell), -1)
-    return model(inputs.to(model.head["weight"]), lengths, return_states=True)[1]
+    return model.states(inputs.to(model.head["weight"]), lengths)[:, -1]
 
 
 def concat_padded(sets: list[Examples]) -> Batch:
