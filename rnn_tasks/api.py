@@ -7,13 +7,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from rnn_tasks import config, runs
-from rnn_tasks.errors import Interrupted, UserError, one_line
+from rnn_tasks.errors import Interrupted, UserError
 from rnn_tasks.report.comparison import compare
 from rnn_tasks.report.experiments import swept
 from rnn_tasks.runs import Run, evaluation, load, summaries, sweeps
@@ -133,20 +131,16 @@ def sweep(*overrides: str, directory: str | Path | None = None, progress: bool =
 
 def _choices(words: tuple[str, ...]) -> tuple[list[str], list[tuple[str, ...]]]:
     """Return the overrides of all runs of a sweep, and those of each."""
-    try:
-        overrides = OverridesParser.create().parse_overrides(list(words))
-    except HydraException as error:
-        raise UserError(one_line(error)) from None
-    given = {override.get_key_element() for override in overrides}
-    values = [_values(override) for override in overrides if override.is_sweep_override()]
-    constant = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
-    for override in overrides:
-        if override.key_or_group == "experiment" and not override.is_sweep_override():
+    constant, several = config.constant_and_swept(words)
+    given = {config.key_of(override) for override in (*constant, *several)}
+    values = [_values(override) for override in several]
+    for override in constant:
+        if override.key_or_group == "experiment":
             own = swept(str(override.value())).items()
             values += [[f"{key}={value}" for value in row] for key, row in own if key not in given]
     if not values:
         raise UserError("a sweep needs a key with several values, like model.hidden=1,3,5; train() makes a single run")
-    return constant, list(product(*values))
+    return [str(override.input_line) for override in constant], list(product(*values))
 
 
 def _values(override: Override) -> list[str]:

@@ -1,6 +1,6 @@
 """The configuration of a run: composed by Hydra, and checked before torch is imported or data are drawn."""
 
-from rnn_tasks.config.command_line import arguments, for_a_sweep, run_to_resume
+from rnn_tasks.config.command_line import arguments, constant_and_swept, for_a_sweep, key_of, run_to_resume
 from rnn_tasks.config.composition import CONF, compose, directory_name, prepare, refusals
 from rnn_tasks.config.instantiation import build, build_task, instantiated
 
@@ -10,9 +10,11 @@ __all__ = [
     "build",
     "build_task",
     "compose",
+    "constant_and_swept",
     "directory_name",
     "for_a_sweep",
     "instantiated",
+    "key_of",
     "prepare",
     "refusals",
     "run_to_resume",

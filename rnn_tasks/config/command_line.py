@@ -1,13 +1,13 @@
 """The command line of training: flags, overrides, a run to resume."""
 
 import re
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Override
 
-from rnn_tasks.config.composition import REQUIRED, not_chosen
+from rnn_tasks.config.composition import REQUIRED, not_chosen, refusals
 from rnn_tasks.errors import UserError
 from rnn_tasks.internals import flags_with_values, hydra_parser
 
@@ -66,21 +66,33 @@ def _checked(word: str) -> str:
     return word
 
 
+def constant_and_swept(words: Sequence[str]) -> tuple[list[Override], list[Override]]:
+    """Return the overrides that all runs of a sweep have in common, and those that list values.
+
+    Raises:
+        UserError: a word is no override, or the name of the sweep is swept.
+    """
+    with refusals():
+        overrides = OverridesParser.create().parse_overrides(list(words))
+    constant = [override for override in overrides if not override.is_sweep_override()]
+    swept = [override for override in overrides if override.is_sweep_override()]
+    if "name" in map(key_of, swept):
+        raise UserError("name: cannot be swept, it names the sweep; its runs are named by what is swept")
+    return constant, swept
+
+
+def key_of(override: Override) -> str:
+    """Return the key of an override, without the sign for adding or removing."""
+    return override.get_key_element().lstrip("+~")
+
+
 def for_a_sweep(overrides: list[str]) -> list[str]:
     """Return the overrides that give each run of a sweep a directory of its own, named by what is swept alone.
 
     Raises:
-        UserError: the name of the sweep is swept.
+        UserError: as for ``constant_and_swept``.
     """
-    swept: list[str] = []
-    constant: list[str] = []
-    for word in overrides:
-        with suppress(HydraException):  # Hydra says itself what is wrong with it
-            override = OverridesParser.create().parse_override(word)
-            key = override.get_key_element().lstrip("+~")
-            (swept if override.is_sweep_override() else constant).append(key)
-    if "name" in swept:
-        raise UserError("name: cannot be swept, it names the sweep; its runs are named by what is swept")
+    constant, swept = ([key_of(override) for override in each] for each in constant_and_swept(overrides))
     keys = dict.fromkeys(["name", *(key for key in constant if not key.startswith("hydra"))])
     added = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(keys)}]"]
     if {"task", "task.name", "experiment"} & set(swept) and "hydra.sweep.dir" not in constant:

@@ -62,9 +62,11 @@ class PlainNetwork(nn.Module):
         ValueError: as for ``torch_modules``.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.parts, self.hidden = torch_modules(network), network.hidden
+        self.parts = torch_modules(network)
+        assert isinstance(network, Network)
+        self.hidden = network.hidden
         self.pooling = network.pooling if network.readout == "last" else None
         self.eval()
 
