@@ -8,6 +8,7 @@ torch is imported.
 from __future__ import annotations
 
 import os
+import platform
 import signal
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -126,3 +127,14 @@ def _tanh_backward() -> Callable[..., Tensor]:
     import torch
 
     return torch.ops.aten.tanh_backward.grad_input
+
+
+def emulates_bfloat16() -> bool:
+    """Return whether an x86 processor computes bfloat16 without instructions for it, which is slow.
+
+    ``torch.cpu._is_avx512_bf16_supported`` and ``torch.cpu._is_amx_tile_supported``; of other processors it is unknown.
+    """
+    import torch
+
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return x86 and not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

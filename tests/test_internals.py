@@ -2,9 +2,11 @@
 
 import inspect
 import os
+import platform
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -152,6 +154,14 @@ def test_tanh_backward_writes_the_gradient():
     (expected,) = torch.autograd.grad(output, inputs, gradient)
     internals.tanh_backward(gradient, output.detach(), out)
     torch.testing.assert_close(out, expected)
+
+
+def test_emulates_bfloat16_says_what_linux_says_of_the_processor():
+    flags = Path("/proc/cpuinfo")
+    if platform.machine() != "x86_64" or not flags.exists():
+        pytest.skip("there is no /proc/cpuinfo of an x86 processor")
+    known = {"avx512_bf16", "amx_tile"} & set(flags.read_text(encoding="utf-8").split())
+    assert internals.emulates_bfloat16() == (not known)
 
 
 def test_every_function_of_the_module_has_a_test_by_its_name():

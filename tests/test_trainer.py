@@ -135,3 +135,12 @@ def test_a_run_says_what_it_trains_and_is_never_silent_for_long(tmp_path, monkey
     assert first == f"{tmp_path / 'run'}: {network}; 1 epoch of 8 steps"
     assert between and all(re.fullmatch(r"epoch 1: step \d+ of \d+", line) for line in between)
     assert last.startswith("epoch 1: val loss ")
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_slow_bfloat16_is_told_once(tmp_path, monkeypatch, capsys, emulated, precision):
+    monkeypatch.setattr("rnn_tasks.internals.emulates_bfloat16", lambda: emulated)
+    trained(tmp_path, f"trainer.precision={precision}")
+    expected = emulated and precision == "bf16-mixed"
+    assert capsys.readouterr().err.count("slow on this processor, which has no bfloat16; try 32-true") == expected

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnn_tasks import internals
 from rnn_tasks.config.instantiation import instantiated, located, parameters
-from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.errors import UserError, one_line, tell
 from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.checkpoints import AtomicCheckpointIO, read_checkpoint
@@ -102,6 +102,9 @@ def build_trainer(
             f"trainer.devices={cfg.trainer.devices}: gives {trainer.world_size} devices, and a run uses one; take"
             " trainer.devices=1, and model.replicates for more networks at once"
         )
+    slow = str(cfg.trainer.precision).startswith("bf16") and trainer.strategy.root_device.type == "cpu"
+    if slow and internals.emulates_bfloat16():
+        tell(f"trainer.precision={cfg.trainer.precision}: slow on this processor, which has no bfloat16; try 32-true")
     return trainer
 
 
