@@ -4,11 +4,12 @@ import logging
 import os
 import re
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
+from textwrap import fill
 from typing import NoReturn
 
 from rnn_tasks.checks import LONGEST
@@ -83,13 +84,21 @@ class _Parser(ArgumentParser):
 
 
 def parser(doc: str | None) -> ArgumentParser:
-    """Return a command-line parser that answers bad input in one line.
+    """Return a command-line parser that answers bad input in one line, and whose help shows an example.
 
     Args:
-        doc: the docstring of the command's module; None under ``python -OO``.
+        doc: the docstring of the command's module, "Do this: ``python -m rnn_tasks.NAME ...``." and more; None under
+            ``python -OO``.
     """
     text = re.sub(r"python -m rnn_tasks\.(\w+)", lambda match: command_line(match[1]), (doc or "").replace("``", ""))
-    return _Parser(prog=program(), description=text)
+    first, _, more = text.partition("\n")
+    summary, _, example = first.removesuffix(".").partition(": ")
+    return _Parser(
+        prog=program(),
+        description=fill(f"{summary}. {more}".strip()),
+        epilog=f"example:\n  {example}",
+        formatter_class=RawDescriptionHelpFormatter,  # the example stays in one line, to be copied
+    )
 
 
 def add_trust(parser: ArgumentParser) -> None:

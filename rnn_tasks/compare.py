@@ -26,9 +26,9 @@ def arguments() -> Namespace:
         "--metric",
         choices=tuple(TITLES),
         default="sequence_accuracy",
-        help="of whole sequences (sequence_accuracy, default), of single answers (accuracy), or loss",
+        help="right whole sequences, right single answers, or the loss (default: sequence_accuracy)",
     )
-    words.add_argument("--split", choices=("test", "val", "train"), default="test", help="test (default), val or train")
+    words.add_argument("--split", choices=("test", "val", "train"), default="test", help="default: test")
     words.add_argument("--json", action="store_true", help="print everything as data")
     return words.parse_args()
 

@@ -17,7 +17,7 @@ def arguments() -> Namespace:
     command_line = parser(__doc__)
     help = "a run directory, latest, or mnist; by default the network that comes with the project"
     command_line.add_argument("run", metavar="RUN", nargs="?", help=help)
-    command_line.add_argument("--port", type=port, help=f"{server.FIRST_PORT}, or the next free one (default)")
+    command_line.add_argument("--port", type=port, help=f"default: {server.FIRST_PORT}, or the next free one")
     command_line.add_argument("--no-browser", action="store_true", help="do not open the page")
     add_trust(command_line)
     return command_line.parse_args()

@@ -25,13 +25,18 @@ def arguments() -> Namespace:
         "--ood", action="store_true", help="also on other handwriting and on corrupted images (runs of MNIST)"
     )
     words.add_argument(
-        "--split", choices=("test", "val"), help="images of --ood: test (default), or val for choosing between networks"
+        "--split", choices=("test", "val"), help="images of --ood; val for choosing between networks (default: test)"
     )
     words.add_argument(
-        "--weights", choices=("best", "last"), help="those of the last epoch (default, if kept), or best by validation"
+        "--weights",
+        choices=("best", "last"),
+        help="of the best epoch in validation, or of the last (default: last, if kept)",
     )
     words.add_argument(
-        "--replicate", type=replicate, default="best", help="its number, best by validation (default) or all"
+        "--replicate",
+        type=replicate,
+        default="best",
+        help="its number from 0, best by validation, or all (default: best)",
     )
     words.add_argument("--json", action="store_true", help="print the metrics as they are in result.json")
     add_trust(words)

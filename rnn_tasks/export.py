@@ -21,9 +21,14 @@ def arguments() -> Namespace:
     words = parser(__doc__)
     words.add_argument("run", metavar="RUN", help="a run directory, latest, or the name of a task")
     words.add_argument(
-        "--replicate", type=replicate, default="best", help="its number, or best by validation (default)"
+        "--replicate", type=replicate, default="best", help="its number from 0, or best by validation (default: best)"
     )
-    words.add_argument("--weights", choices=("best", "last"), default="best", help="best by validation (default)")
+    words.add_argument(
+        "--weights",
+        choices=("best", "last"),
+        default="best",
+        help="of the best epoch in validation, or of the last (default: best)",
+    )
     words.add_argument("--to", type=Path, required=True, metavar="FILE", help="like model.pt")
     kind = words.add_mutually_exclusive_group()
     kind.add_argument("--onnx", action="store_true", help="write an ONNX graph instead")

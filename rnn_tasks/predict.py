@@ -33,10 +33,13 @@ def arguments() -> Namespace:
     )
     command_line.add_argument("words", metavar="[RUN] INPUT", nargs="*", help=help)
     command_line.add_argument(
-        "--weights", choices=("best", "last"), default="best", help="of the best epoch in validation (default), or last"
+        "--weights",
+        choices=("best", "last"),
+        default="best",
+        help="of the best epoch in validation, or of the last (default: best)",
     )
     command_line.add_argument(
-        "--replicate", type=replicate, default="best", help="a number from 0, or best in validation (default)"
+        "--replicate", type=replicate, default="best", help="its number from 0, or best by validation (default: best)"
     )
     command_line.add_argument("--json", action="store_true", help="print a list of input, output, confidence")
     add_trust(command_line)

@@ -1,4 +1,4 @@
-"""Run the experiments of the report, then write it: ``python -m rnn_tasks.reproduce``."""
+"""Run the experiments of the report, then write it: ``python -m rnn_tasks.reproduce --quick``."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from rnn_tasks.runs.directory import OUTPUTS
 
 def arguments() -> Namespace:
     """Build the parser of the command line."""
-    command_line = parser(__doc__ or "")
+    command_line = parser(__doc__)
     extent = command_line.add_mutually_exclusive_group()
     extent.add_argument(
         "--all", action="store_true", help="also the sweeps that some claims need, and the handwriting reader"

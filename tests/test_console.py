@@ -1,5 +1,6 @@
 """Commands as they are called: as one command, as modules and as files, and what they call themselves."""
 
+import re
 import subprocess
 import sys
 
@@ -94,3 +95,13 @@ def test_importing_commands_and_asking_for_help_need_no_torch():
     assert ended.returncode == 0, ended.stderr
     ended = command("train", "--help")
     assert ended.returncode == 0 and "model: bilstm, birnn, crnn, gru, lstm, rnn" in ended.stdout
+
+
+@pytest.mark.parametrize("name", console.COMMANDS[1:])
+def test_help_of_every_command_shows_an_example_in_one_line_and_the_defaults(name):
+    shown = command(console.module(name).removeprefix("rnn_tasks.").removesuffix(".__main__"), "--help").stdout
+    *_, title, example = shown.rstrip().splitlines()
+    assert title == "example:" and example.startswith(f"  python -m rnn_tasks.{name}")
+    for option in ("--weights", "--replicate", "--split", "--samples", "--metric", "--port", "--jobs"):
+        described = re.search(rf"^  {option}\b(.*?)(?=^  -|\Z|^\n)", shown, re.DOTALL | re.MULTILINE)
+        assert described is None or "default" in described[1], option

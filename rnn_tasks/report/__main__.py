@@ -30,9 +30,19 @@ def check(root: Path, file: Path) -> None:
 def arguments() -> Namespace:
     """Build the parser of the command line."""
     command_line = parser(__doc__)
-    command_line.add_argument("dir", metavar="DIR", nargs="?", type=Path, default=OUTPUTS, help=f"runs ({OUTPUTS})")
     command_line.add_argument(
-        "--to", metavar="FILE", type=Path, help="index.html or results.md (DIR/report/index.html)"
+        "dir",
+        metavar="DIR",
+        nargs="?",
+        type=Path,
+        default=OUTPUTS,
+        help=f"runs, or an archive of runs (default: {OUTPUTS})",
+    )
+    command_line.add_argument(
+        "--to",
+        metavar="FILE",
+        type=Path,
+        help="a page, index.html, or a text, results.md (default: DIR/report/index.html)",
     )
     command_line.add_argument("--pack", metavar="FILE", type=Path, help="also write the runs into FILE.tar.xz")
     chosen = command_line.parse_args()
