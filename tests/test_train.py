@@ -9,6 +9,7 @@ import torch
 from forked import command
 from helpers import SMALL, points, trained
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from rnn_tasks import config, runs
@@ -153,9 +154,24 @@ def test_curves_show_mean_least_and_greatest(tmp_path):
     for tag, value in (("val/loss", sum(last) / 3), ("val/loss_min", min(last)), ("val/loss_max", max(last))):
         assert tags[tag][-1][1] == pytest.approx(value)
     assert {"train/loss_min", "train/gradient_norm_max", "test/final_accuracy_min"} <= set(tags)
-    layout = EventAccumulator(str(tmp_path)).Reload().Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
-    assert all(f"{tag}_min".encode() in layout for tag in ("train/loss", "train/gradient_norm", "val/accuracy"))
     assert len(result["metrics"]["test"]["by_length"]["7"]["accuracy"]) == 3
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize(
+    ("words", "charts"),
+    [
+        ([], ["train/loss", "train/gradient_norm", "val/loss", "val/accuracy", "val/sequence_accuracy"]),
+        (["trainer.limit_val_batches=0"], ["train/loss", "train/gradient_norm"]),
+    ],
+)
+def test_charts_with_a_band_lack_no_tag(tmp_path, words, charts):
+    trained(tmp_path, "model.replicates=3", "trainer.log_every_n_steps=5", *words)
+    events = EventAccumulator(str(tmp_path)).Reload()
+    layout = Layout.FromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
+    series = [one for category in layout.category for chart in category.chart for one in chart.margin.series]
+    assert [one.value for one in series] == charts
+    assert {tag for one in series for tag in (one.value, one.lower, one.upper)} <= set(events.Tags()["scalars"])
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -26,24 +26,34 @@ class TensorBoard(TensorBoardLogger):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.written = self.banded = False
+        self.written = self.laid_out = False
+        self.banded: set[str] = set()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         super().log_metrics(metrics, step)
         self.written = True
-        if not self.banded and any(tag.endswith("_min") for tag in metrics):
-            self.banded = True
-            self.experiment.add_custom_scalars(
-                {
-                    split: {
-                        kind: ["Margin", [f"{split}/{kind}{end}" for end in ("", "_min", "_max")]] for kind in kinds
-                    }
-                    for split, kinds in BANDS.items()
-                }
-            )
+        if not self.laid_out:
+            self.banded |= {tag.removesuffix("_min") for tag in metrics if tag.endswith("_min")}
+            if {tag.partition("/")[0] for tag in self.banded} >= BANDS.keys():
+                self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Lay out the charts with a band, once: TensorBoard takes the first layout, and tells tags that are missing."""
+        self.laid_out = True
+        charts = {
+            split: {
+                kind: ["Margin", [f"{split}/{kind}{end}" for end in ("", "_min", "_max")]]
+                for kind in kinds
+                if f"{split}/{kind}" in self.banded
+            }
+            for split, kinds in BANDS.items()
+        }
+        self.experiment.add_custom_scalars({split: kinds for split, kinds in charts.items() if kinds})
 
     def finalize(self, status: str) -> None:
         """Write out what is waiting, and end the writer's thread."""
+        if self.banded and not self.laid_out:
+            self._lay_out()
         if self.written:
             self.experiment.close()
 
