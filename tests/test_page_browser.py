@@ -1,9 +1,7 @@
 """The drawing page in Chromium: strokes, photos, keyboard, touch, sizes, errors."""
 
-import os
 import shutil
 import threading
-from pathlib import Path
 
 import pytest
 import torch
@@ -374,16 +372,3 @@ def test_page_without_the_reports_network(show, serve):
     draw(page, "2")
     reads(page, 2)
     expect(page.locator(".answer.report b")).to_have_text("–")
-
-
-def test_screenshot_of_the_documentation(show, address, tmp_path):
-    """DRAW_SCREENSHOT=docs/draw.png python -m pytest tests/test_page_browser.py -k screenshot"""
-    page = show(address, viewport={"width": 1280, "height": 830})
-    draw(page, "407")
-    expect(page.locator("#digits label")).to_have_count(3)
-    page.locator("#row").fill("20")
-    page.evaluate("document.activeElement.blur()")
-    page.wait_for_timeout(200)
-    path = Path(os.environ.get("DRAW_SCREENSHOT", tmp_path / "draw.png"))
-    page.screenshot(path=path)
-    assert 10_000 < path.stat().st_size <= 200_000
