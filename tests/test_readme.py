@@ -76,7 +76,7 @@ def test_every_code_block_is_an_example_that_is_tested():
     assert [sum(text in block for text in texts) for block in BLOCKS] == [1] * len(texts)
 
 
-def test_the_task_of_the_readme_draws_lists_and_their_largest_digit(examples):
+def test_largest_draws_lists_and_their_largest_digit(examples):
     from largest import Largest
 
     task = Largest(name="largest", k=3, **SIZES)
