@@ -439,7 +439,12 @@ def as_unpacked(run):
         (["scheduler=none"], 3, without_checkpoints, "it has finished without a checkpoint to go on from"),
         (["scheduler=none"], 3, as_unpacked, "comes from another version of rnn_tasks, or from an archive"),
         (["scheduler=none", "trainer.max_steps=8"], 3, None, "it has made all of trainer.max_steps=8"),
-        (["scheduler=none", "trainer.patience=1", "optimizer=sgd", "optimizer.lr=1e-30"], 5, None, "have been stopped by trainer.patience"),
+        (
+            ["scheduler=none", "trainer.patience=1", "optimizer=sgd", "optimizer.lr=1e-30"],
+            5,
+            None,
+            "have been stopped by trainer.patience",
+        ),
     ],
 )
 def test_a_run_keeps_its_result_where_it_cannot_be_lengthened(workplace, words, epochs, change, message):
