@@ -1,0 +1,148 @@
+"""compare: two settings, each of one or several runs, are told apart by a test or not."""
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from forked import command
+from helpers import composed, write_result_by_hand
+from scipy import stats
+
+import rnn_tasks
+from rnn_tasks import runs
+from rnn_tasks.compare import described
+from rnn_tasks.errors import UserError
+
+POWERS = {  # no two metrics of a run are equal
+    "test": {"sequence_accuracy": 1, "accuracy": 0.5, "loss": 4},
+    "val": {"sequence_accuracy": 1.5, "accuracy": 0.3, "loss": 5},
+    "train": {"sequence_accuracy": 2, "accuracy": 0.2, "loss": 6},
+}
+
+
+def write(name, numbers, *overrides, seed=0, splits=tuple(POWERS)):
+    """A finished run whose networks have these shares of right sums in the test, and powers of them elsewhere."""
+    metrics = {
+        split: {kind: [n if n is None else n**power for n in numbers] for kind, power in POWERS[split].items()}
+        for split in splits
+    }
+    cfg = copy.deepcopy(composed("anywhere", *overrides))
+    cfg.seed, cfg.model.replicates = seed, len(numbers)
+    write_result_by_hand(Path(name), metrics, cfg, seed=seed)
+    runs.write_config(Path(name), cfg)
+
+
+FIRST = [0.9, 0.8, 0.95, 0.7, 0.85, 0.9, 0.75]
+SECOND = [0.85, 0.7, 0.9, 0.72, 0.8, 0.8, 0.7]
+
+
+def test_networks_of_equal_seeds_are_compared_in_pairs(workplace):
+    write("a", [*FIRST, None])
+    write("b", [*SECOND, 0.5])
+    found = rnn_tasks.compare("a", "b")
+    differences = np.array(FIRST) - np.array(SECOND)
+    signs = np.array(np.meshgrid(*[[1, -1]] * 7)).reshape(7, -1)
+    exact = (abs(differences @ signs) >= abs(differences.sum()) - 1e-12).mean()
+    assert found.pairs == 7 and found.p == pytest.approx(exact) and found.p < 0.05 and found.differ
+    assert found.effect == pytest.approx(differences.mean())
+    ends = stats.t.interval(0.95, 6, differences.mean(), stats.sem(differences))
+    assert (found.low, found.high) == pytest.approx(ends)
+    assert found.test == "sign-flip permutation test of 7 pairs of equal seeds" and found.differing == ()
+    assert found.first.failed == 1
+    text = described(found)
+    assert "A: 83.57% [" in text and "of 8 networks, 1 have failed" in text
+    assert f"A - B: +{100 * differences.mean():.4g} points" in text and text.endswith("at the level of 5 %.")
+
+
+@pytest.mark.parametrize("split", POWERS)
+@pytest.mark.parametrize("metric", ["sequence_accuracy", "accuracy", "loss"])
+def test_the_metric_and_the_split_that_are_asked_for_are_compared(workplace, metric, split):
+    write("a", FIRST)
+    write("b", SECOND)
+    found = rnn_tasks.compare("a", "b", metric, split)
+    means = [np.mean(np.power(numbers, POWERS[split][metric])) for numbers in (FIRST, SECOND)]
+    assert (found.first.mean, found.second.mean) == pytest.approx(means)
+    assert found.effect == pytest.approx(means[0] - means[1])
+    title, scale, unit = {
+        "sequence_accuracy": ("exact match", 100, " points"),
+        "accuracy": ("accuracy", 100, " points"),
+        "loss": ("loss", 1, ""),
+    }[metric]
+    lines = described(found).splitlines()
+    assert lines[0] == f"{title} in {split}, mean over networks [95 % interval]"
+    number = f"{100 * means[0]:.2f}%" if unit else f"{means[0]:.4g}"
+    assert lines[1].startswith(f"A: {number} [")
+    ends = f"[{found.low * scale:.4g}, {found.high * scale:.4g}]"
+    assert lines[3].startswith(f"A - B: {scale * found.effect:+.4g}{unit} {ends}, p = ")
+
+
+def test_networks_of_other_seeds_are_compared_by_welch(workplace):
+    write("a", FIRST)
+    write("b", SECOND, "task.train_size=500", seed=5)
+    found = rnn_tasks.compare("a", "b")
+    expected = stats.ttest_ind(FIRST, SECOND, equal_var=False)
+    assert found.pairs == 0 and found.p == pytest.approx(expected.pvalue) and not found.differ
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
+    assert found.test == "Welch's t test of 7 and 7 networks, which share 2 seeds"
+    assert found.differing == ("train_size",) and "tasks differ in train_size" in described(found)
+
+
+def test_a_sweep_over_seeds_is_one_setting(workplace):
+    for seed in range(4):
+        write(f"sweep/seed={seed}", [FIRST[seed]], seed=seed)
+    write("b", SECOND)
+    found = rnn_tasks.compare("sweep", "b")
+    assert found.pairs == 4 and "Student's t test of 4 pairs" in found.test and found.first.count == 4
+    differences = np.array(FIRST[:4]) - np.array(SECOND[:4])
+    assert found.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+
+
+def test_equal_networks_do_not_differ(workplace):
+    write("a", [1.0, 1.0])
+    write("b", [1.0, 1.0], seed=7)
+    found = rnn_tasks.compare("a", "b")
+    assert (found.effect, found.p, found.differ) == (0.0, 1.0, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a", "nothing"], "nothing: no such run"),
+        (["a", "single"], "7 and 1 networks: are too few to tell a difference from chance"),
+        (["a", "failed"], "failed: all its networks have failed"),
+        (["a", "memory"], "are of different tasks, adder and memory"),
+        (["a", "twice"], "seed 0: is that of two networks of a setting"),
+        (["a", "unvalidated", "--split", "val"], "the run of seed 0: has measured no val set"),
+        (["a", "empty"], "empty: holds no finished run"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_one_line(workplace, arguments, message):
+    write("a", FIRST)
+    write("b", SECOND)
+    write("single", [0.5], seed=3)
+    write("failed", [None] * 7)
+    write("twice/x=1", [0.5])
+    write("twice/x=2", [0.5])
+    Path("empty").mkdir()
+    write("memory", [0.5], "task=memory")
+    write("unvalidated", SECOND, splits=("train", "test"))
+    ended = command("compare", *arguments)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert message in ended.stderr and ended.stderr.count("\n") == 1
+
+
+def test_the_command_prints_what_the_function_returns(workplace):
+    write("a", FIRST)
+    write("b", SECOND)
+    ended = command("compare", "a", "b", "--json")
+    found = rnn_tasks.compare("a", "b")
+    assert json.loads(ended.stdout)["p"] == found.p
+    assert command("compare", "a", "b").stdout == f"{described(found)}\n"
+
+
+def test_metric_and_split_are_checked(workplace):
+    write("a", FIRST)
+    with pytest.raises(UserError, match=r"^metric=acc: must be loss or accuracy or sequence_accuracy$"):
+        rnn_tasks.compare("a", "a", "acc")
