@@ -2,12 +2,14 @@
 
 import copy
 import json
+from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 from forked import command
-from helpers import composed, write_result_by_hand
+from helpers import REPOSITORY, composed, write_result_by_hand
 from scipy import stats
 
 import rnn_tasks
@@ -50,9 +52,11 @@ def test_networks_of_equal_seeds_are_compared_in_pairs(workplace):
     ends = stats.t.interval(0.95, 6, differences.mean(), stats.sem(differences))
     assert (found.low, found.high) == pytest.approx(ends)
     assert found.test == "sign-flip permutation test of 7 pairs of equal seeds" and found.differing == ()
-    assert found.first.failed == 1
+    assert (found.first.count, found.second.count, found.failed) == (7, 7, (1, 0))
+    assert (found.first.mean, found.second.mean) == pytest.approx((np.mean(FIRST), np.mean(SECOND)))
     text = described(found)
-    assert "A: 83.57% [" in text and "of 8 networks, 1 have failed" in text
+    assert "A: 83.57% [" in text and "of 7 networks, 1 failed\n" in text
+    assert "B: 78.14% [" in text and "of 7 networks\n" in text
     assert f"A - B: +{100 * differences.mean():.4g} points" in text and text.endswith("at the level of 5 %.")
 
 
@@ -78,30 +82,77 @@ def test_the_metric_and_the_split_that_are_asked_for_are_compared(workplace, met
     assert lines[3].startswith(f"A - B: {scale * found.effect:+.4g}{unit} {ends}, p = ")
 
 
-def test_networks_of_other_seeds_are_compared_by_welch(workplace):
+def divisions(first, second):
+    """The exact p value of the difference of means, from all divisions of the networks into two such groups."""
+    pool, n = [*first, *second], len(first)
+    sums = np.array([sum(chosen) for chosen in combinations(pool, n)])
+    means = sums / n - (sum(pool) - sums) / len(second)
+    effect = np.mean(first) - np.mean(second)
+    return min(1, 2 * min((means >= effect - 1e-12).mean(), (means <= effect + 1e-12).mean()))
+
+
+def test_networks_of_other_seeds_are_compared_unpaired(workplace):
+    """Though 5 of the 7 networks have a partner."""
     write("a", FIRST)
-    write("b", SECOND, "task.train_size=500", seed=5)
+    write("b", [*SECOND, None], "task.train_size=500", seed=2)
     found = rnn_tasks.compare("a", "b")
-    expected = stats.ttest_ind(FIRST, SECOND, equal_var=False)
-    assert found.pairs == 0 and found.p == pytest.approx(expected.pvalue) and not found.differ
-    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
-    assert found.test == "Welch's t test of 7 and 7 networks, which share 2 seeds"
+    assert found.pairs == 0 and found.p == pytest.approx(divisions(FIRST, SECOND)) and not found.differ
+    assert (found.first.count, found.second.count, found.failed) == (7, 7, (0, 1))
+    assert (found.first.mean, found.second.mean) == pytest.approx((np.mean(FIRST), np.mean(SECOND)))
+    assert found.effect == found.first.mean - found.second.mean
+    expected = stats.ttest_ind(FIRST, SECOND, equal_var=False).confidence_interval()
+    assert (found.low, found.high) == pytest.approx(tuple(expected))
+    assert found.test == "permutation test of 7 and 7 networks: their seeds are not the same"
     assert found.differing == ("train_size",) and "tasks differ in train_size" in described(found)
+
+
+def test_a_failed_network_does_not_break_the_pairs_of_the_others(workplace):
+    write("a", [0.9, None, 0.8, 0.7])
+    write("b", [0.5, 0.6, 0.7, None])
+    found = rnn_tasks.compare("a", "b")
+    assert found.pairs == 0 and found.failed == (1, 1)
+    assert found.p == pytest.approx(stats.ttest_ind([0.9, 0.8, 0.7], [0.5, 0.6, 0.7], equal_var=False).pvalue)
+    assert found.test == (
+        "Welch's t test of 3 and 3 networks, too few for a permutation test: fewer than 3 pairs have not failed"
+    )
+    write("c", [0.5, 0.6, 0.7, 0.9])
+    assert rnn_tasks.compare("a", "c").pairs == 3
+
+
+@pytest.mark.parametrize("n", [8, 32])
+def test_settings_without_spread_differ(workplace, n):
+    write("a", [1.0] * n)
+    write("b", [0.0] * n, seed=100)
+    found = rnn_tasks.compare("a", "b")
+    assert (found.effect, found.low, found.high, found.differ) == (1, None, None, True)
+    assert found.p == pytest.approx(2 / 10_000, rel=0.5)
+    assert "A - B: +100 points (no interval, for there is no spread), p = " in described(found)
+
+
+@pytest.mark.parametrize(("n", "p"), [(3, 1), (6, 2 / 2**6)])
+def test_equal_differences_have_no_interval(workplace, n, p):
+    shares = np.linspace(0.3, 0.9, n)
+    write("a", (shares + 0.05).tolist())
+    write("b", shares.tolist())
+    found = rnn_tasks.compare("a", "b")
+    assert (found.low, found.high, found.pairs, found.p) == (None, None, n, pytest.approx(p))
+    assert "A - B: +5 points (no interval, for there is no spread), p = " in described(found)
 
 
 def test_a_sweep_over_seeds_is_one_setting(workplace):
     for seed in range(4):
         write(f"sweep/seed={seed}", [FIRST[seed]], seed=seed)
-    write("b", SECOND)
+    write("b", SECOND[:4])
     found = rnn_tasks.compare("sweep", "b")
     assert found.pairs == 4 and "Student's t test of 4 pairs" in found.test and found.first.count == 4
     differences = np.array(FIRST[:4]) - np.array(SECOND[:4])
     assert found.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
 
 
-def test_equal_networks_do_not_differ(workplace):
-    write("a", [1.0, 1.0])
-    write("b", [1.0, 1.0], seed=7)
+@pytest.mark.parametrize(("n", "seed"), [(2, 7), (8, 50), (8, 0)])
+def test_equal_networks_do_not_differ(workplace, n, seed):
+    write("a", [1.0] * n)
+    write("b", [1.0] * n, seed=seed)
     found = rnn_tasks.compare("a", "b")
     assert (found.effect, found.p, found.differ) == (0.0, 1.0, False)
 
@@ -110,7 +161,8 @@ def test_equal_networks_do_not_differ(workplace):
     ("arguments", "message"),
     [
         (["a", "nothing"], "nothing: no such run"),
-        (["a", "single"], "7 and 1 networks: are too few to tell a difference from chance"),
+        (["a", "single"], "7 and 1 networks that have not failed: are too few to tell a difference from chance"),
+        (["a", "survivor"], "7 and 1 networks that have not failed: are too few"),
         (["a", "failed"], "failed: all its networks have failed"),
         (["a", "memory"], "are of different tasks, adder and memory"),
         (["a", "twice"], "seed 0: is that of two networks of a setting"),
@@ -122,6 +174,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(workplace, arguments, messa
     write("a", FIRST)
     write("b", SECOND)
     write("single", [0.5], seed=3)
+    write("survivor", [None] * 6 + [0.5])
     write("failed", [None] * 7)
     write("twice/x=1", [0.5])
     write("twice/x=2", [0.5])
@@ -138,8 +191,14 @@ def test_the_command_prints_what_the_function_returns(workplace):
     write("b", SECOND)
     ended = command("compare", "a", "b", "--json")
     found = rnn_tasks.compare("a", "b")
-    assert json.loads(ended.stdout)["p"] == found.p
+    assert json.loads(ended.stdout) == json.loads(json.dumps(asdict(found)))
     assert command("compare", "a", "b").stdout == f"{described(found)}\n"
+
+
+def test_the_tutorial_prints_what_the_command_prints(workplace):
+    write("a", [1.0] * 32)
+    write("b", [0.9995, *[1.0] * 31])
+    assert f"{described(rnn_tasks.compare('a', 'b'))}\n```" in (REPOSITORY / "docs/tutorial.md").read_text("utf-8")
 
 
 def test_metric_and_split_are_checked(workplace):

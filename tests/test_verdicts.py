@@ -1,6 +1,7 @@
 """The statistics that judge the claims, on numbers whose verdict is known."""
 
 import random
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -286,6 +287,19 @@ def test_three_pairs_are_enough_and_two_are_not():
 def test_two_samples_that_do_not_vary_cannot_be_told_apart():
     assert hypothesis_tests.welch([1.0, 1.0], [1.0, 1.0]) == 1
     assert hypothesis_tests.welch([1.0, 1.0], [2.0, 2.0]) == 1
+
+
+def test_unpaired_samples_get_a_permutation_test_where_it_can_reach_the_level():
+    first, second = [0.1, 0.4, 0.35, 0.8], [0.5, 0.9, 0.95, 0.7]
+    sums = np.array([sum(chosen) for chosen in combinations([*first, *second], 4)])
+    expected = 2 * (sums <= sum(first) + 1e-12).mean()
+    assert hypothesis_tests.unpaired_p_value(first, second) == pytest.approx(expected)
+    assert hypothesis_tests.unpaired_p_value(second, first) == pytest.approx(expected)
+    assert hypothesis_tests.unpaired_p_value(first[:3], second) == hypothesis_tests.welch(first[:3], second)
+    assert hypothesis_tests.unpaired_p_value([1.0] * 4, [0.0] * 4) == pytest.approx(2 / 70)
+    many = around(0.5), around(0.505)
+    assert hypothesis_tests.unpaired_p_value(*many) == hypothesis_tests.unpaired_p_value(*many)
+    assert hypothesis_tests.unpaired_p_value(*many) == pytest.approx(stats.ttest_ind(*many).pvalue, rel=0.3)
 
 
 def test_many_pairs_are_tested_with_the_same_flips_each_time():
