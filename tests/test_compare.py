@@ -149,6 +149,83 @@ def test_a_sweep_over_seeds_is_one_setting(workplace):
     assert found.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
 
 
+def test_runs_of_a_sweep_that_failed_count_as_failed_networks(workplace):
+    for seed in range(0, 8, 2):
+        write(f"sweep/seed={seed}", FIRST[seed : seed + 2], seed=seed)
+    Path("sweep/seed=2/result.json").unlink()
+    Path("sweep/seed=2/error.txt").write_text("the loss became infinite or NaN\n", encoding="utf-8")
+    write("b", [*SECOND, 0.6])
+    write("sweep/seed=6", [FIRST[6], 0.9], seed=6)
+    found = rnn_tasks.compare("sweep", "b")
+    live = [0, 1, 4, 5, 6, 7]
+    assert (found.pairs, found.failed) == (6, (2, 0))
+    assert found.first.mean == pytest.approx(np.mean([*FIRST, 0.9], where=[i in live for i in range(8)]))
+    assert found.second.mean == pytest.approx(np.mean([*SECOND, 0.6], where=[i in live for i in range(8)]))
+    assert "of 6 networks, 2 failed" in described(found)
+    Path("sweep/seed=4/error.txt").write_text("an older attempt\n", encoding="utf-8")
+    assert rnn_tasks.compare("sweep", "b") == found
+    for run in Path("sweep").iterdir():
+        (run / "result.json").unlink(missing_ok=True)
+        (run / "error.txt").touch()
+    with pytest.raises(UserError, match=r"^sweep: all its networks have failed$"):
+        rnn_tasks.compare("sweep", "b")
+
+
+def damage(run):
+    (run / "result.json").write_text("{")
+
+
+def stop(run):
+    (run / "result.json").unlink()
+
+
+def refuse(run):
+    for file in run.iterdir():
+        file.unlink()
+    (run / "error.txt").write_text("data/mnist: cannot be downloaded")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (damage, "sweep/seed=1/result.json: is damaged; delete it, then resume=sweep/seed=1 writes it again"),
+        (stop, "sweep/seed=1: has not finished; resume=sweep/seed=1 goes on with it"),
+        (refuse, "sweep/seed=1: holds no trained run; repeat the command of its sweep, or move it elsewhere"),
+    ],
+)
+def test_no_run_of_a_sweep_is_left_out_silently(workplace, spoil, message):
+    for seed in range(4):
+        write(f"sweep/seed={seed}", [FIRST[seed]], seed=seed)
+    spoil(Path("sweep/seed=1"))
+    for setting in ("sweep", "sweep/seed=1")[: 1 if spoil is refuse else 2]:
+        with pytest.raises(UserError, match=f"^{message}$"):
+            rnn_tasks.compare(setting, "sweep/seed=0")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["model.hidden=3"], "model.hidden"),
+        (["task.lengths=[1,9]"], "task.lengths"),
+        (["scheduler=none"], "scheduler._target_"),
+        (["task=memory"], "task.name"),
+    ],
+)
+@pytest.mark.parametrize("failed", [False, True])
+def test_runs_of_different_settings_are_not_one_setting(workplace, overrides, key, failed):
+    write("sweep/a", FIRST[:3])
+    write("sweep/b", FIRST[:4], "name=other", "threads=1", seed=3)
+    write("single", [0.5])
+    assert rnn_tasks.compare("sweep", "sweep").pairs == 7
+    write("sweep/c", FIRST, *overrides, seed=7)
+    if failed:
+        Path("sweep/c/result.json").rename("sweep/c/error.txt")
+    with pytest.raises(UserError) as error:
+        rnn_tasks.compare("single", "sweep")
+    told = str(error.value)
+    assert told == f"sweep/c: differs in {key} from a; the runs of a setting may differ only in their seeds"
+
+
 @pytest.mark.parametrize(("n", "seed"), [(2, 7), (8, 50), (8, 0)])
 def test_equal_networks_do_not_differ(workplace, n, seed):
     write("a", [1.0] * n)
@@ -165,9 +242,9 @@ def test_equal_networks_do_not_differ(workplace, n, seed):
         (["a", "survivor"], "7 and 1 networks that have not failed: are too few"),
         (["a", "failed"], "failed: all its networks have failed"),
         (["a", "memory"], "are of different tasks, adder and memory"),
-        (["a", "twice"], "seed 0: is that of two networks of a setting"),
-        (["a", "unvalidated", "--split", "val"], "the run of seed 0: has measured no val set"),
-        (["a", "empty"], "empty: holds no finished run"),
+        (["a", "twice"], "twice/x=2: seed 0 is also that of another run of twice; compare single runs"),
+        (["a", "unvalidated", "--split", "val"], "unvalidated: has measured no val set"),
+        (["a", "empty"], "empty: holds no run"),
     ],
 )
 def test_what_cannot_be_compared_is_said_in_one_line(workplace, arguments, message):

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from scipy import stats
 
-from rnn_tasks import runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.report.hypothesis_tests import (
     FEWEST,
@@ -22,16 +18,13 @@ from rnn_tasks.report.hypothesis_tests import (
     unpaired_p_value,
     varies,
 )
-from rnn_tasks.runs import sweeps
-from rnn_tasks.runs.run import Run
+from rnn_tasks.report.settings import Setting, differing_keys, networks
 from rnn_tasks.training import KINDS
 from rnn_tasks.training.intervals import CONFIDENCE, Summary, interval, summarize
 
 SPLITS = ("test", "val", "train")
 
-Setting = Run | str | Path
 Interval = tuple[float, float] | None  # None without any spread
-BySeed = dict[int, float | None]  # a metric of each network, None for one that has failed
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,7 @@ class Comparison:
     split: str
     first: Summary
     second: Summary
-    failed: tuple[int, int]
+    failed: tuple[int, ...]
     effect: float
     low: float | None
     high: float | None
@@ -81,75 +74,37 @@ def compare(first: Setting, second: Setting, metric: str = "sequence_accuracy", 
     is Welch's.
 
     Args:
-        first, second: a run from ``train`` or ``load``, its directory or name, or the directory of a sweep over seeds.
+        first, second: a run from ``train`` or ``load``, its directory or name, or a directory of runs that differ only
+            in their seeds. A run of a sweep that has failed (error.txt) counts with all its networks as failed.
         metric: "sequence_accuracy" (whole sequences), "accuracy" (single answers) or "loss".
         split: "test", "val" or "train".
 
     Raises:
-        UserError: there is no such run, the runs are of different tasks, or there are too few networks.
+        UserError: there is no such run, one has not finished or is damaged, runs of a setting differ in more than their
+            seeds, the settings are of different tasks, or too few networks have not failed.
     """
     for name, value, words in (("metric", metric, KINDS), ("split", split, SPLITS)):
         if value not in words:
             raise UserError(f"{name}={value}: must be {' or '.join(words)}")
-    results = [_results(setting) for setting in (first, second)]
-    numbers = [_by_seed(each, metric, split) for each in results]
-    names = [each[0]["task"] for each in results]
+    settings = [networks(setting, metric, split) for setting in (first, second)]
+    names = [each.config["task.name"] for each in settings]
     if names[0] != names[1]:
         raise UserError(f"{first} and {second}: are of different tasks, {names[0]} and {names[1]}; compare runs of one")
-    tasks = [each[0]["config"]["task"] for each in results]
-    differing = tuple(key for key in {**tasks[0], **tasks[1]} if tasks[0].get(key) != tasks[1].get(key))
-    live = _live(numbers[0], first), _live(numbers[1], second)
-    same_seeds = numbers[0].keys() == numbers[1].keys()
+    same_seeds = settings[0].numbers.keys() == settings[1].numbers.keys()
+    live = [each.live for each in settings]
     shared = sorted(live[0].keys() & live[1].keys())
     if same_seeds and len(shared) >= FEWEST:
         pairs, samples = len(shared), [[each[seed] for seed in shared] for each in live]
-        ends, p, test = _paired(*samples)
+        ends, p, test = _paired(samples[0], samples[1])
     else:
         pairs, samples = 0, [list(each.values()) for each in live]
-        ends, p, test = _unpaired(*samples, same_seeds)
+        ends, p, test = _unpaired(samples[0], samples[1], same_seeds)
     one, other = (summarize(sample) for sample in samples)
-    failed = len(numbers[0]) - len(live[0]), len(numbers[1]) - len(live[1])
+    failed = tuple(len(each.numbers) - len(each.live) for each in settings)
     low, high = ends or (None, None)
+    keys = differing_keys(*(each.config for each in settings))
+    differing = tuple(key.removeprefix("task.") for key in keys if key.startswith("task."))
     return Comparison(metric, split, one, other, failed, one.mean - other.mean, low, high, p, pairs, test, differing)
-
-
-def _results(setting: Setting) -> list[dict[str, Any]]:
-    """Return the results of the runs of a setting."""
-    if isinstance(setting, Run):
-        found = [setting.result]
-    elif Path(setting).is_dir() and not (Path(setting) / runs.CONFIG).exists():
-        found = list(sweeps.sweep_results(Path(setting)).values())
-    else:
-        path = runs.find(str(setting))
-        if path is None:
-            raise UserError(f"{setting}: no such run; give its directory, latest, or the name of a task")
-        found = [runs.read_result(path)]
-    finished = [result for result in found if result is not None]
-    if not finished:
-        raise UserError(f"{setting}: holds no finished run")
-    return finished
-
-
-def _by_seed(results: Sequence[dict[str, Any]], metric: str, split: str) -> BySeed:
-    """Return a metric of each network by its seed."""
-    numbers: BySeed = {}
-    for result in results:
-        values = result["metrics"].get(split)
-        if values is None:
-            raise UserError(f"the run of seed {result['seed']}: has measured no {split} set")
-        own = dict(enumerate(values[metric], result["seed"]))
-        if twice := numbers.keys() & own.keys():
-            raise UserError(f"seed {min(twice)}: is that of two networks of a setting; compare single runs")
-        numbers |= own
-    return numbers
-
-
-def _live(numbers: BySeed, setting: Setting) -> dict[int, float]:
-    """Return the numbers of the networks that have not failed."""
-    live = {seed: number for seed, number in numbers.items() if number is not None}
-    if not live:
-        raise UserError(f"{setting}: all its networks have failed")
-    return live
 
 
 def _paired(first: list[float], second: list[float]) -> tuple[Interval, float, str]:
