@@ -73,6 +73,25 @@ def test_without_a_directory_runs_get_new_ones(workplace):
     assert first.path.name == first.config.name  # the name in config.yaml is that of the directory
 
 
+def test_a_directory_called_latest_is_not_searched_for_among_other_runs(workplace, no_pictures):
+    words = [*TINY, "trainer.max_epochs=1"]
+    assert rnn_tasks.train(*words, "seed=1", directory="latest", progress=False).path == Path("latest")
+    newest = rnn_tasks.train(*words, "seed=2", progress=False)
+    assert rnn_tasks.train(*words, "seed=1", directory="latest").config.seed == 1
+    assert rnn_tasks.load(Path("latest")).config.seed == 1
+    assert rnn_tasks.load("latest").path == newest.path
+
+
+def test_a_run_of_a_sweep_is_loaded_from_its_directory(workplace, no_pictures):
+    words = [*TINY, "trainer.max_epochs=1"]
+    swept = rnn_tasks.sweep(*words, "seed=1,2", directory=".", progress=False)
+    Path("seed=1").rename("latest")
+    rnn_tasks.train(*words, "seed=3", progress=False)
+    assert swept.load("latest").config.seed == 1
+    with pytest.raises(UserError, match="seed=1: holds no run"):
+        swept.load("seed=1")
+
+
 def test_an_interrupt_stops_a_run_that_goes_on_as_if_nothing_had_been(workplace, monkeypatch):
     rnn_tasks.train(*TINY, directory="whole", progress=False)
     stop_after(monkeypatch, 3)

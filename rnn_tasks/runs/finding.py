@@ -31,13 +31,13 @@ def results(root: Path = OUTPUTS) -> Iterator[tuple[Path, dict[str, Any] | None]
             yield path, None
 
 
-def find(run: str) -> Path | None:
+def find(run: str | Path) -> Path | None:
     """Return the directory of a run.
 
     Args:
-        run: a directory; "latest" for the newest finished run; the name of a task for its finished run
-            whose best network is best in validation, the newest of equal ones; or the name of a run that comes with the
-            package: "handwriting", or "report", the best of the report's that read MNIST.
+        run: a directory, which a Path always is; "latest" for the newest finished run; the name of a task for its
+            finished run whose best network is best in validation, the newest of equal ones; or the name of a run that
+            comes with the package: "handwriting", or "report", the best of the report's that read MNIST.
 
     Returns:
         None where it is none of these.
@@ -46,6 +46,8 @@ def find(run: str) -> Path | None:
         UserError: a directory holds no run, or nothing has finished yet.
     """
     try:
+        if isinstance(run, Path):
+            return require_run(run)
         is_directory, root = Path(run).is_dir(), _root(run)
     except OSError:  # too long for a name
         return None

@@ -25,7 +25,8 @@ def load(
     """Load a run with its model and task, ready to use.
 
     Args:
-        run: its directory, "latest", the name of a task for its best finished run, "handwriting" or "report".
+        run: its directory, as a Path or a str; or, only as a str, "latest", the name of a task for its best finished
+            run, "handwriting" or "report".
         weights: the best by validation, or those of the last epoch.
         replicate: its number, the best by validation of these weights, or all of them.
         trust: allow classes that did not come with this package, also in a run that somebody else has made.
@@ -33,7 +34,7 @@ def load(
     Raises:
         UserError: the run, its weights or the replicate are missing or damaged.
     """
-    path = find(str(run))
+    path = find(run)
     if path is None:
         raise UserError(f"{run}: no such run; give its directory, latest, the name of a task, handwriting or report")
     cfg, result = read_config(path, trust), read_result(path)
