@@ -153,7 +153,8 @@ def evaluate(run: Run | str | Path, lengths: list[int] | None = None, samples: i
     """Return the test metrics of a run, a list with a number for each replicate.
 
     Args:
-        run: from ``train`` or ``load``; of a directory or a task's name, the best network after the last epoch.
+        run: from ``train`` or ``load``; of a directory or a task's name, the best network after the last epoch, or
+            where only the best weights are kept, with these.
         lengths: of new test sequences; without, the run's own test set is measured.
         samples: sequences of each length.
 
@@ -164,5 +165,7 @@ def evaluate(run: Run | str | Path, lengths: list[int] | None = None, samples: i
     Raises:
         UserError: there is no such run, or the task has no sequences of these lengths.
     """
-    loaded = run if isinstance(run, Run) else load(run, "last")
-    return evaluation.evaluate(loaded, lengths, samples)
+    if not isinstance(run, Run):
+        path = runs.require(run)
+        run = load(path, runs.weights_to_measure(path))
+    return evaluation.evaluate(run, lengths, samples)

@@ -1,5 +1,6 @@
 """A network written out for somebody who does not have this project."""
 
+import json
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ import torch
 from forked import command
 from helpers import DATA, trained
 
+import rnn_tasks
 from rnn_tasks import runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.models.plain import PlainNetwork
@@ -88,6 +90,17 @@ def test_export_as_a_run_of_its_own(mnist):
     assert nowhere.returncode == 2 and nowhere.stderr.splitlines()[-1].startswith("error: --to /proc/alone: cannot")
     again = command("export", "run", "--run", "--to", "alone")
     assert again.returncode == 2 and again.stderr.endswith("name a new directory, or delete it\n")
+
+
+def test_exported_run_is_measured_with_its_only_weights(workplace, no_pictures, call):
+    trained("run", "model.replicates=2", "task.test_size=2")
+    assert call("export", "run", "--run", "--to", "alone")[0] == 0
+    status, out, err = call("evaluate", "alone", "--json")
+    assert (status, err) == (0, "alone, best weights\n")
+    assert json.loads(out)["test"] == rnn_tasks.evaluate("alone") == runs.load("alone").result["metrics"]["test"]
+    assert call("evaluate", "run")[2].startswith("run, last weights, ")
+    status, _, err = call("evaluate", "alone", "--weights", "last")
+    assert status == 2 and "last.ckpt: is missing" in err
 
 
 def test_bad_input_is_refused_in_one_line(workplace):

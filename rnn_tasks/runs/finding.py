@@ -65,6 +65,18 @@ def find(run: str | Path) -> Path | None:
     return None
 
 
+def require(run: str | Path) -> Path:
+    """Return the directory of a run, see ``find``.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    path = find(run)
+    if path is None:
+        raise UserError(f"{run}: no such run; give its directory, latest, the name of a task, handwriting or report")
+    return path
+
+
 def _validation(result: dict[str, Any] | None) -> float:
     """Return the share of sequences in validation that the best network of a run gets right; -1 if it is not known."""
     shares = result["metrics"].get("val", {}).get("sequence_accuracy", []) if result else []
