@@ -121,6 +121,20 @@ def test_a_sweep_notes_what_cannot_be_trained(workplace, capsys):
     assert "became infinite or NaN" in failed
 
 
+def test_a_stopped_sweep_has_a_summary_and_goes_on_in_its_directory(workplace, monkeypatch, no_pictures, capsys):
+    words = [*TINY, "trainer.max_epochs=1", "model.hidden=1,2"]
+    whole = rnn_tasks.sweep(*words, directory="whole", progress=False)
+    rnn_tasks.train(*words[:-1], "model.hidden=1", directory="stopped/model.hidden=1", progress=False)
+    stop_after(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt, match="directory='stopped' goes on with the sweep"):
+        rnn_tasks.sweep(*words, directory="stopped", progress=False)
+    summary = Path("stopped/summary.csv").read_text(encoding="utf-8").splitlines()
+    assert summary[1].startswith("model.hidden=1,1,,") and summary[2].startswith("model.hidden=2,2,stopped before")
+    assert Path("stopped/networks.csv").exists() and capsys.readouterr().out == ""
+    swept = rnn_tasks.sweep(*words, directory="stopped", progress=False)
+    assert_equal_ends(swept.path / "model.hidden=2", whole.path / "model.hidden=2")
+
+
 def test_an_experiment_that_sweeps_is_a_sweep(workplace):
     swept = rnn_tasks.sweep(
         *TINY, "trainer.max_epochs=1", "model.replicates=1", "experiment=adder_loss", progress=False
