@@ -15,6 +15,7 @@ import rnn_tasks
 from rnn_tasks import runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.models.plain import PlainNetwork
+from rnn_tasks.runs import export
 
 STRANGER = """
 import sys, torch
@@ -53,6 +54,22 @@ def test_torch_modules_of_image_readers_give_the_same_logits(mnist, words):
     with torch.inference_mode():
         ours = run.logits(images.inputs, images.lengths)
         torch.testing.assert_close(PlainNetwork(run.model)(images.inputs), ours)
+
+
+def test_modules_have_the_precision_of_the_weights_and_an_onnx_graph_single_precision(workplace, monkeypatch):
+    trained("run", "trainer.precision=64-true", "task.test_size=2")
+    run = runs.load("run")
+    inputs = torch.randn(3, 7, 2, dtype=torch.float64)
+    logits = run.logits(inputs, torch.full((3,), 7)).detach()
+    parts = run.to_torch()
+    torch.testing.assert_close(parts["head"](parts["recurrent"](inputs)[0]).detach(), logits, rtol=1e-12, atol=1e-12)
+    graphs = []
+    monkeypatch.setattr(torch.onnx, "export", lambda graph, examples, *_, **__: graphs.append((graph, *examples)))
+    export.as_onnx(run, Path("model.onnx"))
+    ((graph, example),) = graphs
+    assert graph(example).dtype == example.dtype == torch.float32
+    torch.testing.assert_close(graph(inputs.float()).detach().double(), logits, rtol=1e-4, atol=1e-5)
+    assert next(run.model.parameters()).dtype == torch.float64
 
 
 @pytest.mark.skipif(not find_spec("onnxruntime") or not find_spec("onnx"), reason="onnx or onnxruntime is not there")
