@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ PRETRAINED = Path(__file__).parent.parent / "pretrained"  # runs that come with 
 
 def finished(root: Path = OUTPUTS) -> list[Path]:
     """Return the finished runs below a directory, the newest first."""
-    files = sorted(_files(root, RESULT), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return [path.parent for path in files]
+    return [path.parent for path in _newest_first(root, RESULT)]
 
 
 def results(root: Path = OUTPUTS) -> Iterator[tuple[Path, dict[str, Any] | None]]:
@@ -107,10 +107,19 @@ def find_to_resume(run: str) -> Path:
         sweep = f"the same command with --multirun and hydra.sweep.dir={run} goes on with it"
         raise UserError(f"{run}: is a sweep, or a directory of runs; name one of them, or {sweep}")
     if root := _root(run):
-        begun = sorted(_files(root, CONFIG), key=lambda file: file.stat().st_mtime_ns)
+        begun = _newest_first(root, CONFIG)
         if begun:
-            return begun[-1].parent
+            return begun[0].parent
     return require_run(path)
+
+
+def _newest_first(root: Path, name: str) -> list[Path]:
+    """Return the files of a name below a directory, without links that lead nowhere and what is deleted meanwhile."""
+    changed = {}
+    for path in _files(root, name):
+        with suppress(OSError):
+            changed[path] = path.stat().st_mtime_ns
+    return sorted(changed, key=lambda path: changed[path], reverse=True)
 
 
 def _files(root: Path, name: str) -> Iterator[Path]:
