@@ -68,6 +68,25 @@ def test_without_a_directory_runs_get_new_ones(workplace):
     assert first.path.name == first.config.name  # the name in config.yaml is that of the directory
 
 
+def test_a_directory_called_latest_is_not_searched_for_among_other_runs(workplace, no_pictures):
+    words = [*TINY, "trainer.max_epochs=1"]
+    assert rnn_tasks.train(*words, "seed=1", directory="latest", progress=False).path == Path("latest")
+    newest = rnn_tasks.train(*words, "seed=2", progress=False)
+    assert rnn_tasks.train(*words, "seed=1", directory="latest").config.seed == 1
+    assert rnn_tasks.load(Path("latest")).config.seed == 1
+    assert rnn_tasks.load("latest").path == newest.path
+
+
+def test_a_run_of_a_sweep_is_loaded_from_its_directory(workplace, no_pictures):
+    words = [*TINY, "trainer.max_epochs=1"]
+    swept = rnn_tasks.sweep(*words, "seed=1,2", directory=".", progress=False)
+    Path("seed=1").rename("latest")
+    rnn_tasks.train(*words, "seed=3", progress=False)
+    assert swept.load("latest").config.seed == 1
+    with pytest.raises(UserError, match="seed=1: holds no run"):
+        swept.load("seed=1")
+
+
 def test_an_interrupt_stops_a_run_that_goes_on_as_if_nothing_had_been(workplace, monkeypatch):
     rnn_tasks.train(*TINY, directory="whole", progress=False)
     stop_after(monkeypatch, 3)
@@ -95,6 +114,20 @@ def test_a_sweep_notes_what_cannot_be_trained(workplace, capsys):
     assert swept.names == ["optimizer.lr=0.01"]
     (failed,) = (row["failed"] for row in swept.table().to_dict("records") if row["optimizer.lr"] == 1e30)
     assert "became infinite or NaN" in failed
+
+
+def test_a_stopped_sweep_has_a_summary_and_goes_on_in_its_directory(workplace, monkeypatch, no_pictures, capsys):
+    words = [*TINY, "trainer.max_epochs=1", "model.hidden=1,2"]
+    whole = rnn_tasks.sweep(*words, directory="whole", progress=False)
+    rnn_tasks.train(*words[:-1], "model.hidden=1", directory="stopped/model.hidden=1", progress=False)
+    stop_after(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt, match="directory='stopped' goes on with the sweep"):
+        rnn_tasks.sweep(*words, directory="stopped", progress=False)
+    summary = Path("stopped/summary.csv").read_text(encoding="utf-8").splitlines()
+    assert summary[1].startswith("model.hidden=1,1,,") and summary[2].startswith("model.hidden=2,2,stopped before")
+    assert Path("stopped/networks.csv").exists() and capsys.readouterr().out == ""
+    swept = rnn_tasks.sweep(*words, directory="stopped", progress=False)
+    assert_equal_ends(swept.path / "model.hidden=2", whole.path / "model.hidden=2")
 
 
 def test_an_experiment_that_sweeps_is_a_sweep(workplace):

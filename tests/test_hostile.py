@@ -8,6 +8,7 @@ import shutil
 import sys
 import types
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -175,6 +176,14 @@ def test_key_that_others_can_read_signs_nothing(tmp_path, monkeypatch, mode):
     assert trust.is_signed(tmp_path, b"x") and not trust.is_signed(tmp_path, b"y")
     (tmp_path / "rnn_tasks" / "key").chmod(mode)
     assert not trust.is_signed(tmp_path, b"x")
+
+
+def test_key_that_cannot_be_made_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError))
+    trust.sign(tmp_path, b"x")
+    assert os.link.called and not list((tmp_path / "state" / "rnn_tasks").iterdir())
+    assert not (tmp_path / trust.SIGNATURE).exists()
 
 
 def test_what_the_list_allows_of_torch_are_classes_that_only_compute():

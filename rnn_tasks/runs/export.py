@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def as_onnx(run: Run, path: Path) -> None:
-    """Write the network as an ONNX graph, which takes any number of sequences of any length.
+    """Write the network as an ONNX graph in single precision, which takes any number of sequences of any length.
 
     Args:
         run: from runs.load, with one replicate.
@@ -36,7 +36,7 @@ def as_onnx(run: Run, path: Path) -> None:
     example = torch.zeros(2, run.task.longest, run.task.input_size)
     steps = {0: "batch", 1: "steps"}
     torch.onnx.export(
-        PlainNetwork(run.model),
+        PlainNetwork(run.model).float(),
         (example,),
         path,
         input_names=["inputs"],
