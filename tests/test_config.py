@@ -179,8 +179,9 @@ def test_several_loggers_and_callbacks_compose():
 def test_flags_and_overrides_in_any_order():
     assert config.arguments(["task=adder", "--multirun", "seed=1,2"]) == (["--multirun"], ["task=adder", "seed=1,2"])
     assert config.arguments(["a=1", "-c", "job", "b=2"]) == (["-c", "job"], ["a=1", "b=2"])
-    assert config.arguments(["--info", "a=1"]) == ([], ["a=1", "--info"])
-    for words in (["--mulitrun"], ["=3"], ["--cfg", "nonsense"], ["logger=null"]):
+    assert config.arguments(["--info", "a=1"]) == config.arguments(["a=1", "-i"]) == (["--info=all"], ["a=1"])
+    assert config.arguments(["--info", "config", "a=1"]) == config.arguments(["a=1", "--info=config"])
+    for words in (["--mulitrun"], ["=3"], ["--cfg", "nonsense"], ["--info=nonsense"], ["logger=null"]):
         with pytest.raises(UserError):
             config.arguments(words)
 
@@ -226,7 +227,7 @@ def test_a_sweep_over_tasks_has_one_directory():
 
 
 def test_words_of_which_it_can_be_told_what_was_meant():
-    assert config.arguments(["~scheduler", "--info", "all"])[1] == ["scheduler=none", "--info=all"]
+    assert config.arguments(["~scheduler", "--info", "all"]) == (["--info=all"], ["scheduler=none"])
     with pytest.raises(UserError, match=r"task=\[adder,memory\]: one task must be chosen, not a list"):
         config.arguments(["task=[adder,memory]"])
     with pytest.raises(UserError, match="logger=null: a logger must be chosen"):

@@ -1,5 +1,6 @@
 """Commands as they are called: as one command, as modules and as files, and what they call themselves."""
 
+import os
 import re
 import subprocess
 import sys
@@ -95,6 +96,20 @@ def test_importing_commands_and_asking_for_help_need_no_torch():
     assert ended.returncode == 0, ended.stderr
     ended = command("train", "--help")
     assert ended.returncode == 0 and "model: bilstm, birnn, crnn, gru, lstm, rnn" in ended.stdout
+
+
+def test_information_of_hydra_is_printed():
+    ended = call("-m", "rnn_tasks.train", "--info", "searchpath", "seed=1")
+    assert (ended.returncode, ended.stderr) == (0, "") and "Config search path" in ended.stdout
+
+
+def test_help_into_a_pipe_that_is_closed_ends_quietly():
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "rnn_tasks.train", "--hydra-help"]
+    with os.fdopen(writing, "w") as pipe:
+        ended = subprocess.run(words, stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr) == (141, "")
 
 
 @pytest.mark.parametrize("name", console.COMMANDS[1:])

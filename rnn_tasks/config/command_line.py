@@ -12,6 +12,7 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.internals import flags_with_values, hydra_parser
 
 INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # values of --info
+INFO = "--info=all"  # what --info means without a value
 EPOCHS = "trainer.max_epochs="
 SINGLE = ("task", "model", "optimizer", "scheduler", "loss", "experiment", "debug")  # groups with one option
 
@@ -27,25 +28,24 @@ def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
     takes_value = flags_with_values(parser)
     flags: list[str] = []
     overrides: list[str] = []
-    last: list[str] = []
     words = iter(argv)
     for word in words:
-        flag = word.split("=")[0]
+        flag, _, value = word.partition("=")
         if not word.startswith("-"):
-            if last == ["--info"] and word in INFORMATION:
-                last = [f"--info={word}"]
+            if flags[-1:] == [INFO] and word in INFORMATION:
+                flags[-1] = f"--info={word}"
             else:
                 overrides.append(_checked(word))
-        elif flag == "--info":  # its value is optional: nothing may follow it
-            last = [word]
+        elif flag in ("--info", "-i"):  # its value is optional: with one of its own it takes no override for that
+            flags.append(f"--info={value}" if value else INFO)
         elif flag not in takes_value:
             raise UserError(f"{flag}: no such flag; there are {', '.join(f for f in takes_value if f[:2] == '--')}")
         else:
             flags.append(word)
             if takes_value[flag] and "=" not in word:
-                flags += [value] if (value := next(words, None)) else []
-    parser.parse_args([*flags, *overrides, *last])
-    return flags, overrides + last
+                flags += [following] if (following := next(words, None)) else []
+    parser.parse_args([*flags, *overrides])
+    return flags, overrides
 
 
 def _checked(word: str) -> str:

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from rnn_tasks.config.values import check
-from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.errors import UserError, file_error, one_line
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach `refusals`
 
@@ -109,7 +109,11 @@ def refusals() -> Iterator[None]:
     """Raise what Hydra and OmegaConf refuse as a UserError of one line."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, OSError) as error:
+    except OSError as error:
+        if error.filename is None:  # of the standard output
+            raise
+        raise file_error(error) from error
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
         raise UserError(_explain(error)) from error
 
 
