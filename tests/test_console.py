@@ -112,6 +112,24 @@ def test_help_into_a_pipe_that_is_closed_ends_quietly():
     assert (ended.returncode, ended.stderr) == (141, "")
 
 
+def test_search_path_of_the_command_line_is_that_of_the_training(tmp_path):
+    (tmp_path / "scheduler").mkdir()
+    text = "_target_: torch.optim.lr_scheduler.ExponentialLR\n_partial_: true\ngamma: 0.5\n"
+    (tmp_path / "scheduler" / "mine.yaml").write_text(text)
+    words = [*SMALL, "trainer.fast_dev_run=true", "hydra.run.dir=run", "scheduler=mine"]
+    ended = command("train", f"hydra.searchpath=[file://{tmp_path}]", *words, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "gamma: 0.5" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_a_run_is_named_by_a_path_that_holds_where_the_command_was_called(tmp_path):
+    words = [*SMALL, "trainer.fast_dev_run=true", "name=one"]
+    for further, shown in (([], "outputs/adder/one"), (["hydra.job.chdir=true"], f"{tmp_path}/outputs/adder/one")):
+        ended = command("train", *words, *further, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.splitlines()[-1] == shown
+
+
 @pytest.mark.parametrize("name", console.COMMANDS[1:])
 def test_help_of_every_command_shows_an_example_in_one_line_and_the_defaults(name):
     shown = command(console.module(name).removeprefix("rnn_tasks.").removesuffix(".__main__"), "--help").stdout

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
@@ -52,19 +53,21 @@ def compose(overrides: list[str] | None = None) -> DictConfig:
     """
     with refusals(), initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra_compose("config", overrides or [], return_hydra_config=True)
-        return prepare(cfg, cfg.hydra.runtime.choices)
+        return prepare(cfg, cfg.hydra)
 
 
-def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
+def prepare(cfg: DictConfig, hydra: HydraConf) -> DictConfig:
     """Check a composed configuration and add the name of its experiment.
 
     Args:
         cfg: as composed.
-        choices: the option chosen of each group; Hydra leaves out groups of which several were chosen.
+        hydra: Hydra's own configuration. Of its ``runtime.choices``, the option chosen of each group, groups of which
+            several were chosen are missing.
 
     Raises:
         UserError: a key or value is wrong, or a package is missing.
     """
+    choices = hydra.runtime.choices
     chosen = {group: choice for group, choice in choices.items() if choice is not None and "hydra" not in group}
     for group in REQUIRED:
         if group not in chosen and not cfg.get(group):
@@ -73,8 +76,8 @@ def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
     chosen["logger"] = f"[{','.join(name for name in map(str, cfg.logger) if name in options)}]"
     with refusals():
         words = [f"{group}={choice}" for group, choice in chosen.items()]
-        if path := cfg.hydra.searchpath if "hydra" in cfg else ():
-            words.append(f"hydra.searchpath=[{','.join(map(str, path))}]")
+        if hydra.searchpath:
+            words.append(f"hydra.searchpath=[{','.join(map(str, hydra.searchpath))}]")
         defaults = copy.deepcopy(_defaults(*words, files=_files()))
         cfg = OmegaConf.masked_copy(cfg, [key for key in map(str, cfg) if key != "hydra"])
         OmegaConf.resolve(cfg)
@@ -87,7 +90,7 @@ def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
     OmegaConf.set_struct(cfg, False)
     cfg.experiment = choices.get("experiment")
     if "data_dir" in cfg.task:
-        cfg.task.data_dir = os.path.abspath(cfg.task.data_dir)
+        cfg.task.data_dir = os.path.abspath(os.path.join(hydra.runtime.cwd, cfg.task.data_dir))
     return cfg
 
 
