@@ -1,5 +1,6 @@
 """The configuration: everything composes and builds, and wrong keys and values are refused in one line."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -224,6 +225,23 @@ def test_a_sweep_over_tasks_has_one_directory():
     assert len(config.for_a_sweep(["task=adder,memory", "hydra.sweep.dir=x"])) == 1
     with pytest.raises(UserError, match="name: cannot be swept"):
         config.for_a_sweep(["name=a,b"])
+
+
+@pytest.mark.parametrize(
+    ("word", "swept", "problem"),
+    [
+        ("hydra.sweep.subdir=x", "seed=1,2", "cannot be set, a run of a sweep is named by what is swept"),
+        ("hydra.job.config.override_dirname.exclude_keys=[seed]", "seed=1,2", "cannot be set"),
+        ("hydra.sweep.dir=sw${seed}", "seed=1,2", r"must be one directory .*, without \$\{seed\}, which is swept"),
+        ("hydra.sweep.dir=${task.name}", "task=adder,memory", r"must be one directory .*, without \$\{task.name\}"),
+        ("hydra.sweep.dir=${model.cell}", "experiment=adder_hidden,adder_loss", "must be one directory"),
+        ("hydra.sweep.dir=x,y", "seed=1,2", "must be one directory for all runs of the sweep, not several"),
+    ],
+)
+def test_a_sweep_has_one_directory_and_each_of_its_runs_one_of_its_own(word, swept, problem):
+    with pytest.raises(UserError, match=f"^{re.escape(word)}: {problem}"):
+        config.for_a_sweep([word, swept])
+    config.for_a_sweep(["hydra.sweep.dir=sw${seed}", "hydra.sweep.dir=${task.name}/${name}", "model.hidden=1,2"])
 
 
 def test_words_of_which_it_can_be_told_what_was_meant():

@@ -13,6 +13,8 @@ from rnn_tasks.internals import flags_with_values, hydra_parser
 
 INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # values of --info
 INFO = "--info=all"  # what --info means without a value
+SWEEP = "hydra.sweep.dir"
+NAMING = ("hydra.sweep.subdir", "hydra.job.override_dirname", "hydra.job.config")  # what names the runs of a sweep
 EPOCHS = "trainer.max_epochs="
 SINGLE = ("task", "model", "optimizer", "scheduler", "loss", "experiment", "debug")  # groups with one option
 
@@ -90,14 +92,40 @@ def for_a_sweep(overrides: list[str]) -> list[str]:
     """Return the overrides that give each run of a sweep a directory of its own, named by what is swept alone.
 
     Raises:
-        UserError: as for ``constant_and_swept``.
+        UserError: as for ``constant_and_swept``, or runs would share a directory or lie in several sweeps.
     """
-    constant, swept = ([key_of(override) for override in each] for each in constant_and_swept(overrides))
-    keys = dict.fromkeys(["name", *(key for key in constant if not key.startswith("hydra"))])
+    constant, swept = constant_and_swept(overrides)
+    for override in (*constant, *swept):
+        _check_places(override, [key_of(each) for each in swept])
+    given, varied = [key_of(each) for each in constant], {key_of(each) for each in swept}
+    keys = dict.fromkeys(["name", *(key for key in given if not key.startswith("hydra"))])
     added = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(keys)}]"]
-    if {"task", "task.name", "experiment"} & set(swept) and "hydra.sweep.dir" not in constant:
-        added.append("hydra.sweep.dir=outputs/sweeps/${name}")  # one place, whatever the task of a run
+    if {"task", "task.name", "experiment"} & varied and SWEEP not in given:
+        added.append(f"{SWEEP}=outputs/sweeps/${{name}}")  # one place, whatever the task of a run
     return added
+
+
+def _check_places(override: Override, swept: list[str]) -> None:
+    """Refuse what would give runs of a sweep one directory, or the sweep several.
+
+    Args:
+        override: of the command line.
+        swept: the keys of which several values are given.
+
+    Raises:
+        UserError: the override does that.
+    """
+    key = key_of(override)
+    if key.startswith(NAMING):
+        raise UserError(f"{override.input_line}: cannot be set, a run of a sweep is named by what is swept")
+    groups = {"task", "experiment", "debug"} & set(swept)  # set keys anywhere
+    used = re.findall(r"\$\{([\w./]+)\}", str(override.input_line)) if key == SWEEP else []
+    moving = [
+        each for each in used if each != "name" and (groups or any(f"{each}.".startswith(f"{k}.") for k in swept))
+    ]
+    if moving or (key == SWEEP and key in swept):
+        what = f"without ${{{moving[0]}}}, which is swept" if moving else "not several"
+        raise UserError(f"{override.input_line}: must be one directory for all runs of the sweep, {what}")
 
 
 def run_to_resume(flags: list[str], overrides: list[str]) -> tuple[str, int | None] | None:
