@@ -4,10 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from rnn_tasks.config.composition import REQUIRED, not_chosen, refusals
+from rnn_tasks.config.composition import REQUIRED, not_chosen, parsed
 from rnn_tasks.errors import UserError
 from rnn_tasks.internals import flags_with_values, hydra_parser
 
@@ -16,7 +15,6 @@ INFO = "--info=all"  # what --info means without a value
 SWEEP = "hydra.sweep.dir"
 NAMING = ("hydra.sweep.subdir", "hydra.job.override_dirname", "hydra.job.config")  # what names the runs of a sweep
 EPOCHS = "trainer.max_epochs="
-SINGLE = ("task", "model", "optimizer", "scheduler", "loss", "experiment", "debug")  # groups with one option
 
 
 def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -58,13 +56,8 @@ def _checked(word: str) -> str:
         raise UserError(f"{word}: has characters that this locale cannot read; set LC_ALL=C.UTF-8")
     if word == "~scheduler":
         return "scheduler=none"
-    if (group := word.removesuffix("=null").removeprefix("~")) in REQUIRED and group != word:
-        raise not_chosen(group)
-    group, _, value = word.partition("=")
-    if group in SINGLE and value.startswith("["):
-        raise UserError(
-            f"{word}: one {group} must be chosen, not a list; {group}=A,B with --multirun makes a run of each"
-        )
+    if word.startswith("~") and word[1:] in REQUIRED:
+        raise not_chosen(word[1:])
     return word
 
 
@@ -74,8 +67,7 @@ def constant_and_swept(words: Sequence[str]) -> tuple[list[Override], list[Overr
     Raises:
         UserError: a word is no override, or the name of the sweep is swept.
     """
-    with refusals():
-        overrides = OverridesParser.create().parse_overrides(list(words))
+    overrides = parsed(words)
     constant = [override for override in overrides if not override.is_sweep_override()]
     swept = [override for override in overrides if override.is_sweep_override()]
     if "name" in map(key_of, swept):
