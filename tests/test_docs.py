@@ -37,7 +37,7 @@ import generate  # noqa: E402
 
 @pytest.fixture(scope="module")
 def keys():
-    """Key, default, rule and meaning of each row of the page on the configuration."""
+    """Key, meaning, default and rule of each row of the page on the configuration."""
     lines = [line for line in generate.configuration().splitlines() if line.startswith("| `")]
     return [[cell.strip(" `") for cell in line.strip("|").split(" | ")] for line in lines]
 
@@ -58,7 +58,7 @@ def test_every_key_of_a_configuration_is_documented(keys, words):
 
 
 def test_every_key_has_a_meaning_and_the_kind_of_its_value(keys):
-    for key, _, rule, meaning in keys:
+    for key, meaning, _, rule in keys:
         assert meaning, key
         assert rule or key in ("trainer.devices", "trainer.fast_dev_run", "scheduler", "task.augmentation"), key
 
