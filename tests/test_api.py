@@ -116,6 +116,14 @@ def test_a_sweep_notes_what_cannot_be_trained(workplace, capsys):
     assert "became infinite or NaN" in failed
 
 
+@pytest.mark.parametrize("words", [["experiment=adder_loss", "loss=mse"], ["experiment=adder_hidden"]])
+def test_values_of_ones_own_take_the_place_of_an_experiments(workplace, no_pictures, words):
+    small = [*TINY, "trainer.max_epochs=1", "model.replicates=1"]
+    swept = rnn_tasks.sweep(*small, *words, "model.hidden=1,2", directory="own", progress=False)
+    assert swept.names == ["model.hidden=1", "model.hidden=2"]
+    assert swept.load("model.hidden=2").config.loss._target_.endswith(".mse")
+
+
 def test_a_stopped_sweep_has_a_summary_and_goes_on_in_its_directory(workplace, monkeypatch, no_pictures, capsys):
     words = [*TINY, "trainer.max_epochs=1", "model.hidden=1,2"]
     whole = rnn_tasks.sweep(*words, directory="whole", progress=False)

@@ -1,5 +1,6 @@
 """Run directories from anyone: whatever lies in them, nothing of it is executed and a user gets one line."""
 
+import collections.abc
 import copy
 import json
 import os
@@ -7,6 +8,7 @@ import random
 import shutil
 import sys
 import types
+import typing
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -47,7 +49,17 @@ CALLS = [
     {"_target_": "evil.run"},
     {"_target_": "os.abort"},
     {"_target_": "time.sleep", "_args_": [100]},
+    {"_target_": "torch.package.PackageImporter", "file_or_buffer": "evil.zip"},
+    {"_target_": "torch.nn.modules.module.Module"},
 ]
+EVIL = {"_target_": "evil.run"}
+IN_LISTS = {
+    "optimizer.betas": [EVIL, 0.9],
+    "optimizer._args_": [EVIL],
+    "task.losses": ["bce", EVIL],
+    "task.lengths": [1, [5, EVIL]],
+    "trainer.plugins": [EVIL],
+}
 PLACES = [
     *(
         "task",
@@ -122,6 +134,22 @@ def test_nothing_that_a_configuration_names_is_called(run, call):
     assert not Path("hit").exists() and "evil" not in sys.modules
 
 
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call["_target_"])
+@pytest.mark.parametrize("place", ["task", "model", "loss", "optimizer", "scheduler", "logger.tensorboard"])
+def test_class_that_is_not_on_the_list_is_named(finished, place, call):
+    foreign = first_foreign(put(config_of(finished), place, {"_target_": call["_target_"]}))
+    assert foreign == f"{place}._target_={call['_target_']}"
+
+
+@pytest.mark.parametrize("place", IN_LISTS)
+def test_nothing_in_a_list_of_a_configuration_is_called(run, place):
+    (run / "config.yaml").write_text(yaml.safe_dump(put(config_of(run), place, IN_LISTS[place])))
+    for action in (lambda: runs.load(run), lambda: train(runs.read_config(run), run)):
+        text = refused(action)
+        assert text.startswith(f"{run / 'config.yaml'}: {place}") and "is code that did not come with" in text
+    assert not Path("hit").exists() and "evil" not in sys.modules
+
+
 def test_result_is_no_way_around_the_configuration(run):
     result = json.loads((run / "result.json").read_text())
     result["config"]["loss"] = {"_target_": "evil.run"}
@@ -186,28 +214,20 @@ def test_key_that_cannot_be_made_leaves_no_file(tmp_path, monkeypatch):
     assert not (tmp_path / trust.SIGNATURE).exists()
 
 
+OTHER_CLASSES = {"Buffer", "LinearCrossEntropyOptions", "Optimizer", "Parameter", "Self", "Tensor"}
+OTHER_CLASSES |= {"UninitializedBuffer", "UninitializedParameter"}  # hold values, and call nothing
+
+
 def test_what_the_list_allows_of_torch_are_classes_that_only_compute():
     bases = {"model": (torch.nn, torch.nn.Module), "optimizer": (torch.optim, torch.optim.Optimizer)}
     bases["scheduler"] = (torch.optim.lr_scheduler, torch.optim.lr_scheduler.LRScheduler)
-    words = {
-        "Parameter",
-        "Buffer",
-        "Any",
-        "Callable",
-        "Counter",
-        "Iterable",
-        "Literal",
-        "Optimizer",
-        "Partial",
-        "Sequence",
-    }
-    words |= {"SupportsFloat", "Tensor", "TypedDict", "UninitializedParameter", "UninitializedBuffer", "Optional"}
     for group, (module, base) in bases.items():
         assert f"{module.__name__}." in ALLOWED[group].replace("\\", "")
         for name in dir(module):
             value = getattr(module, name)
-            if name[0].isupper() and isinstance(value, type) and name not in words:
-                assert issubclass(value, base) or value.__module__.startswith(("typing", "torch", "collections")), name
+            of_python = any(vars(library).get(name) is value for library in (typing, collections, collections.abc))
+            if name[0].isupper() and callable(value) and not of_python and name not in OTHER_CLASSES:
+                assert isinstance(value, type) and issubclass(value, base), name
             assert not isinstance(value, types.ModuleType) or not name[0].isupper()
     assert CLASS == r"[A-Z]\w*"
 

@@ -14,7 +14,7 @@ from filelock import FileLock
 from forked import command, start
 from helpers import age_events, assert_equal_ends, points, stop_after, train_with_stops, trained, wait_for
 
-from rnn_tasks import runs
+from rnn_tasks import config, runs
 from rnn_tasks.errors import Interrupted, UserError
 from rnn_tasks.report import archive
 from rnn_tasks.runs import directory
@@ -215,6 +215,16 @@ def test_resume_after_a_kill_before_the_first_checkpoint(tmp_path, long_referenc
 def test_two_processes_cannot_share_a_run(tmp_path):
     with runs.claimed(tmp_path), pytest.raises(UserError, match="is being trained by another process"):
         trained(tmp_path)
+
+
+def test_a_run_that_another_process_trains_is_not_lengthened(tmp_path):
+    runs.write_config(tmp_path, config.compose(["scheduler=none", "trainer.max_epochs=2"]))
+    (tmp_path / "result.json").write_text("{}", encoding="utf-8")
+    before = (tmp_path / "config.yaml").read_bytes()
+    with runs.claimed(tmp_path), pytest.raises(UserError, match="is being trained by another process"):
+        runs.lengthen(tmp_path, 4)
+    assert (tmp_path / "config.yaml").read_bytes() == before and (tmp_path / "result.json").exists()
+    assert runs.lengthen(tmp_path, 4).trainer.max_epochs == 4  # when the other has ended
 
 
 def test_another_run_is_not_overwritten(tmp_path):
