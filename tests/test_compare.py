@@ -129,6 +129,14 @@ def test_settings_without_spread_differ(workplace, n):
     assert "A - B: +100 points (no interval, for there is no spread), p = " in described(found)
 
 
+def test_the_spread_of_one_setting_gives_an_interval(workplace):
+    write("a", [1.0] * 7)
+    write("b", SECOND, seed=7)
+    found = rnn_tasks.compare("a", "b")
+    expected = stats.ttest_ind([1.0] * 7, SECOND, equal_var=False).confidence_interval()
+    assert (found.low, found.high) == pytest.approx(tuple(expected))
+
+
 @pytest.mark.parametrize(("n", "p"), [(3, 1), (6, 2 / 2**6)])
 def test_equal_differences_have_no_interval(workplace, n, p):
     shares = np.linspace(0.3, 0.9, n)
