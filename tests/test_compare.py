@@ -2,6 +2,7 @@
 
 import copy
 import json
+import warnings
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -127,6 +128,16 @@ def test_settings_without_spread_differ(workplace, n):
     assert (found.effect, found.low, found.high, found.differ) == (1, None, None, True)
     assert found.p == pytest.approx(2 / 10_000, rel=0.5)
     assert "A - B: +100 points (no interval, for there is no spread), p = " in described(found)
+
+
+def test_the_spread_of_one_setting_gives_an_interval(workplace):
+    write("a", [1.0] * 7)
+    write("b", SECOND, seed=7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing but the comparison is printed
+        found = rnn_tasks.compare("a", "b")
+    ends = stats.t.interval(0.95, 6, 1 - np.mean(SECOND), stats.sem(SECOND))
+    assert (found.low, found.high) == pytest.approx(ends)
 
 
 @pytest.mark.parametrize(("n", "p"), [(3, 1), (6, 2 / 2**6)])

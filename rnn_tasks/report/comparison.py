@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from scipy import stats
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.report.hypothesis_tests import (
@@ -17,10 +16,11 @@ from rnn_tasks.report.hypothesis_tests import (
     paired_p_value,
     unpaired_p_value,
     varies,
+    welch_interval,
 )
 from rnn_tasks.report.settings import Setting, differing_keys, networks
 from rnn_tasks.training import KINDS
-from rnn_tasks.training.intervals import CONFIDENCE, Summary, interval, summarize
+from rnn_tasks.training.intervals import Summary, interval, summarize
 
 SPLITS = ("test", "val", "train")
 
@@ -132,8 +132,4 @@ def _unpaired(first: list[float], second: list[float], same_seeds: bool) -> tupl
     else:
         name = f"Welch's t test of {counts}, too few for a permutation test"
     reason = f"fewer than {FEWEST} pairs have not failed" if same_seeds else "their seeds are not the same"
-    ends = None
-    if varies(first) or varies(second):
-        found = stats.ttest_ind(first, second, equal_var=False).confidence_interval(CONFIDENCE)
-        ends = float(found.low), float(found.high)
-    return ends, unpaired_p_value(first, second), f"{name}: {reason}"
+    return welch_interval(first, second), unpaired_p_value(first, second), f"{name}: {reason}"

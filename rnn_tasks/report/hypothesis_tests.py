@@ -1,12 +1,15 @@
 """Hypothesis tests between the replicates of runs."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from rnn_tasks.report.formatting import Numbers
+from rnn_tasks.training.intervals import CONFIDENCE
 
 LEVEL = 0.05  # significance level
 FEWEST = 3  # pairs of which a mean difference can be tested
@@ -74,7 +77,21 @@ def welch(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the two-sided p value of Welch's t test (1947) of two means; 1 if neither sample varies."""
     if not varies(first) and not varies(second):
         return 1.0
-    return float(stats.ttest_ind(first, second, equal_var=False).pvalue)
+    return float(_welch_test(first, second).pvalue)
+
+
+def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % interval of a difference of means that belongs to ``welch``; None if neither sample varies."""
+    if not varies(first) and not varies(second):
+        return None
+    ends = _welch_test(first, second).confidence_interval(CONFIDENCE)
+    return float(ends.low), float(ends.high)
+
+
+def _welch_test(first: Sequence[float], second: Sequence[float]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that one of the samples does not vary
+        return stats.ttest_ind(first, second, equal_var=False)
 
 
 def two_proportions(first: float, second: float, trials: int) -> float:
