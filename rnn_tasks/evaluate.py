@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from pathlib import Path
 
 from rnn_tasks.arguments import add_trust, command, command_line, lengths, parser, positive, replicate
 from rnn_tasks.errors import UserError
@@ -48,13 +49,25 @@ def arguments() -> Namespace:
     return chosen
 
 
+def _found(run: str) -> Path | None:
+    """Return the directory of a run as ``runs.find`` does; of a sweep say which runs it has."""
+    from rnn_tasks import runs
+    from rnn_tasks.runs import sweeps
+
+    try:
+        return runs.find(run)
+    except UserError:
+        sweeps.refuse_sweep(Path(run))
+        raise
+
+
 @command
 def main() -> None:
     """Print the metrics, a row for each length or set of images."""
     chosen = arguments()
     from rnn_tasks import runs
 
-    path = runs.find(chosen.run)
+    path = _found(chosen.run)
     shipped = path is not None and path.parent == runs.PRETRAINED
     run = runs.load(
         path or chosen.run, chosen.weights or ("best" if shipped else "last"), chosen.replicate, chosen.trust
