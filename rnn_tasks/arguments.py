@@ -16,23 +16,30 @@ from rnn_tasks.checks import LONGEST
 from rnn_tasks.errors import Interrupted, UserError, file_error, refuse, tell
 
 
+def _number(text: str) -> int | None:
+    """Return a whole number from 0 in ASCII digits; None for another text."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
+
+
 def positive(text: str) -> int:
     """Parse a whole number from 1."""
-    if not (text.isdecimal() and int(text)):
+    if not _number(text):
         raise ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
 
 
 def replicate(text: str) -> int | str:
     """Parse the number of a replicate, counted from 0, or "best" or "all"."""
-    if text in ("best", "all") or text.isdecimal():
-        return int(text) if text.isdecimal() else text
+    if text in ("best", "all"):
+        return text
+    if (number := _number(text)) is not None:
+        return number
     raise ArgumentTypeError(f"{text!r} is no replicate: a number from 0, best or all")
 
 
 def port(text: str) -> int:
     """Parse the number of a port, from 1 to 65535."""
-    if not (text.isdecimal() and 1 <= int(text) <= 65535):
+    if not 1 <= (_number(text) or 0) <= 65535:
         raise ArgumentTypeError(f"{text!r} is no port: a number from 1 to 65535")
     return int(text)
 
@@ -41,7 +48,7 @@ def lengths(text: str) -> list[int]:
     """Parse the lengths in a text like "1-40,100,1000", sorted, each once."""
     numbers: set[int] = set()
     for part in text.split(","):
-        if not (match := re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())):
+        if not (match := re.fullmatch(r"([0-9]{1,18})(?:-([0-9]{1,18}))?", part.strip())):
             raise ArgumentTypeError(f"{text!r} is no list of lengths like 1-40,100,1000")
         low, high = int(match[1]), int(match[2] or match[1])
         if not 1 <= low <= high <= LONGEST:

@@ -33,8 +33,9 @@ def main() -> None:
     from rnn_tasks.page.app import app
 
     torch.set_num_threads(1)  # the fastest for such small networks
-    reader = selection.load_reader(chosen.run, chosen.trust) if chosen.run else selection.default_network("reader")
-    if chosen.run and reader:
+    given = chosen.run is not None
+    reader = selection.load_reader(chosen.run, chosen.trust) if given else selection.default_network("reader")
+    if given and reader:
         runs.tell_run(reader, "best")
     page = app(reader, selection.default_network("report"))
     address = server.address(listening)

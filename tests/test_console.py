@@ -96,6 +96,8 @@ def test_importing_commands_and_asking_for_help_need_no_torch():
     assert ended.returncode == 0, ended.stderr
     ended = command("train", "--help")
     assert ended.returncode == 0 and "model: bilstm, birnn, crnn, gru, lstm, rnn" in ended.stdout
+    for word in ("--multirun", "--config-dir DIR", "--cfg job", "--trust", "resume=", "reference/configuration"):
+        assert word in ended.stdout
 
 
 def test_information_of_hydra_is_printed():

@@ -5,9 +5,10 @@ import csv
 import pytest
 from helpers import write_result_by_hand
 
+from rnn_tasks.errors import UserError
 from rnn_tasks.runs import summaries, sweeps, tables
 from rnn_tasks.runs.tables import Row
-from rnn_tasks.training.intervals import summarize
+from rnn_tasks.training.intervals import counted, summarize
 
 ONE = {"n": 8, "loss": [0.25], "accuracy": [0.875], "sequence_accuracy": [0.5]}
 EQUAL = {"n": 8, "loss": [0.25], "accuracy": [0.875], "sequence_accuracy": [0.875]}
@@ -83,10 +84,14 @@ def test_metrics_table_has_a_row_for_each_length():
 
 def test_print_result(capsys, tmp_path):
     metrics = {"train": ONE | {"n": 0}, "test": ONE | {"chance": 0.5}}
-    tables.print_result({"metrics": metrics, "replicates": 2, "parameters": 7, "seconds": 3.2}, tmp_path)
+    tables.print_result({"metrics": metrics, "replicates": 2, "parameters": 82186, "seconds": 1.2}, tmp_path)
     table, facts, directory = capsys.readouterr().out.rstrip("\n").rsplit("\n", 2)
     assert [row[0] for row in cells(table)[1:]] == ["training", "test"]
-    assert (facts, directory) == ("chance 50.00%, 7 parameters, each of 2 replicates, 3 seconds", str(tmp_path))
+    assert (facts, directory) == ("chance 50.00%, 82,186 parameters, each of 2 replicates, 1 second", str(tmp_path))
+
+
+def test_things_are_counted_in_words():
+    assert [counted(number, "step") for number in (0, 1, 1200)] == ["0 steps", "1 step", "1,200 steps"]
 
 
 def write_run(sweep, name, metrics=None, failed=None):
@@ -113,6 +118,17 @@ def test_rows_of_a_sweep_are_in_natural_order_with_reasons_of_failure(sweep):
     assert (failed.run, failed.failed, failed.seconds) == ("model.hidden=9", "no luck", None)
     assert (ended.run, ended.failed, ended.seconds) == ("model.hidden=10", None, 2.5)
     assert ended.splits == {"test": Row.of("test", THREE), "val": Row.of("val", THREE)}
+
+
+def test_a_sweep_in_the_place_of_a_run_is_refused_with_its_first_runs(tmp_path):
+    for hidden in range(1, 11):
+        (tmp_path / f"hidden={hidden}").mkdir()
+        (tmp_path / f"hidden={hidden}" / "config.yaml").touch()
+    names = "hidden=1, hidden=2, hidden=3, hidden=4, hidden=5 and 5 more"
+    with pytest.raises(UserError, match=f"is a sweep, or a directory of runs; name one of them: {names}$"):
+        sweeps.refuse_sweep(tmp_path)
+    for no_sweep in (tmp_path / "hidden=1", tmp_path / "nowhere"):
+        sweeps.refuse_sweep(no_sweep)
 
 
 def test_what_comes_after_a_result_does_not_make_a_run_fail(sweep):

@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from rnn_tasks.training.intervals import Summary, hundredths, summarize
+from rnn_tasks.training.intervals import Summary, counted, hundredths, summarize
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
@@ -137,5 +137,5 @@ def print_result(result: dict[str, Any], run: Path) -> None:
     notes = [f"chance {chance:.2%}"] if chance else []
     replicates = result["replicates"]
     each = f", each of {replicates} replicates" if replicates > 1 else ""
-    notes += [f"{result['parameters']} parameters{each}", f"{result['seconds']:.0f} seconds"]
+    notes += [counted(result["parameters"], "parameter") + each, counted(round(result["seconds"]), "second")]
     print(f"{table(metrics)}\n{', '.join(notes)}\n{run}", flush=True)

@@ -104,6 +104,11 @@ def curve(numbers: Sequence[float | None]) -> dict[str, float]:
     return {"": sum(valid) / len(valid), **extremes}
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words, like "1 step" or "1,200 steps"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def hundredths(share: float) -> str:
     """Return a share in hundredths of a per cent; one below 1 is never rounded to 100.
 

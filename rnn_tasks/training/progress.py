@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from rnn_tasks.errors import tell
 from rnn_tasks.tasks.schedule import TrainSchedule
-from rnn_tasks.training.intervals import curve, hundredths
+from rnn_tasks.training.intervals import counted, curve, hundredths
 from rnn_tasks.training.learner import Learner
 
 QUIET = 30  # seconds without a line, at most, off a terminal
@@ -82,13 +82,13 @@ def _beginning(trainer: Trainer, learner: Learner, schedule: TrainSchedule) -> s
     """Say what is trained, on what and where."""
     model = learner.model
     name = getattr(model, "description", type(model).__name__)
-    parameters = sum(parameter.numel() for parameter in model.parameters()) // learner.replicates
+    parameters = counted(sum(each.numel() for each in model.parameters()) // learner.replicates, "parameter")
     replicates = f", each of {learner.replicates} replicates" if learner.replicates > 1 else ""
     length = (
-        f"{schedule.epochs} epoch{'s' * (schedule.epochs > 1)} of {schedule.steps:,} steps"
+        f"{counted(schedule.epochs, 'epoch')} of {counted(schedule.steps, 'step')}"
         if schedule.epochs > 0
         else "no last epoch"
     )
     resumed = f"; from epoch {trainer.current_epoch + 1} on" if trainer.current_epoch else ""
     device = trainer.strategy.root_device
-    return f"{trainer.default_root_dir}: {name}; {parameters:,} parameters{replicates} on {device}; {length}{resumed}"
+    return f"{trainer.default_root_dir}: {name}; {parameters}{replicates} on {device}; {length}{resumed}"
