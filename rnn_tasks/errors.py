@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-LONGEST_LINE = 300  # characters of a message
+LONGEST_LINE = 500  # characters of a message
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)

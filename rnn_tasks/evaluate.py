@@ -54,11 +54,8 @@ def main() -> None:
     chosen = arguments()
     from rnn_tasks import runs
 
-    path = runs.find(chosen.run)
-    shipped = path is not None and path.parent == runs.PRETRAINED
-    run = runs.load(
-        path or chosen.run, chosen.weights or ("best" if shipped else "last"), chosen.replicate, chosen.trust
-    )
+    path = runs.require(chosen.run)
+    run = runs.load(path, chosen.weights or runs.weights_to_measure(path), chosen.replicate, chosen.trust)
     if run.result is None:
         raise UserError(f"{run.path}: has not finished; go on with {command_line('train', f'resume={run.path}')}")
     from rnn_tasks.runs import tables

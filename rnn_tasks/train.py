@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -77,9 +78,9 @@ def _train_and_report(cfg: DictConfig, run: Path, trust: bool = False) -> dict[s
 def _job(cfg: DictConfig) -> float | None:
     """Train a run of the command line; the mean accuracy in validation is what Hydra's optimizing sweepers get."""
     job = HydraConfig.get()
-    run = Path(os.path.relpath(job.runtime.output_dir))
+    run = _place(job, job.runtime.output_dir)
     try:
-        result = _train_and_report(config.prepare(cfg, job.runtime.choices), run)
+        result = _train_and_report(config.prepare(cfg, job), run)
     except UserError as error:
         with suppress(OSError):
             run.rmdir()  # Hydra made it; it stays if anything has been written there
@@ -87,7 +88,7 @@ def _job(cfg: DictConfig) -> float | None:
             refuse(error)
         sweeps.note_failure(run, error)
     except Interrupted as stop:
-        _tell_how_to_go_on(run, Path(job.sweep.dir) if job.mode == RunMode.MULTIRUN else None)
+        _tell_how_to_go_on(run, _place(job, job.sweep.dir) if job.mode == RunMode.MULTIRUN else None)
         sys.exit(128 + stop.signum)
     except OSError as error:  # of the standard output: the run has finished
         discard_output()
@@ -103,6 +104,12 @@ def _job(cfg: DictConfig) -> float | None:
     else:
         return sweeps.objective(result)
     return None
+
+
+def _place(job: HydraConf, directory: str) -> Path:
+    """Return a directory of Hydra's relative to where the command was called, in full where the job is elsewhere."""
+    place = os.path.join(job.runtime.cwd, directory)
+    return Path(place if job.job.chdir else os.path.relpath(place))
 
 
 def _tell_how_to_go_on(run: Path, sweep: Path | None = None) -> None:

@@ -1,5 +1,6 @@
 """The configuration: everything composes and builds, and wrong keys and values are refused in one line."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from hydra.utils import instantiate
 
 from rnn_tasks import config
 from rnn_tasks.config import composition
-from rnn_tasks.errors import UserError
+from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.models import Network
 
 
@@ -54,6 +55,17 @@ def test_every_experiment_composes_and_opens_with_its_command(experiment):
 
 def test_every_experiment_of_the_report_exists():
     assert set(options("experiment")) >= REPORTED
+
+
+def test_a_change_in_the_file_of_a_nested_group_is_noticed(tmp_path, monkeypatch):
+    shutil.copytree(config.CONF, tmp_path / "conf")
+    monkeypatch.setattr(composition, "CONF", tmp_path / "conf")
+    words = ["task=mnist", "task/augmentation=handwriting"]
+    assert "erase" in config.compose(words).task.augmentation
+    file = tmp_path / "conf" / "task" / "augmentation" / "handwriting.yaml"
+    lines = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("\n".join(line for line in lines if not line.startswith("erase:")), encoding="utf-8")
+    assert "erase" not in config.compose(words).task.augmentation
 
 
 @pytest.mark.parametrize("debug", options("debug"))
@@ -99,7 +111,7 @@ WRONG = {
     "task.train_size=-5": "task.train_size=-5: must be at least 1",
     "task.lengths=[5,2]": r"task.lengths=\[5,2\]: must be the lowest and highest length",
     "task.lengths=[0,2]": r"task.lengths=\[0,2\]: must be the lowest",
-    "task.lengths=[]": r"task.lengths=\[\]: must be the lowest",
+    "task.lengths=[]": r"task.lengths=\[\]: must be a list like \[1,20\]",
     "task.lengths=7": r"task.lengths=7: must be a list like \[1,20\]",
     "task.lengths=[1,x]": "task.lengths=x: must be a whole number",
     "task.test_lengths=[9,1]": r"task.test_lengths=\[9,1\]: must be the lowest and highest length",
@@ -117,7 +129,23 @@ WRONG = {
     "trainer.precision=nonsense": "trainer.precision=nonsense: must be one of 32-true",
     "trainer.profiler=nonsense": "trainer.profiler=nonsense: must be one of null, simple",
     "+nonsense=3": "nonsense: no such key; the configuration has seed",
-    "~logger": "logger=null: a logger must be chosen; there are csv, mlflow, tensorboard, wandb",
+    "~logger": "logger: one must be chosen; there are csv, mlflow, tensorboard, wandb",
+    "logger=[]": "^logger: one must be chosen; there are csv, mlflow, tensorboard, wandb$",
+    "logger=[1,2,3]": r"^logger=\[1,2,3\]: must be a name or a list of names, of csv, mlflow, tensorboard, wandb",
+    "model=[lstm,rnn]": r"^model=\[lstm,rnn\]: must be one name, of bilstm, .*; model=A,B with --multirun makes a run",
+    "model=null": "^model=null: must be one name, of bilstm, ",
+    "debug=null": "^debug=null: must be one name, of fast, limit, .*; leave out debug= for none",
+    "callbacks=null": "^callbacks=null: must be a name or a list of names, of weight_norms",
+    "optimizer.lr=${task.lr.nope}": "^optimizer.lr: Interpolation key 'task.lr.nope' not found$",
+    "optimizer.lr=???": "^optimizer.lr: Missing mandatory value",
+    f"+optimizer.eps=1{400 * '0'}": "^optimizer.eps=10+: must be a finite number",
+    "+optimizer.betas=[0.9,-inf]": r"^optimizer.betas=\[0.9,-inf\]: must be a finite number",
+    "task.losses=[]": r"^task.losses=\[\]: must be a list like \['bce','mse'\]",
+    "trainer.accelerator=tpu": "^trainer.accelerator=tpu: must be one of auto, cpu, gpu, cuda, mps$",
+    "trainer.max_time=99999999999:00:00:00": "trainer.max_time=.*: must be days, hours, minutes and seconds like",
+    "+logger.tensorboard.filename_suffix=/../../x": "filename_suffix=/../../x: must be a part of a file's name",
+    "+logger.tensorboard.max_queue=x": "logger.tensorboard.max_queue=x: must be a whole number like 10",
+    "logger.tensorboard.name=[1]": r"logger.tensorboard.name=\[1\]: must be a word",
     "trainer.accelerator=abacus": "trainer.accelerator=abacus: must be one of auto, cpu",
     "trainer.accumulate_grad_batches=0": "trainer.accumulate_grad_batches=0: must be at least 1",
     "trainer.min_epochs=x": "trainer.min_epochs=x: must be a whole number",
@@ -137,6 +165,12 @@ def test_wrong_values_are_refused_in_one_line(override):
     with pytest.raises(UserError, match=WRONG[override]) as refused:
         config.compose([override])
     assert "\n" not in str(refused.value)
+
+
+def test_the_names_that_there_are_are_told_in_full():
+    with pytest.raises(UserError) as refused:
+        config.compose(["+trainer.x=1"])
+    assert all(key in one_line(refused.value) for key in config.compose([]).trainer)
 
 
 def test_relations_between_values_are_checked_by_constructors():
@@ -172,15 +206,16 @@ def test_several_loggers_and_callbacks_compose():
     assert set(cfg.logger) == {"csv", "tensorboard"} and cfg.callbacks.mine._target_ == "my_module.Mine"
     with pytest.raises(UserError, match=r"logger\.csv\.nonsense: no such key"):
         config.compose(["logger=[csv,tensorboard]", "logger.csv.nonsense=1"])
-    with pytest.raises(UserError, match="logger=null: a logger must be chosen"):
+    with pytest.raises(UserError, match="logger: one must be chosen"):
         config.compose(["logger=[]"])
 
 
 def test_flags_and_overrides_in_any_order():
     assert config.arguments(["task=adder", "--multirun", "seed=1,2"]) == (["--multirun"], ["task=adder", "seed=1,2"])
     assert config.arguments(["a=1", "-c", "job", "b=2"]) == (["-c", "job"], ["a=1", "b=2"])
-    assert config.arguments(["--info", "a=1"]) == ([], ["a=1", "--info"])
-    for words in (["--mulitrun"], ["=3"], ["--cfg", "nonsense"], ["logger=null"]):
+    assert config.arguments(["--info", "a=1"]) == config.arguments(["a=1", "-i"]) == (["--info=all"], ["a=1"])
+    assert config.arguments(["--info", "config", "a=1"]) == config.arguments(["a=1", "--info=config"])
+    for words in (["--mulitrun"], ["=3"], ["--cfg", "nonsense"], ["--info=nonsense"], ["~logger"]):
         with pytest.raises(UserError):
             config.arguments(words)
 
@@ -225,11 +260,29 @@ def test_a_sweep_over_tasks_has_one_directory():
         config.for_a_sweep(["name=a,b"])
 
 
+@pytest.mark.parametrize(
+    ("word", "swept", "problem"),
+    [
+        ("hydra.sweep.subdir=x", "seed=1,2", "cannot be set, a run of a sweep is named by what is swept"),
+        ("hydra.job.config.override_dirname.exclude_keys=[seed]", "seed=1,2", "cannot be set"),
+        ("hydra.sweep.dir=sw${seed}", "seed=1,2", r"must be one directory .*, without \$\{seed\}, which is swept"),
+        ("hydra.sweep.dir=${task.name}", "task=adder,memory", r"must be one directory .*, without \$\{task.name\}"),
+        ("hydra.sweep.dir=${model.cell}", "experiment=adder_hidden,adder_loss", "must be one directory"),
+        ("hydra.sweep.dir=x,y", "seed=1,2", "must be one directory for all runs of the sweep, not several"),
+    ],
+)
+def test_a_sweep_has_one_directory_and_each_of_its_runs_one_of_its_own(word, swept, problem):
+    with pytest.raises(UserError, match=f"^{re.escape(word)}: {problem}"):
+        config.for_a_sweep([word, swept])
+    config.for_a_sweep(["hydra.sweep.dir=sw${seed}", "hydra.sweep.dir=${task.name}/${name}", "model.hidden=1,2"])
+
+
 def test_words_of_which_it_can_be_told_what_was_meant():
-    assert config.arguments(["~scheduler", "--info", "all"])[1] == ["scheduler=none", "--info=all"]
-    with pytest.raises(UserError, match=r"task=\[adder,memory\]: one task must be chosen, not a list"):
-        config.arguments(["task=[adder,memory]"])
-    with pytest.raises(UserError, match="logger=null: a logger must be chosen"):
+    assert config.arguments(["~scheduler", "--info", "all"]) == (["--info=all"], ["scheduler=none"])
+    with pytest.raises(UserError, match=r"^debug=null,fast: must be one name, of fast, limit"):
+        config.for_a_sweep(["debug=null,fast"])
+    config.for_a_sweep(["model='lstm',gru", "task=glob(*)", "logger=[csv,tensorboard],csv", "+scheduler={a:1}"])
+    with pytest.raises(UserError, match="logger: one must be chosen"):
         config.arguments(["~logger"])
     assert config.run_to_resume([], ["resume='a b'"]) == ("a b", None)
 

@@ -1,5 +1,6 @@
 """Commands as they are called: as one command, as modules and as files, and what they call themselves."""
 
+import os
 import re
 import subprocess
 import sys
@@ -95,6 +96,38 @@ def test_importing_commands_and_asking_for_help_need_no_torch():
     assert ended.returncode == 0, ended.stderr
     ended = command("train", "--help")
     assert ended.returncode == 0 and "model: bilstm, birnn, crnn, gru, lstm, rnn" in ended.stdout
+
+
+def test_information_of_hydra_is_printed():
+    ended = call("-m", "rnn_tasks.train", "--info", "searchpath", "seed=1")
+    assert (ended.returncode, ended.stderr) == (0, "") and "Config search path" in ended.stdout
+
+
+def test_help_into_a_pipe_that_is_closed_ends_quietly():
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "rnn_tasks.train", "--hydra-help"]
+    with os.fdopen(writing, "w") as pipe:
+        ended = subprocess.run(words, stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_search_path_of_the_command_line_is_that_of_the_training(tmp_path):
+    (tmp_path / "scheduler").mkdir()
+    text = "_target_: torch.optim.lr_scheduler.ExponentialLR\n_partial_: true\ngamma: 0.5\n"
+    (tmp_path / "scheduler" / "mine.yaml").write_text(text)
+    words = [*SMALL, "trainer.fast_dev_run=true", "hydra.run.dir=run", "scheduler=mine"]
+    ended = command("train", f"hydra.searchpath=[file://{tmp_path}]", *words, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "gamma: 0.5" in (tmp_path / "run" / "config.yaml").read_text()
+
+
+def test_a_run_is_named_by_a_path_that_holds_where_the_command_was_called(tmp_path):
+    words = [*SMALL, "trainer.fast_dev_run=true", "name=one"]
+    for further, shown in (([], "outputs/adder/one"), (["hydra.job.chdir=true"], f"{tmp_path}/outputs/adder/one")):
+        ended = command("train", *words, *further, cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.splitlines()[-1] == shown
 
 
 @pytest.mark.parametrize("name", console.COMMANDS[1:])

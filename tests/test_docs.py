@@ -65,6 +65,21 @@ def test_every_key_has_a_meaning_and_the_kind_of_its_value(keys):
         assert rule or key in ("trainer.devices", "trainer.fast_dev_run", "scheduler", "task.augmentation"), key
 
 
+def test_rules_of_the_page_are_those_that_values_must_meet(keys):
+    rows = {(key, default, rule) for key, _, default, rule in keys}
+    for key, default, rule in (
+        ("seed", "0", "a whole number, at least 0"),
+        ("model.dropout", "0.0", "a finite number, at least 0 and less than 1"),
+        ("model.bidirectional", "false", "true or false"),
+        ("model.pooling", "last", "last, mean"),
+        ("optimizer.lr", "${task.lr.sgd}", "a finite number, more than 0"),
+        ("task.lengths", "[1, 20]", "the lowest and the highest length"),
+        ("task.losses", "[bce, mse]", "a list"),
+        ("trainer.max_time", "null", "days, hours, minutes and seconds like 00:01:30:00"),
+    ):
+        assert (key, default, rule) in rows, key
+
+
 def test_every_command_is_on_the_page_of_commands():
     text = generate.commands()
     for name in console.COMMANDS:

@@ -4,16 +4,17 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from rnn_tasks.config.composition import REQUIRED, not_chosen, refusals
+from rnn_tasks.config.composition import REQUIRED, not_chosen, parsed
 from rnn_tasks.errors import UserError
 from rnn_tasks.internals import flags_with_values, hydra_parser
 
 INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # values of --info
+INFO = "--info=all"  # what --info means without a value
+SWEEP = "hydra.sweep.dir"
+NAMING = ("hydra.sweep.subdir", "hydra.job.override_dirname", "hydra.job.config")  # what names the runs of a sweep
 EPOCHS = "trainer.max_epochs="
-SINGLE = ("task", "model", "optimizer", "scheduler", "loss", "experiment", "debug")  # groups with one option
 
 
 def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -27,25 +28,24 @@ def arguments(argv: list[str]) -> tuple[list[str], list[str]]:
     takes_value = flags_with_values(parser)
     flags: list[str] = []
     overrides: list[str] = []
-    last: list[str] = []
     words = iter(argv)
     for word in words:
-        flag = word.split("=")[0]
+        flag, _, value = word.partition("=")
         if not word.startswith("-"):
-            if last == ["--info"] and word in INFORMATION:
-                last = [f"--info={word}"]
+            if flags[-1:] == [INFO] and word in INFORMATION:
+                flags[-1] = f"--info={word}"
             else:
                 overrides.append(_checked(word))
-        elif flag == "--info":  # its value is optional: nothing may follow it
-            last = [word]
+        elif flag in ("--info", "-i"):  # its value is optional: with one of its own it takes no override for that
+            flags.append(f"--info={value}" if value else INFO)
         elif flag not in takes_value:
             raise UserError(f"{flag}: no such flag; there are {', '.join(f for f in takes_value if f[:2] == '--')}")
         else:
             flags.append(word)
             if takes_value[flag] and "=" not in word:
-                flags += [value] if (value := next(words, None)) else []
-    parser.parse_args([*flags, *overrides, *last])
-    return flags, overrides + last
+                flags += [following] if (following := next(words, None)) else []
+    parser.parse_args([*flags, *overrides])
+    return flags, overrides
 
 
 def _checked(word: str) -> str:
@@ -56,13 +56,8 @@ def _checked(word: str) -> str:
         raise UserError(f"{word}: has characters that this locale cannot read; set LC_ALL=C.UTF-8")
     if word == "~scheduler":
         return "scheduler=none"
-    if (group := word.removesuffix("=null").removeprefix("~")) in REQUIRED and group != word:
-        raise not_chosen(group)
-    group, _, value = word.partition("=")
-    if group in SINGLE and value.startswith("["):
-        raise UserError(
-            f"{word}: one {group} must be chosen, not a list; {group}=A,B with --multirun makes a run of each"
-        )
+    if word.startswith("~") and word[1:] in REQUIRED:
+        raise not_chosen(word[1:])
     return word
 
 
@@ -72,8 +67,7 @@ def constant_and_swept(words: Sequence[str]) -> tuple[list[Override], list[Overr
     Raises:
         UserError: a word is no override, or the name of the sweep is swept.
     """
-    with refusals():
-        overrides = OverridesParser.create().parse_overrides(list(words))
+    overrides = parsed(words)
     constant = [override for override in overrides if not override.is_sweep_override()]
     swept = [override for override in overrides if override.is_sweep_override()]
     if "name" in map(key_of, swept):
@@ -90,14 +84,40 @@ def for_a_sweep(overrides: list[str]) -> list[str]:
     """Return the overrides that give each run of a sweep a directory of its own, named by what is swept alone.
 
     Raises:
-        UserError: as for ``constant_and_swept``.
+        UserError: as for ``constant_and_swept``, or runs would share a directory or lie in several sweeps.
     """
-    constant, swept = ([key_of(override) for override in each] for each in constant_and_swept(overrides))
-    keys = dict.fromkeys(["name", *(key for key in constant if not key.startswith("hydra"))])
+    constant, swept = constant_and_swept(overrides)
+    for override in (*constant, *swept):
+        _check_places(override, [key_of(each) for each in swept])
+    given, varied = [key_of(each) for each in constant], {key_of(each) for each in swept}
+    keys = dict.fromkeys(["name", *(key for key in given if not key.startswith("hydra"))])
     added = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(keys)}]"]
-    if {"task", "task.name", "experiment"} & set(swept) and "hydra.sweep.dir" not in constant:
-        added.append("hydra.sweep.dir=outputs/sweeps/${name}")  # one place, whatever the task of a run
+    if {"task", "task.name", "experiment"} & varied and SWEEP not in given:
+        added.append(f"{SWEEP}=outputs/sweeps/${{name}}")  # one place, whatever the task of a run
     return added
+
+
+def _check_places(override: Override, swept: list[str]) -> None:
+    """Refuse what would give runs of a sweep one directory, or the sweep several.
+
+    Args:
+        override: of the command line.
+        swept: the keys of which several values are given.
+
+    Raises:
+        UserError: the override does that.
+    """
+    key = key_of(override)
+    if key.startswith(NAMING):
+        raise UserError(f"{override.input_line}: cannot be set, a run of a sweep is named by what is swept")
+    groups = {"task", "experiment", "debug"} & set(swept)  # set keys anywhere
+    used = re.findall(r"\$\{([\w./]+)\}", str(override.input_line)) if key == SWEEP else []
+    moving = [
+        each for each in used if each != "name" and (groups or any(f"{each}.".startswith(f"{k}.") for k in swept))
+    ]
+    if moving or (key == SWEEP and key in swept):
+        what = f"without ${{{moving[0]}}}, which is swept" if moving else "not several"
+        raise UserError(f"{override.input_line}: must be one directory for all runs of the sweep, {what}")
 
 
 def run_to_resume(flags: list[str], overrides: list[str]) -> tuple[str, int | None] | None:

@@ -3,7 +3,7 @@
 import copy
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import blake2b
@@ -12,13 +12,16 @@ from pathlib import Path
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from rnn_tasks.config.values import check
-from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.errors import UserError, file_error, one_line
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach `refusals`
 
@@ -51,20 +54,54 @@ def compose(overrides: list[str] | None = None) -> DictConfig:
         UserError: an override is refused.
     """
     with refusals(), initialize_config_dir(str(CONF), version_base="1.3"):
+        parsed(overrides or [])
         cfg = hydra_compose("config", overrides or [], return_hydra_config=True)
-        return prepare(cfg, cfg.hydra.runtime.choices)
+        return prepare(cfg, cfg.hydra)
 
 
-def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
+def parsed(words: Sequence[str]) -> list[Override]:
+    """Return overrides as Hydra reads them.
+
+    Raises:
+        UserError: a word is no override, or what it chooses of a group cannot be the name of an option.
+    """
+    with refusals():
+        overrides = OverridesParser.create().parse_overrides(list(words))
+    for override in overrides:
+        group, value = override.key_or_group, override.value()
+        if not override.is_delete() and not isinstance(value, dict | Glob) and (CONF / group).is_dir():
+            for choice in value.list if isinstance(value, ChoiceSweep) else [value]:
+                names = choice if isinstance(choice, list) and group in NAMED else [choice]
+                if not all(isinstance(name, str | QuotedString) for name in names):
+                    raise UserError(f"{override.input_line}: {_wanted(group)}")
+    return overrides
+
+
+def _wanted(group: str) -> str:
+    """Return what chooses of a group."""
+    options = ", ".join(_options(group))
+    if group in NAMED:
+        return f"must be a name or a list of names, of {options}"
+    none = "" if group in REQUIRED else f"; leave out {group}= for none"
+    return f"must be one name, of {options}{none}; {group}=A,B with --multirun makes a run of each"
+
+
+def _options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def prepare(cfg: DictConfig, hydra: HydraConf) -> DictConfig:
     """Check a composed configuration and add the name of its experiment.
 
     Args:
         cfg: as composed.
-        choices: the option chosen of each group; Hydra leaves out groups of which several were chosen.
+        hydra: Hydra's own configuration. Of its ``runtime.choices``, the option chosen of each group, groups of which
+            several were chosen are missing.
 
     Raises:
         UserError: a key or value is wrong, or a package is missing.
     """
+    choices = hydra.runtime.choices
     chosen = {group: choice for group, choice in choices.items() if choice is not None and "hydra" not in group}
     for group in REQUIRED:
         if group not in chosen and not cfg.get(group):
@@ -73,10 +110,11 @@ def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
     chosen["logger"] = f"[{','.join(name for name in map(str, cfg.logger) if name in options)}]"
     with refusals():
         words = [f"{group}={choice}" for group, choice in chosen.items()]
-        if path := cfg.hydra.searchpath if "hydra" in cfg else ():
-            words.append(f"hydra.searchpath=[{','.join(map(str, path))}]")
+        if hydra.searchpath:
+            words.append(f"hydra.searchpath=[{','.join(map(str, hydra.searchpath))}]")
         defaults = copy.deepcopy(_defaults(*words, files=_files()))
         cfg = OmegaConf.masked_copy(cfg, [key for key in map(str, cfg) if key != "hydra"])
+        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # unlike `resolve`, its errors name the key
         OmegaConf.resolve(cfg)
     OmegaConf.set_struct(defaults, False)
     for group in NAMED:  # also names that no file gives, with the keys of their own classes
@@ -87,7 +125,7 @@ def prepare(cfg: DictConfig, choices: dict[str, str | None]) -> DictConfig:
     OmegaConf.set_struct(cfg, False)
     cfg.experiment = choices.get("experiment")
     if "data_dir" in cfg.task:
-        cfg.task.data_dir = os.path.abspath(cfg.task.data_dir)
+        cfg.task.data_dir = os.path.abspath(os.path.join(hydra.runtime.cwd, cfg.task.data_dir))
     return cfg
 
 
@@ -100,7 +138,7 @@ def _files() -> tuple[tuple[str, int], ...]:
     """Return the files of all groups in Hydra's search path, each with the time of its last change."""
     elements = GlobalHydra.instance().config_loader().get_search_path().get_path()
     folders = [Path(str(element.path).removeprefix("file://")) for element in elements]
-    files = (path for folder in folders for pattern in ("*.yaml", "*/*.yaml") for path in folder.glob(pattern))
+    files = (path for folder in folders for path in folder.glob("**/*.yaml"))
     return tuple((str(path), path.stat().st_mtime_ns) for path in files)
 
 
@@ -109,14 +147,17 @@ def refusals() -> Iterator[None]:
     """Raise what Hydra and OmegaConf refuse as a UserError of one line."""
     try:
         yield
-    except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, OSError) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
         raise UserError(_explain(error)) from error
+    except OSError as error:
+        if error.filename is None:  # of the standard output
+            raise
+        raise file_error(error) from error
 
 
 def not_chosen(group: str) -> UserError:
     """Return the error of a group of which an option must be chosen, with the options that there are."""
-    options = ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
-    return UserError(f"{group}=null: a {group} must be chosen; there are {options}")
+    return UserError(f"{group}: one must be chosen; there are {', '.join(_options(group))}")
 
 
 def _check_nested_groups(cfg: DictConfig, chosen: dict[str, str]) -> None:
@@ -145,11 +186,13 @@ def _explain(error: Exception) -> str:
         return f"{cause.full_key or cause.key}: no such key; {there}"
     if isinstance(error, MissingConfigException) and "/" in (error.missing_cfg_file or ""):
         group, _, option = str(error.missing_cfg_file).rpartition("/")
-        options = error.options or sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+        options = error.options or _options(group)
         return f"{group}={option}: no such {group}; there are {', '.join(options)}"
     if isinstance(error, OverrideParseException):
         if "=" not in str(error.override):
             return f"{error.override}: not of the form key=value"
         reason = one_line(error).split(" See https")[0]
         return f"{error.override}: {reason}; quote a value with other characters, like 'name=\"grün\"'"
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key}: {str(error).splitlines()[0]}"
     return one_line(error)

@@ -2,8 +2,11 @@
 
 import inspect
 import re
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.errors import HydraException
 from hydra.utils import instantiate
@@ -12,11 +15,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rnn_tasks.errors import UserError, one_line
 
+T = TypeVar("T")
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 SET_LATER = {  # words of parts that are built without them, and get them in training
     "optimizer": ("params",),
-    "scheduler": ("optimizer", "T_max", "total_steps"),
+    "scheduler": ("optimizer", "T_max", "total_steps", "last_epoch"),
     "loss": ("logits", "targets"),
+}
+BASES = {  # of the classes of parts
+    "model": "torch.nn.Module",
+    "optimizer": "torch.optim.Optimizer",
+    "scheduler": "torch.optim.lr_scheduler.LRScheduler",
 }
 NOT_ARGUMENTS = ("lr", "losses")  # keys of a task that its constructor does not take
 
@@ -68,6 +77,35 @@ def instantiated(group: str, part: Any, **arguments: Any) -> Any:
         raise UserError(f"{group}: {one_line(error.__cause__ or error)}") from error
 
 
+def attempt(group: str, make: partial, use: Callable[[partial], T]) -> T:
+    """Return what ``use`` makes of a part that was built without all of its arguments.
+
+    Args:
+        group: the part's name, which begins the message of an error.
+        make: the part; its keywords are the values of the configuration.
+        use: gives it the others, and may try it out.
+
+    Raises:
+        UserError: ``use`` raises an error of any kind; one line names the value without which it does not.
+    """
+    try:
+        return use(make)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{group}{_blamed(make, use)}: {one_line(error)}") from error
+
+
+def _blamed(make: partial, use: Callable[[partial], Any]) -> str:
+    """Return the value that makes ``use`` fail, a later one first, as ".key=value"; the class where none does."""
+    for key, value in reversed(make.keywords.items()):
+        rest = {other: make.keywords[other] for other in make.keywords if other != key}
+        with suppress(Exception):
+            use(partial(make.func, *make.args, **rest))
+            return f".{key}={value}"
+    return f": {make.func.__name__}"
+
+
 def _check_words(group: str, part: Any, arguments: dict[str, Any]) -> None:
     """Refuse words that the class does not take, and those that the project sets, before anything is built.
 
@@ -79,6 +117,8 @@ def _check_words(group: str, part: Any, arguments: dict[str, Any]) -> None:
     )
     if not callable(target):
         raise UserError(f"{group}: must be a mapping with a class or a function as _target_")
+    if group in BASES and isinstance(target, type) and not issubclass(target, resolve_name(BASES[group])):
+        raise UserError(f"{group}._target_={part['_target_']}: must be a {BASES[group]}")
     set_here = {*arguments, *SET_LATER.get(group, ())}
     known, complete = parameters(target)
     takes = ", ".join(sorted(set(known) - set_here)) or "nothing"

@@ -82,8 +82,9 @@ def checked(config: dict[str, Any]) -> DictConfig:
     for key, part in parts(config):
         if not isinstance(part, dict) or not isinstance(part.get("_target_"), str):
             raise UserError(f"{key}: must be a mapping with a class as _target_")
-    if not isinstance(config["name"], str | int | float):
-        raise UserError(f"name={config['name']}: must be a word")
+    for key, kind in (("name", str | int | float), ("experiment", str | None)):
+        if not isinstance(config[key], kind):
+            raise UserError(f"{key}={config[key]}: must be a word")
     for key in config["trainer"]:
         if key not in own["trainer"]:
             raise UserError(f"trainer.{key}: no such key; trainer has {', '.join(own['trainer'])}")

@@ -5,6 +5,7 @@ Relations between values, and whatever only one task, network or loss knows, are
 
 import math
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -72,7 +73,7 @@ RANGES = {
 }
 CHOICES = {
     "model.pooling": ("last", "mean"),
-    "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps", "tpu"),
+    "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.gradient_clip_algorithm": ("norm", "value"),
     "trainer.deterministic": (True, False, "warn"),
     "trainer.profiler": (None, "simple", "advanced"),
@@ -81,11 +82,20 @@ CHOICES = {
 PATTERNS = {
     "name": (DIRECTORY, DIRECTORY_RULE),
     "task.name": (TASK, TASK_RULE),
-    "trainer.max_time": (r"\d+:\d\d:\d\d:\d\d", "days, hours, minutes and seconds like 00:01:30:00"),
+    "logger.*.filename_suffix": (r"[^/\\\s\0]{0,100}", "a part of a file's name, without slashes and spaces"),
+    "trainer.max_time": (r"[0-9]{1,6}(:[0-9]{2}){3}", "days, hours, minutes and seconds like 00:01:30:00"),
 }
 INTERVALS = ("task.lengths", "task.test_lengths")
-# Values that show the kind of keys that are null by default.
-EXAMPLES = {"trainer.min_epochs": 1, "trainer.min_steps": 1, "model.init": 0.5}
+# Values that show the kind of keys that are null, or not there, by default.
+EXAMPLES = {
+    "trainer.min_epochs": 1,
+    "trainer.min_steps": 1,
+    "model.init": 0.5,
+    "logger.*.name": "word",
+    "logger.*.filename_suffix": ".word",
+    "logger.*.max_queue": 10,
+    "logger.*.flush_secs": 120,
+}
 OF_MANY_KINDS = ("trainer.devices", "trainer.deterministic", "trainer.fast_dev_run")  # Lightning checks them itself
 KINDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a word"}
 
@@ -152,8 +162,9 @@ def check_values(cfg: DictConfig, examples: DictConfig) -> None:
         UserError: one line names the key, the value and what it must be.
     """
     for key, value, example in _leaves(cfg, examples):
-        _check_kind(key, value, example)
-        if problem := _problem(key, value):
+        general = re.sub(r"^(logger|callbacks)\.[^.]+", r"\1.*", key)
+        _check_kind(key, value, EXAMPLES.get(general) if example is None and value is not None else example)
+        if problem := _problem(general, value):
             raise UserError(f"{key}={_text(value)}: must be {problem}")
     trainer = cfg.get("trainer") or {}
     if trainer.get("patience") and trainer.get("limit_val_batches") == 0:
@@ -175,7 +186,7 @@ def _leaves(node: DictConfig, examples: Any, path: str = "") -> Iterator[tuple[s
 
 def _problem(key: str, value: Any) -> str | None:
     """Return what a value of the right kind would have to be; None if it is that."""
-    if key == "trainer.devices" and str(value) not in ("1", "auto") and not re.fullmatch(r"\[\d+\]", str(value)):
+    if key == "trainer.devices" and str(value) not in ("1", "auto") and not re.fullmatch(r"\[[0-9]+\]", str(value)):
         return "1, or the index of one device like [2]; model.replicates trains more networks at once"
     if key == "trainer.fast_dev_run" and not (
         isinstance(value, bool) or (isinstance(value, int) and 0 <= value < 10**9)
@@ -207,13 +218,11 @@ def _check_kind(key: str, value: Any, example: Any) -> None:
         raise UserError(f"{key}={_text(value)}: must be a finite number")
     if key.endswith("_target_") and not isinstance(value, str):
         raise UserError(f"{key}={_text(value)}: must be the place of a class, like module.Class")
-    if example is None and value is not None:
-        example = EXAMPLES.get(key)
     if example is None or key.endswith("_target_") or key in OF_MANY_KINDS:
         return
     if isinstance(example, DictConfig | ListConfig):
         kind = "list" if isinstance(example, ListConfig) else "mapping"
-        if type(value) is not type(example):
+        if type(value) is not type(example) or (example and not value):
             raise UserError(f"{key}={_text(value)}: must be a {kind} like {_text(example)}")
         for item in value if kind == "list" and example else ():
             _check_kind(key, item, example[0])
@@ -224,7 +233,7 @@ def _check_kind(key: str, value: Any, example: Any) -> None:
 def _is_finite(value: Any) -> bool:
     if isinstance(value, DictConfig | ListConfig):
         return all(map(_is_finite, value.values() if isinstance(value, DictConfig) else value))
-    return not isinstance(value, float) or math.isfinite(value)
+    return not isinstance(value, int | float) or abs(value) <= sys.float_info.max
 
 
 def _is_of_kind(value: Any, kind: type) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -13,7 +15,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.config.instantiation import attempt
+from rnn_tasks.errors import UserError
 
 TOTALS = ("T_max", "total_steps")  # arguments of schedulers that are the number of optimizer steps of the run
 INTERVALS = ("step", "epoch")
@@ -68,10 +71,8 @@ class Scheduling:
         if self.totals and steps is None:
             raise UserError(f"scheduler: {name} needs an end; set trainer.max_epochs or trainer.max_steps")
         totals = {key: max(1, steps or 1) for key in self.totals if key not in self.make.keywords}
-        try:
-            scheduler = self.make(optimizer, **totals)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"scheduler: {one_line(error)}") from error
+        attempt("scheduler", self.make, lambda make: _try_scheduler(make(_copy(optimizer), **totals)))
+        scheduler = self.make(optimizer, **totals)
         if isinstance(scheduler, ReduceLROnPlateau) and replicates > 1:
             raise UserError(
                 f"scheduler: {name} sets one rate by the validation of {replicates} replicates, none of which would be"
@@ -80,7 +81,7 @@ class Scheduling:
         return scheduler
 
 
-def build_optimizer(make: Callable[..., Optimizer], parameters: Iterable[nn.Parameter], replicates: int) -> Optimizer:
+def build_optimizer(make: partial, parameters: Iterable[nn.Parameter], replicates: int) -> Optimizer:
     """Return the optimizer of a run.
 
     Args:
@@ -91,21 +92,52 @@ def build_optimizer(make: Callable[..., Optimizer], parameters: Iterable[nn.Para
     Raises:
         UserError: it refuses its values, needs a closure, or couples replicates.
     """
-    try:
-        optimizer = make(list(parameters))
-        coupled = _couples(make) if replicates > 1 else False
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"optimizer: {one_line(error)}") from error
-    if not isinstance(optimizer, Optimizer):
-        raise UserError(f"optimizer: is a {type(optimizer).__name__}, must be a torch.optim.Optimizer")
-    if isinstance(optimizer, torch.optim.LBFGS):
-        raise UserError("optimizer: LBFGS computes losses several times a step; take one that needs no closure")
+    parameters = list(parameters)
+    attempt("optimizer", make, lambda make: _try_optimizer(make, parameters))
+    coupled = attempt("optimizer", make, _couples) if replicates > 1 else False
+    optimizer = make(parameters)
     if coupled:
         raise UserError(
             f"optimizer: {type(optimizer).__name__} couples the elements of a parameter, and so the replicates;"
             " take one that treats each alone, like adam or sgd, or model.replicates=1"
         )
     return optimizer
+
+
+def _try_optimizer(make: Callable[..., Optimizer], parameters: list[nn.Parameter]) -> None:
+    """Take a step with copies of the parameters.
+
+    Raises:
+        UserError: it is no optimizer, or needs a closure.
+        Exception: it refuses its values, or these gradients.
+    """
+    copies = [nn.Parameter(each.detach().clone(), each.requires_grad) for each in parameters]
+    optimizer = make(copies)
+    if not isinstance(optimizer, Optimizer):
+        raise UserError(f"optimizer: is a {type(optimizer).__name__}, must be a torch.optim.Optimizer")
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise UserError("optimizer: LBFGS computes losses several times a step; take one that needs no closure")
+    for copied in copies:
+        copied.grad = torch.zeros_like(copied) if copied.requires_grad else None
+    optimizer.step()
+
+
+def _try_scheduler(scheduler: Any) -> None:
+    """Take a step.
+
+    Raises:
+        Exception: it refuses its values.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its optimizer has taken no step
+        scheduler.step(*[1.0] * isinstance(scheduler, ReduceLROnPlateau))
+
+
+def _copy(optimizer: Optimizer) -> Optimizer:
+    """Return an optimizer of the same parameters, whose learning rate may change alone."""
+    copied = copy(optimizer)
+    copied.param_groups = [dict(group) for group in optimizer.param_groups]
+    return copied
 
 
 def _couples(make: Callable[..., Optimizer]) -> bool:
