@@ -25,12 +25,13 @@ FILES = {  # by a text that the block holds
     "mgu.py": "def mgu",
     "window.py": "class Window",
     "conf/model/window.yaml": "_target_: window.Window",
+    "conf/optimizer/rmsprop.yaml": "_target_: torch.optim.RMSprop",
     "conf/scheduler/decay.yaml": "_target_: torch.optim.lr_scheduler.ExponentialLR",
     "progress.py": "class Progress",
     "conf/callbacks/progress.yaml": "_target_: progress.Progress",
 }
 SCRIPTS = ("rnn_tasks.train(",)
-OWN = ("largest", "parity", "from_file", "mgu", "window", "progress", "decay")
+OWN = ("largest", "parity", "from_file", "mgu", "window", "progress", "rmsprop", "decay")
 SIZES = {"lengths": (3, 10), "batch_size": 4, "data_seed": 0, "train_size": 60, "val_size": 30, "test_size": 10}
 
 
@@ -162,8 +163,9 @@ def test_the_seed_decides_the_weights_of_the_model(examples):
     assert not torch.equal(first, other)
 
 
-def test_a_scheduler_of_ones_own(examples):
-    for words in documented("decay"):
+@pytest.mark.parametrize("name", ["rmsprop", "decay"])
+def test_an_optimizer_and_a_scheduler_of_ones_own(examples, name):
+    for words in documented(name):
         train_as_documented(words)
 
 
