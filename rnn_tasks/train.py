@@ -102,7 +102,7 @@ def _job(cfg: DictConfig) -> float | None:
             sys.exit(1)
         sweeps.note_failure(run, error)
     else:
-        return sweeps.objective(result)
+        return summaries.objective(result)
     return None
 
 

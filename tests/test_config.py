@@ -8,6 +8,7 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 import torch
+from forked import command
 from hydra.utils import instantiate
 
 from rnn_tasks import config
@@ -275,6 +276,14 @@ def test_a_sweep_has_one_directory_and_each_of_its_runs_one_of_its_own(word, swe
     with pytest.raises(UserError, match=f"^{re.escape(word)}: {problem}"):
         config.for_a_sweep([word, swept])
     config.for_a_sweep(["hydra.sweep.dir=sw${seed}", "hydra.sweep.dir=${task.name}/${name}", "model.hidden=1,2"])
+
+
+def test_runs_of_a_sweep_are_known_by_the_names_that_hydra_gives_them(tmp_path):
+    words = ["task=adder", "model.hidden=3,1", "+scheduler.x='a b',[1,2]", "seed=range(2)", "trainer.fast_dev_run=true"]
+    ended = command("train", "--multirun", "hydra.sweep.dir=sweep", *words, cwd=tmp_path)
+    assert ended.returncode == 1 and "scheduler" in ended.stderr
+    made = {path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()}
+    assert made == set(config.runs_of_a_sweep(words)) and len(made) == 8
 
 
 def test_words_of_which_it_can_be_told_what_was_meant():

@@ -82,13 +82,13 @@ REFUSED = {
     "+scheduler.T_max=5": "scheduler.T_max: is set by the project",
     "+scheduler.interval=hour": "scheduler.interval=hour: must be one of step, epoch",
     "+scheduler.gamma=5": "scheduler.gamma: no such key; .*CosineAnnealingLR takes eta_min$",
-    "+optimizer.betas=[0.9]": r"optimizer.betas=\[0.9\]: ",
+    "+optimizer.betas=[0.9]": r"optimizer.betas=\[0.9\]: list index .*; the default is \(0.9, 0.999\)$",
     "+optimizer.betas=x": "optimizer.betas=x: ",
-    "+optimizer.eps=x": "optimizer.eps=x: ",
+    "+optimizer.eps=x": "optimizer.eps=x: .*; the default is 1e-08$",
     f"optimizer._target_={OPTIM}.lr_scheduler.Counter": "optimizer._target_=.*Counter: must be a torch.optim.Optimizer",
     "+scheduler.last_epoch=5": "scheduler.last_epoch: is set by the project; .*CosineAnnealingLR takes eta_min$",
     "+scheduler.eta_min=x": "scheduler.eta_min=x: ",
-    f"{SCHEDULER}.LRScheduler": "scheduler: LRScheduler: NotImplementedError",
+    f"{SCHEDULER}.LRScheduler": "scheduler: LRScheduler cannot be used: NotImplementedError",
     f"{SCHEDULER}.Tensor": "scheduler._target_=.*Tensor: must be a torch.optim.lr_scheduler.LRScheduler",
     "+trainer.logger=false": "trainer.logger: no such key; .* the project sets the others",
     "+trainer.overfit_batches=1": "trainer.overfit_batches: no such key",
@@ -110,7 +110,7 @@ def test_words_that_a_part_does_not_take_are_refused_in_one_line(tmp_path, word)
 
 def test_optimizer_that_takes_no_dense_gradients_is_refused_before_it_takes_a_step():
     weights = torch.nn.Parameter(torch.ones(2))
-    with pytest.raises(UserError, match=r"optimizer: SparseAdam: .* dense gradients"):
+    with pytest.raises(UserError, match=r"optimizer: SparseAdam cannot be used: .* dense gradients"):
         build_optimizer(partial(torch.optim.SparseAdam), [weights], 1)
     build_optimizer(partial(torch.optim.AdamW, weight_decay=0.5), [weights], 1)
     assert weights.tolist() == [1, 1] and weights.grad is None

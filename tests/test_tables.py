@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+import yaml
 from helpers import write_result_by_hand
 
 from rnn_tasks.errors import UserError
@@ -129,6 +130,17 @@ def test_a_sweep_in_the_place_of_a_run_is_refused_with_its_first_runs(tmp_path):
         sweeps.refuse_sweep(tmp_path)
     for no_sweep in (tmp_path / "hidden=1", tmp_path / "nowhere"):
         sweeps.refuse_sweep(no_sweep)
+
+
+def test_runs_of_a_sweep_that_have_not_begun_are_listed(sweep):
+    note = {"hydra": {"sweeper": {"params": {"model.hidden": "1,9,10,100"}}, "overrides": {"task": ["task=adder"]}}}
+    (sweep / "multirun.yaml").write_text(yaml.safe_dump(note))
+    rows = {row.run: row.failed for row in sweeps.sweep_rows(sweep)}
+    assert list(rows) == ["model.hidden=1", "model.hidden=9", "model.hidden=10", "model.hidden=100"]
+    assert rows["model.hidden=100"] == "not begun" and rows["model.hidden=1"] == "stopped before its end"
+    note["hydra"]["overrides"]["task"] = ["seed=range(10)"]  # as if the runs were named in another way
+    (sweep / "multirun.yaml").write_text(yaml.safe_dump(note))
+    assert len(sweeps.sweep_rows(sweep)) == 3
 
 
 def test_what_comes_after_a_result_does_not_make_a_run_fail(sweep):

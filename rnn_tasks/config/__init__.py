@@ -1,6 +1,13 @@
 """The configuration of a run: composed by Hydra, and checked before torch is imported or data are drawn."""
 
-from rnn_tasks.config.command_line import arguments, constant_and_swept, for_a_sweep, key_of, run_to_resume
+from rnn_tasks.config.command_line import (
+    arguments,
+    constant_and_swept,
+    for_a_sweep,
+    key_of,
+    run_to_resume,
+    runs_of_a_sweep,
+)
 from rnn_tasks.config.composition import CONF, compose, directory_name, prepare, refusals
 from rnn_tasks.config.instantiation import build, build_task, instantiated
 
@@ -18,4 +25,5 @@ __all__ = [
     "prepare",
     "refusals",
     "run_to_resume",
+    "runs_of_a_sweep",
 ]

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from itertools import islice, product
 from typing import NoReturn
 
 from hydra.core.override_parser.types import Override
 
-from rnn_tasks.config.composition import REQUIRED, not_chosen, parsed
+from rnn_tasks.config.composition import REQUIRED, directory_name, not_chosen, parsed
 from rnn_tasks.errors import UserError
 from rnn_tasks.internals import flags_with_values, hydra_parser
 
@@ -14,6 +15,7 @@ INFORMATION = ("all", "config", "defaults", "defaults-tree", "plugins", "searchp
 INFO = "--info=all"  # what --info means without a value
 SWEEP = "hydra.sweep.dir"
 NAMING = ("hydra.sweep.subdir", "hydra.job.override_dirname", "hydra.job.config")  # what names the runs of a sweep
+MOST_RUNS = 10_000  # of a sweep, of which the names are told beforehand
 EPOCHS = "trainer.max_epochs="
 
 
@@ -95,6 +97,22 @@ def for_a_sweep(overrides: list[str]) -> list[str]:
     if {"task", "task.name", "experiment"} & varied and SWEEP not in given:
         added.append(f"{SWEEP}=outputs/sweeps/${{name}}")  # one place, whatever the task of a run
     return added
+
+
+def runs_of_a_sweep(words: Sequence[str]) -> list[str]:
+    """Return the names of the directories that the runs of a sweep get.
+
+    Args:
+        words: the overrides of the sweep; a later one of a key wins.
+
+    Raises:
+        UserError: a word is no override.
+        HydraException: a word sweeps over what only another sweeper knows, or what only a configuration tells.
+    """
+    last = {each.get_key_element(): each for each in parsed(words)}
+    swept = {key: each for key, each in last.items() if each.is_sweep_override()}
+    choices = [[f"{key}={value}" for value in each.sweep_string_iterator()] for key, each in swept.items()]
+    return [directory_name(",".join(sorted(chosen))) for chosen in islice(product(*choices), MOST_RUNS)]
 
 
 def _check_places(override: Override, swept: list[str]) -> None:

@@ -93,17 +93,19 @@ def attempt(group: str, make: partial, use: Callable[[partial], T]) -> T:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{group}{_blamed(make, use)}: {one_line(error)}") from error
+        where, right = _blamed(make, use)
+        reason = one_line(error).partition(" full_key: ")[0]  # OmegaConf goes on with its own words
+        raise UserError(f"{group}{where}: {reason}{right}") from error
 
 
-def _blamed(make: partial, use: Callable[[partial], Any]) -> str:
-    """Return the value that makes ``use`` fail, a later one first, as ".key=value"; the class where none does."""
+def _blamed(make: partial, use: Callable[[partial], Any]) -> tuple[str, str]:
+    """Return the value that makes ``use`` fail, as ".key=value", and what would be right; the class if none does."""
     for key, value in reversed(make.keywords.items()):
         rest = {other: make.keywords[other] for other in make.keywords if other != key}
         with suppress(Exception):
             use(partial(make.func, *make.args, **rest))
-            return f".{key}={value}"
-    return f": {make.func.__name__}"
+            return f".{key}={value}", f"; the default is {parameters(make.func)[0].get(key)}"
+    return f": {make.func.__name__} cannot be used", ""
 
 
 def _check_words(group: str, part: Any, arguments: dict[str, Any]) -> None:

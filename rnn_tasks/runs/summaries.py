@@ -81,6 +81,16 @@ def summarize(sweep: Path, show: bool = True) -> bool:
         return False
 
 
+def objective(result: dict[str, Any]) -> float | None:
+    """Return the mean sequence accuracy in validation over the replicates that have not failed, for Hydra's sweepers.
+
+    Source: https://hydra.cc/docs/plugins/optuna_sweeper, which maximizes or minimizes what a job returns.
+    """
+    numbers = result["metrics"].get("val", {}).get("sequence_accuracy", [])
+    numbers = [number for number in numbers if number is not None]
+    return sum(numbers) / len(numbers) if numbers else None
+
+
 class SweepSummary(Callback):
     """Summarizes a sweep at its end; the exit status is 1 if a run has not finished, or the summary is not written."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tabulate import tabulate
 
+from rnn_tasks.config.command_line import runs_of_a_sweep
 from rnn_tasks.config.stored import read_yaml
 from rnn_tasks.errors import UserError, one_line, printable, tell
 from rnn_tasks.files import read_text, write_atomically
@@ -61,27 +62,17 @@ def refuse_sweep(place: Path) -> None:
     Raises:
         UserError: it is one; the line names its first runs.
     """
-    names = [file.parent.name for file in sorted(place.glob(f"*/{CONFIG}"), key=lambda file: _natural(file.parent))]
+    names = sorted((file.parent.name for file in place.glob(f"*/{CONFIG}")), key=_natural)
     if names:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         listed = f"{', '.join(names[:SHOWN])}{more}"
         raise UserError(f"{place}: is a sweep, or a directory of runs; name one of them: {listed}")
 
 
-def objective(result: dict[str, Any]) -> float | None:
-    """Return the mean sequence accuracy in validation over the replicates that have not failed, for Hydra's sweepers.
-
-    Source: https://hydra.cc/docs/plugins/optuna_sweeper, which maximizes or minimizes what a job returns.
-    """
-    numbers = result["metrics"].get("val", {}).get("sequence_accuracy", [])
-    numbers = [number for number in numbers if number is not None]
-    return sum(numbers) / len(numbers) if numbers else None
-
-
 def sweep_results(sweep: Path) -> dict[str, dict[str, Any] | None]:
     """Read each run's result.json, in the natural order of the runs' names; None if it has not finished."""
-    directories = sorted((path for path in sweep.iterdir() if path.is_dir()), key=_natural)
-    return {run.name: _result(run) for run in directories}
+    directories = sorted((path.name for path in sweep.iterdir() if path.is_dir()), key=_natural)
+    return {name: _result(sweep / name) for name in directories}
 
 
 def _result(run: Path) -> dict[str, Any] | None:
@@ -91,11 +82,13 @@ def _result(run: Path) -> dict[str, Any] | None:
 
 
 def sweep_rows(sweep: Path) -> list[SweepRow]:
-    """Return a row for each run of a sweep."""
+    """Return a row for each run of a sweep, also for those that have not begun."""
     from rnn_tasks.runs.tables import Row
 
     rows = []
-    for name, result in sweep_results(sweep).items():
+    results = sweep_results(sweep)
+    for name in sorted({*results, *_planned(sweep, set(results))}, key=_natural):
+        result = results.get(name)
         if result is None:
             trial = _is_trial(sweep / name)
             rows.append(SweepRow(name, failed=None if trial else _why(sweep / name), trial=trial))
@@ -104,6 +97,16 @@ def sweep_rows(sweep: Path) -> list[SweepRow]:
             splits = {split: Row.of(split, metrics[split]) for split in ("test", "val") if split in metrics}
             rows.append(SweepRow(name, splits, result["seconds"]))
     return rows
+
+
+def _planned(sweep: Path, begun: set[str]) -> list[str]:
+    """Return the names of the runs that the last command was to make, if they are known and those begun are of them."""
+    with suppress(Exception):  # without Hydra's note, or with a sweeper that chooses as it goes
+        hydra = read_yaml(sweep / "multirun.yaml")["hydra"]
+        params = [f"{key}={value}" for key, value in (hydra["sweeper"]["params"] or {}).items()]
+        names = runs_of_a_sweep([*params, *hydra["overrides"]["task"]])
+        return names if begun & set(names) else []
+    return []
 
 
 def _is_trial(run: Path) -> bool:
@@ -115,6 +118,8 @@ def _is_trial(run: Path) -> bool:
 
 def _why(run: Path) -> str:
     """Return why a run has no result."""
+    if not run.exists():
+        return "not begun"
     if (run / RESULT).exists():
         return f"{RESULT} is damaged"
     try:
@@ -232,6 +237,6 @@ def by_number(values: dict[str, T]) -> tuple[str, dict[str, dict[float, T]]]:
     return key, {name: dict(sorted(points.items())) for name, points in lines.items()}
 
 
-def _natural(run: Path) -> list[str | float]:
+def _natural(name: str) -> list[str | float]:
     """Return a sort key that puts model.hidden=10 behind model.hidden=9."""
-    return [float(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+\.?\d*)", run.name))]
+    return [float(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+\.?\d*)", name))]
