@@ -50,19 +50,15 @@ def train(*overrides: str, directory: str | Path | None = None, progress: bool =
     """
     cfg = _composed(progress, *overrides)
     run = Path(directory or runs.OUTPUTS / cfg.task.name / cfg.name)
-    _train(cfg, run)
+    try:
+        train_into(cfg, run)
+    except Interrupted:
+        raise KeyboardInterrupt(f"stopped; directory={str(run)!r} goes on with it") from None
     return load(run)
 
 
 def _composed(progress: bool, *overrides: str) -> DictConfig:
     return compose(f"trainer.enable_progress_bar={str(progress).lower()}", *overrides)
-
-
-def _train(cfg: DictConfig, run: Path) -> None:
-    try:
-        train_into(cfg, run)
-    except Interrupted:
-        raise KeyboardInterrupt(f"stopped; directory={str(run)!r} goes on with it") from None
 
 
 @dataclass(frozen=True)
@@ -104,8 +100,8 @@ class Sweep:
 def sweep(*overrides: str, directory: str | Path | None = None, progress: bool = True) -> Sweep:
     """Train a run for each choice of values, as ``python -m rnn_tasks.train --multirun`` does.
 
-    A run that cannot be trained is noted in the table, and the others go on. With the directory of a sweep that was
-    stopped, what has finished is not trained again.
+    A run that cannot be trained is noted in the table, and the others go on. A sweep that was stopped has a table of
+    what has finished; the same call with its directory goes on, and does not train again what has finished.
 
     Args:
         overrides: as on the command line; "model.hidden=1,3,5" and "seed=range(4)" give several values.
@@ -119,14 +115,21 @@ def sweep(*overrides: str, directory: str | Path | None = None, progress: bool =
     constant, choices = _choices(overrides)
     jobs = [_composed(progress, *constant, *chosen) for chosen in choices]
     path = Path(directory or runs.OUTPUTS / jobs[0].task.name / jobs[0].name)
-    for cfg, chosen in zip(jobs, choices, strict=True):
-        run = path / config.directory_name(",".join(sorted(chosen)))
-        try:
-            _train(cfg, run)
-        except UserError as error:
-            sweeps.note_failure(run, error)
+    try:
+        for cfg, chosen in zip(jobs, choices, strict=True):
+            _train_or_note(cfg, path / config.directory_name(",".join(sorted(chosen))))
+    except Interrupted:
+        summaries.summarize(path, show=False)
+        raise KeyboardInterrupt(f"stopped; the same call with directory={str(path)!r} goes on with the sweep") from None
     summaries.write_summary(path, show=False)
     return Sweep(path)
+
+
+def _train_or_note(cfg: DictConfig, run: Path) -> None:
+    try:
+        train_into(cfg, run)
+    except UserError as error:
+        sweeps.note_failure(run, error)
 
 
 def _choices(words: tuple[str, ...]) -> tuple[list[str], list[tuple[str, ...]]]:
@@ -153,7 +156,8 @@ def evaluate(run: Run | str | Path, lengths: list[int] | None = None, samples: i
     """Return the test metrics of a run, a list with a number for each replicate.
 
     Args:
-        run: from ``train`` or ``load``; of a directory or a task's name, the best network after the last epoch.
+        run: from ``train`` or ``load``; of a directory or a task's name, the best network after the last epoch, or
+            where only the best weights are kept, with these.
         lengths: of new test sequences; without, the run's own test set is measured.
         samples: sequences of each length.
 
@@ -164,5 +168,7 @@ def evaluate(run: Run | str | Path, lengths: list[int] | None = None, samples: i
     Raises:
         UserError: there is no such run, or the task has no sequences of these lengths.
     """
-    loaded = run if isinstance(run, Run) else load(run, "last")
-    return evaluation.evaluate(loaded, lengths, samples)
+    if not isinstance(run, Run):
+        path = runs.require(run)
+        run = load(path, runs.weights_to_measure(path))
+    return evaluation.evaluate(run, lengths, samples)

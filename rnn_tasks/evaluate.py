@@ -49,13 +49,13 @@ def arguments() -> Namespace:
     return chosen
 
 
-def _found(run: str) -> Path | None:
-    """Return the directory of a run as ``runs.find`` does; of a sweep say which runs it has."""
+def _found(run: str) -> Path:
+    """Return the directory of a run as ``runs.require`` does; of a sweep say which runs it has."""
     from rnn_tasks import runs
     from rnn_tasks.runs import sweeps
 
     try:
-        return runs.find(run)
+        return runs.require(run)
     except UserError:
         sweeps.refuse_sweep(Path(run))
         raise
@@ -68,10 +68,7 @@ def main() -> None:
     from rnn_tasks import runs
 
     path = _found(chosen.run)
-    shipped = path is not None and path.parent == runs.PRETRAINED
-    run = runs.load(
-        path or chosen.run, chosen.weights or ("best" if shipped else "last"), chosen.replicate, chosen.trust
-    )
+    run = runs.load(path, chosen.weights or runs.weights_to_measure(path), chosen.replicate, chosen.trust)
     if run.result is None:
         raise UserError(f"{run.path}: has not finished; go on with {command_line('train', f'resume={run.path}')}")
     from rnn_tasks.runs import tables

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import keyword
+import sys
 from argparse import Namespace
+from importlib.util import find_spec
 from pathlib import Path
 
-from rnn_tasks import checks
+from rnn_tasks import checks, config
 from rnn_tasks.arguments import command, command_line, parser
 from rnn_tasks.errors import UserError
 
@@ -89,20 +91,33 @@ def arguments() -> Namespace:
     return words.parse_args()
 
 
-@command
-def main() -> None:
-    """Write the files and print what to do next."""
-    name = arguments().name
-    if not name.isidentifier() or keyword.iskeyword(name) or not name.isascii():
+def _check(name: str, class_name: str) -> None:
+    """Refuse a name that no module, class or new task can have.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not all(word.isidentifier() and word.isascii() and not keyword.iskeyword(word) for word in (name, class_name)):
         raise UserError(f"{name}: must be a name of Python's, like counting")
     try:
         checks.task_names(NAME=name)
     except ValueError as error:
         raise UserError(str(error)) from None
+    if (config.CONF / "task" / f"{name}.yaml").exists():
+        raise UserError(f"{name}: is a task that comes with the package; choose another name")
+
+
+@command
+def main() -> None:
+    """Write the files and print what to do next."""
+    name = arguments().name
     class_name = "".join(part.capitalize() for part in name.split("_"))
     files = {Path(f"{name}.py"): CLASS, Path(f"conf/task/{name}.yaml"): VALUES, Path(f"test_{name}.py"): TEST}
+    _check(name, class_name)
     if existing := [str(file) for file in files if file.exists()]:
         raise UserError(f"{existing[0]}: exists already; choose another name")
+    if name in sys.stdlib_module_names or name in sys.modules or find_spec(name):
+        raise UserError(f"{name}: is the name of a module or directory that Python would import; choose another name")
     for file, text in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text.format(name=name, class_name=class_name), encoding="utf-8")

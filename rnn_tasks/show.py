@@ -50,13 +50,18 @@ def main() -> None:
 def example(task: Any, number: int) -> str:
     """Return a training example of a task: the problem and its answer, then a line for each step.
 
+    Of pictures the first alone is shown step by step.
+
     Args:
         task: a rnn_tasks.tasks.Task that has been set up.
         number: the example's, counted from 0.
     """
     inputs, length, targets = task.train[number]
     answer = targets if targets.dim() == 0 else targets[:length]
-    lines = [f"{task.write_input(inputs[:length])} -> {task.write_answer(answer)}"]
+    problem = task.write_input(inputs[:length])
+    lines = [f"{problem} -> {task.write_answer(answer)}"]
+    if "\n" in problem and number:  # a picture shows what its rows of numbers say
+        return lines[0]
     for step, features in enumerate(inputs[:length].tolist()):
         values = " ".join(f"{value:.2f}".rstrip("0").rstrip(".") for value in features)
         lines.append(f"  step {step}: {values}" + (f" -> {targets[step]:.0f}" if targets.dim() else ""))

@@ -1,22 +1,17 @@
 """The functions of ``import rnn_tasks``: what a notebook or a script does."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from forked import command
-from helpers import SMALL, assert_equal_ends, stop_after, write_result_by_hand
-from scipy import stats
+from helpers import SMALL, assert_equal_ends, stop_after
 
 import rnn_tasks
 import rnn_tasks.evaluate
 import rnn_tasks.train
-from rnn_tasks import runs
-from rnn_tasks.compare import described
 from rnn_tasks.errors import UserError
 
 TINY = [word for word in SMALL if "progress" not in word]
@@ -73,6 +68,25 @@ def test_without_a_directory_runs_get_new_ones(workplace):
     assert first.path.name == first.config.name  # the name in config.yaml is that of the directory
 
 
+def test_a_directory_called_latest_is_not_searched_for_among_other_runs(workplace, no_pictures):
+    words = [*TINY, "trainer.max_epochs=1"]
+    assert rnn_tasks.train(*words, "seed=1", directory="latest", progress=False).path == Path("latest")
+    newest = rnn_tasks.train(*words, "seed=2", progress=False)
+    assert rnn_tasks.train(*words, "seed=1", directory="latest").config.seed == 1
+    assert rnn_tasks.load(Path("latest")).config.seed == 1
+    assert rnn_tasks.load("latest").path == newest.path
+
+
+def test_a_run_of_a_sweep_is_loaded_from_its_directory(workplace, no_pictures):
+    words = [*TINY, "trainer.max_epochs=1"]
+    swept = rnn_tasks.sweep(*words, "seed=1,2", directory=".", progress=False)
+    Path("seed=1").rename("latest")
+    rnn_tasks.train(*words, "seed=3", progress=False)
+    assert swept.load("latest").config.seed == 1
+    with pytest.raises(UserError, match="seed=1: holds no run"):
+        swept.load("seed=1")
+
+
 def test_an_interrupt_stops_a_run_that_goes_on_as_if_nothing_had_been(workplace, monkeypatch):
     rnn_tasks.train(*TINY, directory="whole", progress=False)
     stop_after(monkeypatch, 3)
@@ -102,6 +116,28 @@ def test_a_sweep_notes_what_cannot_be_trained(workplace, capsys):
     assert "became infinite or NaN" in failed
 
 
+@pytest.mark.parametrize("words", [["experiment=adder_loss", "loss=mse"], ["experiment=adder_hidden"]])
+def test_values_of_ones_own_take_the_place_of_an_experiments(workplace, no_pictures, words):
+    small = [*TINY, "trainer.max_epochs=1", "model.replicates=1"]
+    swept = rnn_tasks.sweep(*small, *words, "model.hidden=1,2", directory="own", progress=False)
+    assert swept.names == ["model.hidden=1", "model.hidden=2"]
+    assert swept.load("model.hidden=2").config.loss._target_.endswith(".mse")
+
+
+def test_a_stopped_sweep_has_a_summary_and_goes_on_in_its_directory(workplace, monkeypatch, no_pictures, capsys):
+    words = [*TINY, "trainer.max_epochs=1", "model.hidden=1,2"]
+    whole = rnn_tasks.sweep(*words, directory="whole", progress=False)
+    rnn_tasks.train(*words[:-1], "model.hidden=1", directory="stopped/model.hidden=1", progress=False)
+    stop_after(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt, match="directory='stopped' goes on with the sweep"):
+        rnn_tasks.sweep(*words, directory="stopped", progress=False)
+    summary = Path("stopped/summary.csv").read_text(encoding="utf-8").splitlines()
+    assert summary[1].startswith("model.hidden=1,1,,") and summary[2].startswith("model.hidden=2,2,stopped before")
+    assert Path("stopped/networks.csv").exists() and capsys.readouterr().out == ""
+    swept = rnn_tasks.sweep(*words, directory="stopped", progress=False)
+    assert_equal_ends(swept.path / "model.hidden=2", whole.path / "model.hidden=2")
+
+
 def test_an_experiment_that_sweeps_is_a_sweep(workplace):
     swept = rnn_tasks.sweep(
         *TINY, "trainer.max_epochs=1", "model.replicates=1", "experiment=adder_loss", progress=False
@@ -129,110 +165,3 @@ def test_evaluate_takes_a_run_or_its_name(workplace):
     found = rnn_tasks.evaluate(run, [3, 4], 10)
     assert list(found["by_length"]) == ["3", "4"] and found["n"] == 20 and found["answers"] == 10 * (4 + 5)
     assert rnn_tasks.evaluate("adder") == rnn_tasks.evaluate(rnn_tasks.load(run.path, "last"))
-
-
-def write(name, numbers, seed=0, **task):
-    """A finished run whose networks have these shares of right sums in the test."""
-    split = {"loss": [None if n is None else 0.1 for n in numbers], "accuracy": numbers, "sequence_accuracy": numbers}
-    words = [
-        f"seed={seed}",
-        f"model.replicates={len(numbers)}",
-        *(f"task.{key}={value}" for key, value in task.items()),
-    ]
-    cfg = rnn_tasks.compose(*words)
-    write_result_by_hand(Path(name), {"train": split, "test": split}, cfg, seed=seed)
-    runs.write_config(Path(name), cfg)
-
-
-FIRST = [0.9, 0.8, 0.95, 0.7, 0.85, 0.9, 0.75]
-SECOND = [0.85, 0.7, 0.9, 0.72, 0.8, 0.8, 0.7]
-
-
-def test_networks_of_equal_seeds_are_compared_in_pairs(workplace):
-    write("a", [*FIRST, None])
-    write("b", [*SECOND, 0.5])
-    found = rnn_tasks.compare("a", "b")
-    differences = np.array(FIRST) - np.array(SECOND)
-    signs = np.array(np.meshgrid(*[[1, -1]] * 7)).reshape(7, -1)
-    exact = (abs(differences @ signs) >= abs(differences.sum()) - 1e-12).mean()
-    assert found.pairs == 7 and found.p == pytest.approx(exact) and found.p < 0.05 and found.differ
-    assert found.effect == pytest.approx(differences.mean())
-    ends = stats.t.interval(0.95, 6, differences.mean(), stats.sem(differences))
-    assert (found.low, found.high) == pytest.approx(ends)
-    assert found.test == "sign-flip permutation test of 7 pairs of equal seeds" and found.differing == ()
-    assert found.first.failed == 1
-    text = described(found)
-    assert "A: 83.57% [" in text and "of 8 networks, 1 have failed" in text
-    assert f"A - B: +{100 * differences.mean():.4g} points" in text and text.endswith("at the level of 5 %.")
-
-
-def test_networks_of_other_seeds_are_compared_by_welch(workplace):
-    write("a", FIRST)
-    write("b", SECOND, seed=5, train_size=500)
-    found = rnn_tasks.compare("a", "b", "accuracy")
-    expected = stats.ttest_ind(FIRST, SECOND, equal_var=False)
-    assert found.pairs == 0 and found.p == pytest.approx(expected.pvalue) and not found.differ
-    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
-    assert found.test == "Welch's t test of 7 and 7 networks, which share 2 seeds"
-    assert found.differing == ("train_size",) and "tasks differ in train_size" in described(found)
-
-
-def test_a_sweep_over_seeds_is_one_setting(workplace):
-    for seed in range(4):
-        write(f"sweep/seed={seed}", [FIRST[seed]], seed=seed)
-    write("b", SECOND)
-    found = rnn_tasks.compare("sweep", "b")
-    assert found.pairs == 4 and "Student's t test of 4 pairs" in found.test and found.first.count == 4
-    differences = np.array(FIRST[:4]) - np.array(SECOND[:4])
-    assert found.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
-
-
-def test_equal_networks_do_not_differ(workplace):
-    write("a", [1.0, 1.0])
-    write("b", [1.0, 1.0], seed=7)
-    found = rnn_tasks.compare("a", "b")
-    assert (found.effect, found.p, found.differ) == (0.0, 1.0, False)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["a", "nothing"], "nothing: no such run"),
-        (["a", "single"], "7 and 1 networks: are too few to tell a difference from chance"),
-        (["a", "failed"], "failed: all its networks have failed"),
-        (["a", "memory"], "are of different tasks, adder and memory"),
-        (["a", "twice"], "seed 0: is that of two networks of a setting"),
-        (["a", "b", "--split", "val"], "the run of seed 0: has measured no val set"),
-        (["a", "empty"], "empty: holds no finished run"),
-    ],
-)
-def test_what_cannot_be_compared_is_said_in_one_line(workplace, arguments, message):
-    write("a", FIRST)
-    write("b", SECOND)
-    write("single", [0.5], seed=3)
-    write("failed", [None] * 7)
-    write("twice/x=1", [0.5])
-    write("twice/x=2", [0.5])
-    Path("empty").mkdir()
-    cfg = rnn_tasks.compose("task=memory")
-    split = {"loss": [0.1], "accuracy": [0.5], "sequence_accuracy": [0.5]}
-    write_result_by_hand(Path("memory"), {"train": split, "test": split}, cfg)
-    runs.write_config(Path("memory"), cfg)
-    ended = command("compare", *arguments)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert message in ended.stderr and ended.stderr.count("\n") == 1
-
-
-def test_the_command_prints_what_the_function_returns(workplace):
-    write("a", FIRST)
-    write("b", SECOND)
-    ended = command("compare", "a", "b", "--json")
-    found = rnn_tasks.compare("a", "b")
-    assert json.loads(ended.stdout)["p"] == found.p
-    assert command("compare", "a", "b").stdout == f"{described(found)}\n"
-
-
-def test_metric_and_split_are_checked(workplace):
-    write("a", FIRST)
-    with pytest.raises(UserError, match=r"^metric=acc: must be loss or accuracy or sequence_accuracy$"):
-        rnn_tasks.compare("a", "a", "acc")

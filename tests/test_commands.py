@@ -107,3 +107,15 @@ def test_the_name_of_a_task_means_its_best_run_and_latest_the_newest(workplace):
     assert runs.find("latest") == Path("outputs/adder/3")
     Path("outputs/adder/2/result.json").write_text("{", encoding="utf-8")
     assert runs.find("adder") == Path("outputs/adder/0")
+
+
+def test_a_run_that_is_gone_does_not_hide_the_others(workplace):
+    there, gone = Path("outputs/adder/there"), Path("outputs/adder/gone")
+    split = {kind: [0.5] for kind in ("loss", "accuracy", "sequence_accuracy")}
+    write_result_by_hand(there, {"train": split, "val": split})
+    runs.write_config(there, config.compose())
+    gone.mkdir()
+    (gone / "result.json").symlink_to("nowhere")
+    (gone / "config.yaml").symlink_to("nowhere")
+    assert runs.find("latest") == runs.find("adder") == there
+    assert runs.find_to_resume("latest") == runs.find_to_resume("adder") == there

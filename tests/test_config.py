@@ -58,6 +58,17 @@ def test_every_experiment_of_the_report_exists():
     assert set(options("experiment")) >= REPORTED
 
 
+def test_a_change_in_the_file_of_a_nested_group_is_noticed(tmp_path, monkeypatch):
+    shutil.copytree(config.CONF, tmp_path / "conf")
+    monkeypatch.setattr(composition, "CONF", tmp_path / "conf")
+    words = ["task=mnist", "task/augmentation=handwriting"]
+    assert "erase" in config.compose(words).task.augmentation
+    file = tmp_path / "conf" / "task" / "augmentation" / "handwriting.yaml"
+    lines = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("\n".join(line for line in lines if not line.startswith("erase:")), encoding="utf-8")
+    assert "erase" not in config.compose(words).task.augmentation
+
+
 @pytest.mark.parametrize("debug", options("debug"))
 @pytest.mark.parametrize("logger", ["csv", "tensorboard"])
 def test_debug_and_logger_compose(debug, logger):

@@ -2,12 +2,15 @@
 
 import math
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from forked import command
 from torch import nn
 
+from rnn_tasks import config
 from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
 from rnn_tasks.tasks import Memory, Task
@@ -278,3 +281,81 @@ def test_class_attributes_that_a_task_refuses(changes, message):
 def test_class_attributes_that_a_task_must_have(missing):
     with pytest.raises(ValueError, match=rf"test_contract\.Own: must have {missing}"):
         type("Own", (Task,), {name: value for name, value in ATTRIBUTES.items() if name != missing})(**VALUES)
+
+
+SERIES = '''
+import torch
+from rnn_tasks.tasks import Examples, Task
+
+
+class Series(Task):
+    """Which of three curves rises at its end; there is no text form."""
+
+    input_size, output_size, readout, chance_accuracy = 3, 3, "last", 1 / 3
+
+    def setup(self, stage=None):
+        values = torch.tensor([[float(word) for word in line.split(",")] for line in open("series.csv")])
+        inputs, lengths = values.view(-1, 4, 3), torch.full((len(values),), 4)
+        sets = [Examples(inputs[i::3], lengths[i::3], inputs[i::3, -1].argmax(-1)) for i in range(3)]
+        self.train, self.val, self.test = sets[0], sets[1], [sets[2]]
+'''
+SERIES_VALUES = """
+# @package _global_
+defaults: [override /model: lstm, override /loss: ce]
+task: {_target_: series.Series, name: series, losses: [ce], lr: {adam: 0.01, sgd: 0.1}, batch_size: 8, data_seed: 0,
+       train_size: 30, val_size: 30, test_size: 30, lengths: [4, 4]}
+"""
+TRAIN = ["train", "--config-dir", "conf", "task=series", "trainer.max_epochs=1", "threads=1", "name=run"]
+
+
+@pytest.fixture
+def series(workplace, monkeypatch):
+    """A task of the user's own that has nothing but setup, and its file."""
+    (workplace / "series.py").write_text(SERIES)
+    (workplace / "conf" / "task").mkdir(parents=True)
+    (workplace / "conf" / "task" / "series.yaml").write_text(SERIES_VALUES.lstrip())
+    monkeypatch.syspath_prepend(workplace)
+    numbers = torch.rand(90, 12, generator=torch.Generator().manual_seed(0)).tolist()
+    (workplace / "series.csv").write_text("\n".join(",".join(f"{value:.4f}" for value in row) for row in numbers))
+    return workplace / "series.csv"
+
+
+def test_a_task_needs_no_text_form(series):
+    ended = command(*TRAIN)
+    assert ended.returncode == 0, ended.stderr
+    asked = command("predict", "outputs/series/run", "0.1 0.2 0.3; 0 0 0; 1 1 1; 0.5 0.6 1e-1")
+    assert asked.returncode == 0 and asked.stdout.strip() in ("0", "1", "2")
+    shown = command("show", "outputs/series/run")
+    assert shown.returncode == 0 and "; " in shown.stdout
+    for words, message in (
+        (
+            ["predict", "outputs/series/run", "0.1 0.2"],
+            "must be steps of 3 numbers each, like '0.5 0.5 0.5; 0.5 0.5 0.5'",
+        ),
+        (["evaluate", "outputs/series/run", "--lengths", "5"], "series.Series.draw: is missing"),
+    ):
+        ended = command(*words)
+        assert ended.returncode == 2 and message in ended.stderr and ended.stderr.count("error:") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda file: file.unlink(), "series.Series.setup: [Errno 2] No such file or directory: 'series.csv'"),
+        (lambda file: file.write_text("a,b,c"), "series.Series.setup: could not convert string to float: 'a'"),
+    ],
+)
+def test_a_file_that_lacks_something_gets_one_line_before_training(series, change, message):
+    change(series)
+    ended = command(*TRAIN)
+    assert ended.returncode == 2 and ended.stderr == f"error: {message}\n"
+    assert not list(Path("outputs").rglob("run"))
+
+
+def test_numbers_are_read_as_they_are_written(series):
+    task = config.build_task(config.compose(["hydra.searchpath=[file://conf]", "task=series"]))
+    inputs = torch.tensor([[0.5, 1.0, -2.0], [0.0, 1e-3, 7.0]])
+    assert task.write_input(inputs) == "0.5 1 -2; 0 0.001 7" and torch.equal(task.parse("0.5 1 -2; 0 0.001 7"), inputs)
+    for text in ("", "1 2", "1 2 3; 4 5", "1 2 nan", "1 2 inf", "a b c", ";"):
+        with pytest.raises(ValueError, match="must be steps of 3 numbers each"):
+            task.parse(text)

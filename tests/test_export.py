@@ -1,5 +1,6 @@
 """A network written out for somebody who does not have this project."""
 
+import json
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -10,9 +11,11 @@ import torch
 from forked import command
 from helpers import DATA, trained
 
+import rnn_tasks
 from rnn_tasks import runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.models.plain import PlainNetwork
+from rnn_tasks.runs import export
 
 STRANGER = """
 import sys, torch
@@ -53,6 +56,22 @@ def test_torch_modules_of_image_readers_give_the_same_logits(mnist, words):
         torch.testing.assert_close(PlainNetwork(run.model)(images.inputs), ours)
 
 
+def test_modules_have_the_precision_of_the_weights_and_an_onnx_graph_single_precision(workplace, monkeypatch):
+    trained("run", "trainer.precision=64-true", "task.test_size=2")
+    run = runs.load("run")
+    inputs = torch.randn(3, 7, 2, dtype=torch.float64)
+    logits = run.logits(inputs, torch.full((3,), 7)).detach()
+    parts = run.to_torch()
+    torch.testing.assert_close(parts["head"](parts["recurrent"](inputs)[0]).detach(), logits, rtol=1e-12, atol=1e-12)
+    graphs = []
+    monkeypatch.setattr(torch.onnx, "export", lambda graph, examples, *_, **__: graphs.append((graph, *examples)))
+    export.as_onnx(run, Path("model.onnx"))
+    ((graph, example),) = graphs
+    assert graph(example).dtype == example.dtype == torch.float32
+    torch.testing.assert_close(graph(inputs.float()).detach().double(), logits, rtol=1e-4, atol=1e-5)
+    assert next(run.model.parameters()).dtype == torch.float64
+
+
 @pytest.mark.skipif(not find_spec("onnxruntime") or not find_spec("onnx"), reason="onnx or onnxruntime is not there")
 @pytest.mark.parametrize("words", [["model=gru"], ["task=memory", "model=birnn", "model.layers=2"]])
 def test_onnx_graph_gives_the_same_outputs(workplace, words):
@@ -88,6 +107,17 @@ def test_export_as_a_run_of_its_own(mnist):
     assert nowhere.returncode == 2 and nowhere.stderr.splitlines()[-1].startswith("error: --to /proc/alone: cannot")
     again = command("export", "run", "--run", "--to", "alone")
     assert again.returncode == 2 and again.stderr.endswith("name a new directory, or delete it\n")
+
+
+def test_exported_run_is_measured_with_its_only_weights(workplace, no_pictures, call):
+    trained("run", "model.replicates=2", "task.test_size=2")
+    assert call("export", "run", "--run", "--to", "alone")[0] == 0
+    status, out, err = call("evaluate", "alone", "--json")
+    assert (status, err) == (0, "alone, best weights\n")
+    assert json.loads(out)["test"] == rnn_tasks.evaluate("alone") == runs.load("alone").result["metrics"]["test"]
+    assert call("evaluate", "run")[2].startswith("run, last weights, ")
+    status, _, err = call("evaluate", "alone", "--weights", "last")
+    assert status == 2 and "last.ckpt: is missing" in err
 
 
 def test_bad_input_is_refused_in_one_line(workplace):

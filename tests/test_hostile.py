@@ -1,5 +1,6 @@
 """Run directories from anyone: whatever lies in them, nothing of it is executed and a user gets one line."""
 
+import collections.abc
 import copy
 import json
 import os
@@ -7,21 +8,25 @@ import random
 import shutil
 import sys
 import types
+import typing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 import yaml
 from helpers import DATA, trained, without_pictures
 
-from rnn_tasks import runs
+from rnn_tasks import config, runs
 from rnn_tasks.config import stored
 from rnn_tasks.config.targets import ALLOWED, CLASS, first_foreign
 from rnn_tasks.errors import UserError
 from rnn_tasks.photos import files
-from rnn_tasks.runs import trust
+from rnn_tasks.runs import export, trust
 from rnn_tasks.runs.asking import newest_run_for
+from rnn_tasks.tasks import mnist
 from rnn_tasks.train import train
+from rnn_tasks.training.recorder import KEPT
 
 CALLS = [
     {"_target_": "asyncio.run", "_args_": [{"_target_": "asyncio.create_subprocess_shell", "_args_": ["touch hit"]}]},
@@ -44,7 +49,17 @@ CALLS = [
     {"_target_": "evil.run"},
     {"_target_": "os.abort"},
     {"_target_": "time.sleep", "_args_": [100]},
+    {"_target_": "torch.package.PackageImporter", "file_or_buffer": "evil.zip"},
+    {"_target_": "torch.nn.modules.module.Module"},
 ]
+EVIL = {"_target_": "evil.run"}
+IN_LISTS = {
+    "optimizer.betas": [EVIL, 0.9],
+    "optimizer._args_": [EVIL],
+    "task.losses": ["bce", EVIL],
+    "task.lengths": [1, [5, EVIL]],
+    "trainer.plugins": [EVIL],
+}
 PLACES = [
     *(
         "task",
@@ -119,6 +134,22 @@ def test_nothing_that_a_configuration_names_is_called(run, call):
     assert not Path("hit").exists() and "evil" not in sys.modules
 
 
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call["_target_"])
+@pytest.mark.parametrize("place", ["task", "model", "loss", "optimizer", "scheduler", "logger.tensorboard"])
+def test_class_that_is_not_on_the_list_is_named(finished, place, call):
+    foreign = first_foreign(put(config_of(finished), place, {"_target_": call["_target_"]}))
+    assert foreign == f"{place}._target_={call['_target_']}"
+
+
+@pytest.mark.parametrize("place", IN_LISTS)
+def test_nothing_in_a_list_of_a_configuration_is_called(run, place):
+    (run / "config.yaml").write_text(yaml.safe_dump(put(config_of(run), place, IN_LISTS[place])))
+    for action in (lambda: runs.load(run), lambda: train(runs.read_config(run), run)):
+        text = refused(action)
+        assert text.startswith(f"{run / 'config.yaml'}: {place}") and "is code that did not come with" in text
+    assert not Path("hit").exists() and "evil" not in sys.modules
+
+
 def test_result_is_no_way_around_the_configuration(run):
     result = json.loads((run / "result.json").read_text())
     result["config"]["loss"] = {"_target_": "evil.run"}
@@ -135,7 +166,7 @@ def test_classes_of_ones_own_need_a_signature_or_trust(tmp_path, monkeypatch):
     (tmp_path / "own_loss.py").write_text("from rnn_tasks.training.losses import bce\n\n\ndef own(logits, targets):\n"
                                           "    return bce(logits, targets)\n")  # fmt: skip
     with without_pictures():
-        trained(tmp_path / "run", "loss._target_=own_loss.own", "task.losses=[own]")
+        trained(tmp_path / "run", "loss._target_=own_loss.own", "task.losses=[own]", "scheduler=none")
     assert runs.load(tmp_path / "run").config.loss._target_ == "own_loss.own"
     shutil.move(tmp_path / "run", tmp_path / "moved")
     runs.load(tmp_path / "moved")
@@ -144,8 +175,13 @@ def test_classes_of_ones_own_need_a_signature_or_trust(tmp_path, monkeypatch):
     line = refused(lambda: runs.load(tmp_path / "moved"))
     assert "loss._target_=own_loss.own: is code that did not come with rnn_tasks; --trust runs it" in line
     assert runs.load(tmp_path / "moved", trust=True).config.loss._target_ == "own_loss.own"
+    export.as_run(runs.load(tmp_path / "moved", trust=True), "best", tmp_path / "alone")
+    runs.lengthen(tmp_path / "moved", 5, trust=True)
+    for trusted_once in ("moved", "alone"):
+        assert "--trust" in refused(lambda name=trusted_once: runs.load(tmp_path / name))
     monkeypatch.undo()
     monkeypatch.syspath_prepend(tmp_path)
+    runs.write_config(tmp_path / "moved", runs.read_config(tmp_path / "moved", trust=True))
     text = (tmp_path / "moved" / "config.yaml").read_text()
     (tmp_path / "moved" / "config.yaml").write_text(text.replace("seed: 0", "seed: 1"))
     assert "--trust" in refused(lambda: runs.load(tmp_path / "moved"))  # altered since it was signed
@@ -170,28 +206,28 @@ def test_key_that_others_can_read_signs_nothing(tmp_path, monkeypatch, mode):
     assert not trust.is_signed(tmp_path, b"x")
 
 
+def test_key_that_cannot_be_made_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError))
+    trust.sign(tmp_path, b"x")
+    assert os.link.called and not list((tmp_path / "state" / "rnn_tasks").iterdir())
+    assert not (tmp_path / trust.SIGNATURE).exists()
+
+
+OTHER_CLASSES = {"Buffer", "LinearCrossEntropyOptions", "Optimizer", "Parameter", "Self", "Tensor"}
+OTHER_CLASSES |= {"UninitializedBuffer", "UninitializedParameter"}  # hold values, and call nothing
+
+
 def test_what_the_list_allows_of_torch_are_classes_that_only_compute():
     bases = {"model": (torch.nn, torch.nn.Module), "optimizer": (torch.optim, torch.optim.Optimizer)}
     bases["scheduler"] = (torch.optim.lr_scheduler, torch.optim.lr_scheduler.LRScheduler)
-    words = {
-        "Parameter",
-        "Buffer",
-        "Any",
-        "Callable",
-        "Counter",
-        "Iterable",
-        "Literal",
-        "Optimizer",
-        "Partial",
-        "Sequence",
-    }
-    words |= {"SupportsFloat", "Tensor", "TypedDict", "UninitializedParameter", "UninitializedBuffer", "Optional"}
     for group, (module, base) in bases.items():
         assert f"{module.__name__}." in ALLOWED[group].replace("\\", "")
         for name in dir(module):
             value = getattr(module, name)
-            if name[0].isupper() and isinstance(value, type) and name not in words:
-                assert issubclass(value, base) or value.__module__.startswith(("typing", "torch", "collections")), name
+            of_python = any(vars(library).get(name) is value for library in (typing, collections, collections.abc))
+            if name[0].isupper() and callable(value) and not of_python and name not in OTHER_CLASSES:
+                assert isinstance(value, type) and issubclass(value, base), name
             assert not isinstance(value, types.ModuleType) or not name[0].isupper()
     assert CLASS == r"[A-Z]\w*"
 
@@ -338,9 +374,11 @@ RESULTS = {
 }
 ALTERED = {
     "metrics": [None, [], {}, {"train": 5}, {"train": {}, "test": "x"}],
-    "replicates": [0, 2, None, "1", 1.5, 10**9],
-    "seconds": ["x", [], {}],
-    "parameters": [None, "x"],
+    "replicates": [0, 2, None, "1", 1.5, 1.0, 10**9],
+    "seed": [None, -1, 1.5, 1.0, True, "0", 10**400],
+    "seconds": ["x", [], {}, -1e300, 10**400],
+    "parameters": [None, "x", 1.5, -1, 10**400],
+    "numerics": [None, 10**400],
     "config": [None, [], {}, "x"],
     "experiment": [5, []],
     "task": [None, 5],
@@ -360,6 +398,22 @@ def test_altered_result_is_refused(run, key, value):
     result = json.loads((run / "result.json").read_text())
     (run / "result.json").write_text(json.dumps(result | {key: value}))
     assert "result.json: is damaged; delete it" in refused(lambda: train(runs.read_config(run), run))
+
+
+@pytest.mark.parametrize("key", ["seed", "replicates", "parameters", "seconds", "metrics", "config", "task"])
+def test_result_without_a_key_is_refused(run, key):
+    result = json.loads((run / "result.json").read_text())
+    del result[key]
+    (run / "result.json").write_text(json.dumps(result))
+    assert "is damaged" in refused(lambda: runs.load(run))
+
+
+@pytest.mark.parametrize(("key", "value"), [("n", -5), ("n", 10**400), ("answers", 1.5), ("accuracy", [7.0])])
+def test_numbers_that_cannot_be_are_refused(run, key, value):
+    result = json.loads((run / "result.json").read_text())
+    result["metrics"]["test"][key] = value
+    (run / "result.json").write_text(json.dumps(result))
+    assert "is damaged" in refused(lambda: runs.load(run))
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -388,6 +442,8 @@ CHECKPOINTS = {
     "inf": altered_weights(lambda tensor: tensor + float("inf")),
     "half a shape": altered_weights(lambda tensor: tensor[..., :1]),
     "text": altered_weights(str),
+    "repeated": altered_weights(lambda tensor: torch.zeros(1).expand(10**11)),
+    "nested": altered_weights(lambda tensor: torch.nested.nested_tensor([torch.zeros(1), torch.zeros(2)])),
     "empty": lambda checkpoint: checkpoint | {"state_dict": {}},
     "list": lambda checkpoint: [checkpoint],
     "no failed": lambda checkpoint: {key: value for key, value in checkpoint.items() if key != "failed"},
@@ -410,7 +466,7 @@ STATE = "RunRecorder"
 LASTS = {
     "global_step": ["x", -1, None],
     "callbacks": [None, {}, {STATE: None}],
-    "state_dict": [{}, None, {"failed": torch.zeros(1)}],
+    "state_dict": [{}, None, {"failed": torch.zeros(1)}, {"failed": torch.zeros(1).bool().expand(10**10)}],
     "optimizer_states": [None, [], [{}], [{"state": {}, "param_groups": []}]],
     "lr_schedulers": [None, [5]],
     "loops": [None, {}, {"fit_loop": {}}],
@@ -435,8 +491,15 @@ def test_altered_last_checkpoint_is_refused(run, key, value):
         assert key in ("epoch", "loops", "lr_schedulers")  # Lightning does without
 
 
-@pytest.mark.parametrize("name", ["score", "epoch", "weights", "failed", "history", "val", "done", "seconds"])
-@pytest.mark.parametrize("value", [None, "x", float("nan"), [5, 5, 5]])
+ROW = [0.0] * 8  # of a history: epoch, replicate, losses and accuracies
+STATES = [(name, value) for name in (*KEPT, "seconds") for value in (None, "x", float("nan"), [5, 5, 5])]
+STATES += [("weights", {"x": torch.zeros(1)}), ("score", ["x"]), ("epoch", [-5]), ("seconds", -1e9), ("seconds", 1e300)]
+WRONG_ROWS = [torch.tensor([[*place, *ROW[2:]]], dtype=torch.float64) for place in ((1e300, 0), (0, 7), (0.5, 0))]
+STATES += [("history", row) for row in WRONG_ROWS]
+STATES += [("history", torch.zeros(1, 8, dtype=torch.float64).expand(10**9, 8))]
+
+
+@pytest.mark.parametrize(("name", "value"), STATES, ids=lambda part: str(part)[:30] if isinstance(part, str) else "")
 def test_altered_state_of_the_recorder_is_refused(run, name, value):
     path = run / "checkpoints" / "last.ckpt"
     checkpoint = torch.load(path, weights_only=True)
@@ -473,6 +536,39 @@ def test_nothing_is_written_through_links(run, tmp_path, name):
     config = runs.read_config(run)
     assert f"{name.split('/')[0]}" in refused(lambda: train(config, run))
     assert notes.read_text() == "mine" and not list(tmp_path.glob("elsewhere/*"))
+
+
+@pytest.mark.parametrize("depth", ["a/b/hparams.yaml", "a/b", "a"])
+@pytest.mark.parametrize("kind", ["file", "missing"])
+def test_nothing_is_written_through_links_where_a_logger_writes(run, tmp_path, depth, kind):
+    target = tmp_path / "elsewhere"
+    target.mkdir() if kind == "file" and depth != "a/b/hparams.yaml" else None
+    if kind == "file" and depth == "a/b/hparams.yaml":
+        target.write_text("mine")
+    before = target.read_text() if target.is_file() else None
+    logger = {"_target_": "lightning.pytorch.loggers.CSVLogger", "name": "a", "version": "b"}
+    (run / "config.yaml").write_text(yaml.safe_dump(put(config_of(run), "logger", {"csv": logger})))
+    (run / "result.json").unlink()
+    (run / depth).parent.mkdir(parents=True, exist_ok=True)
+    (run / depth).symlink_to(target)
+    assert f"{run / depth}: is a link that leads out of" in refused(lambda: train(runs.read_config(run), run))
+    assert (target.read_text() if target.is_file() else None) == before
+    assert not target.is_dir() or not list(target.iterdir())
+
+
+def test_nothing_is_downloaded_to_where_a_run_says(tmp_path, monkeypatch):
+    (victim := tmp_path / "victim").mkdir()
+    (victim / "diary.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RNN_TASKS_DATA", raising=False)
+    cfg = config.compose(["task=mnist", f"data_dir={victim}"])
+    (tmp_path / "run").mkdir()
+    runs.write_config(tmp_path / "run", cfg)
+    assert runs.read_config(tmp_path / "run").task.data_dir == str(tmp_path / "data")
+    for name in mnist.FILES:
+        (victim / "MNIST" / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (victim / "MNIST" / "raw" / name).touch()
+    assert runs.read_config(tmp_path / "run").task.data_dir == str(victim)
 
 
 @pytest.mark.parametrize("name", ["history.csv", "checkpoints/last.ckpt", "config.yaml", "result.json", "any"])

@@ -21,10 +21,15 @@ def test_a_new_task_is_tested_trained_and_asked(workplace):
     assert command("predict", "odd_ones", "1101").stdout in ("0\n", "1\n")
 
 
-@pytest.mark.parametrize("name", ["1st", "class", "a-b", "../x", "report", "grün", ""])
-def test_a_name_that_no_task_can_have_writes_nothing(workplace, name):
-    ended = command("new", "task", name)
-    assert (ended.returncode, ended.stdout) == (2, "") and ended.stderr.count("\n") == 1
+NAMES = ["1st", "class", "a-b", "../x", "report", "grün", ""]
+NAMES += ["_", "__", "_1", "none"]  # no class could have the name
+NAMES += ["random", "winreg", "torch", "tabulate", "rnn_tasks", "__main__", "adder"]  # are taken
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_no_task_can_have_writes_nothing(workplace, call, name):
+    status, out, err = call("new", "task", name)
+    assert (status, out, err.count("\n")) == (2, "", 1)
     assert not list(Path().rglob("*.py")) and not Path("conf").exists()
 
 

@@ -442,7 +442,10 @@ def test_a_report_is_written_again_from_the_archive_of_its_runs(outputs, tmp_pat
     assert not (tmp_path / "again" / "memory_hidden5" / "checkpoints" / "best.ckpt").exists()
 
 
-@pytest.mark.parametrize("kind", ["outside", "absolute", "link", "other", "cut", "text", "bomb"])
+KINDS = ["outside", "absolute", "link", "other", "part", "hidden", "cut", "text", "bomb", "header", "nul", "sparse"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_archive_writes_runs_alone_and_nothing_outside(tmp_path, monkeypatch, kind):
     file, content = tmp_path / "runs.tar.xz", b"{}" * 1000
     names = {"outside": "../result.json", "absolute": "/tmp/out/result.json"}
@@ -450,8 +453,15 @@ def test_an_archive_writes_runs_alone_and_nothing_outside(tmp_path, monkeypatch,
     member.size = len(content)
     if kind == "link":
         member.type, member.linkname, member.size = tarfile.SYMTYPE, "/etc/passwd", 0
-    if kind == "other":
-        member.name = "run/model.py"
+    member.name = {"other": "run/model.py", "part": "my_result.json", "hidden": "x/.my_config.yaml"}.get(
+        kind, member.name
+    )
+    if kind == "header":
+        member.pax_headers = {"comment": "0" * (2 << 20)}
+    if kind == "nul":
+        member.pax_headers = {"path": "run/\0/result.json"}
+    if kind == "sparse":
+        member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(1 << 50)}
     if kind == "bomb":
         monkeypatch.setattr(archive, "LARGEST", 100)
     with tarfile.open(file, "w:xz") as packed:

@@ -10,11 +10,14 @@ from pkgutil import resolve_name
 
 import pytest
 import torch
+from filelock import FileLock
 from forked import command, start
 from helpers import age_events, assert_equal_ends, points, stop_after, train_with_stops, trained, wait_for
 
-from rnn_tasks import runs
+from rnn_tasks import config, runs
 from rnn_tasks.errors import Interrupted, UserError
+from rnn_tasks.report import archive
+from rnn_tasks.runs import directory
 from rnn_tasks.tasks import schedule
 from rnn_tasks.train import train
 from rnn_tasks.training import evaluation
@@ -212,6 +215,16 @@ def test_resume_after_a_kill_before_the_first_checkpoint(tmp_path, long_referenc
 def test_two_processes_cannot_share_a_run(tmp_path):
     with runs.claimed(tmp_path), pytest.raises(UserError, match="is being trained by another process"):
         trained(tmp_path)
+
+
+def test_a_run_that_another_process_trains_is_not_lengthened(tmp_path):
+    runs.write_config(tmp_path, config.compose(["scheduler=none", "trainer.max_epochs=2"]))
+    (tmp_path / "result.json").write_text("{}", encoding="utf-8")
+    before = (tmp_path / "config.yaml").read_bytes()
+    with runs.claimed(tmp_path), pytest.raises(UserError, match="is being trained by another process"):
+        runs.lengthen(tmp_path, 4)
+    assert (tmp_path / "config.yaml").read_bytes() == before and (tmp_path / "result.json").exists()
+    assert runs.lengthen(tmp_path, 4).trainer.max_epochs == 4  # when the other has ended
 
 
 def test_another_run_is_not_overwritten(tmp_path):
@@ -416,13 +429,76 @@ def test_a_run_with_more_epochs_ends_as_one_that_had_them_from_the_start(workpla
     assert [step for step, _ in points(Path("short"))["val/loss"]] == [20, 40, 60, 80]
 
 
-def test_a_run_keeps_its_result_where_it_cannot_be_lengthened(workplace):
-    for name, words, message in (
-        ("falling", [], "learning rate falls over all epochs"),
-        ("constant", ["scheduler=none"], "must be at least the 2 that constant has"),
-    ):
-        trained(Path(name), *DEEP, *words, "trainer.max_epochs=2")
-        before = {path: path.read_bytes() for path in Path(name).rglob("*") if path.is_file()}
-        ended = command("train", f"resume={name}", f"trainer.max_epochs={3 if name == 'falling' else 1}")
-        assert ended.returncode == 2 and message in ended.stderr and ended.stderr.count("\n") == 1
-        assert {path: path.read_bytes() for path in Path(name).rglob("*") if path.is_file()} == before
+def without_checkpoints(run):
+    for path in (run / "checkpoints").glob("*.ckpt"):
+        if path.name != "best.ckpt":
+            path.unlink()
+
+
+def as_unpacked(run):
+    """Leave of the last checkpoint what an archive keeps."""
+    (run / "checkpoints" / "previous.ckpt").unlink()
+    (run / "checkpoints" / "last.ckpt").write_bytes(archive._weights(run / "checkpoints" / "last.ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("words", "epochs", "change", "message"),
+    [
+        ([], 3, None, "learning rate falls over all epochs"),
+        (["scheduler=none"], 1, None, "must be at least the 2 that run has"),
+        (["scheduler=none"], 3, without_checkpoints, "it has finished without a checkpoint to go on from"),
+        (["scheduler=none"], 3, as_unpacked, "comes from another version of rnn_tasks, or from an archive"),
+        (["scheduler=none", "trainer.max_steps=8"], 3, None, "it has made all of trainer.max_steps=8"),
+        (
+            ["scheduler=none", "trainer.patience=1", "optimizer=sgd", "optimizer.lr=1e-30"],
+            5,
+            None,
+            "have been stopped by trainer.patience",
+        ),
+    ],
+)
+def test_a_run_keeps_its_result_where_it_cannot_be_lengthened(workplace, words, epochs, change, message):
+    run = Path("run")
+    trained(run, *DEEP, "trainer.max_epochs=2", *words)
+    if change:
+        change(run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    ended = command("train", "resume=run", f"trainer.max_epochs={epochs}")
+    assert ended.returncode == 2 and message in ended.stderr and ended.stderr.count("\n") == 1
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("fault", [PermissionError(13, "Permission denied"), MemoryError()])
+def test_a_checkpoint_that_cannot_be_read_is_not_called_damaged(workplace, monkeypatch, fault):
+    trained(Path("run"), *DEEP)
+    (Path("run") / "result.json").unlink()
+
+    def fail(path):
+        raise fault
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(type(fault)):
+        read_checkpoint(Path("run/checkpoints/last.ckpt"))
+
+
+def test_a_directory_in_the_place_of_a_file_does_not_make_the_checkpoint_wrong(workplace):
+    trained(run := Path("run"), *DEEP)
+    (run / "result.json").unlink()
+    (run / "history.csv").unlink()
+    (run / "history.csv").mkdir()
+    ended = command("train", "resume=run")
+    assert ended.returncode == 2 and "history.csv" in ended.stderr and "delete it to begin again" not in ended.stderr
+
+
+def test_a_refused_process_keeps_what_another_has_written_before_it(tmp_path, monkeypatch):
+    class Locked(FileLock):
+        """A lock that is had only when another process has begun the run."""
+
+        def acquire(self, *args, **kwargs):
+            (tmp_path / "run" / "config.yaml").write_text("of another")
+            return super().acquire(*args, **kwargs)
+
+    monkeypatch.setattr(directory, "FileLock", Locked)
+    with pytest.raises(UserError), runs.claimed(tmp_path / "run"):
+        raise UserError("x")
+    assert (tmp_path / "run" / "config.yaml").read_text() == "of another"

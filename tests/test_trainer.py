@@ -11,7 +11,7 @@ from helpers import SMALL, points, trained
 from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.train import train
-from rnn_tasks.training import progress
+from rnn_tasks.training import intervals, progress
 
 CALLBACK = '''
 from lightning import Callback
@@ -123,18 +123,21 @@ def test_a_run_inside_a_slurm_allocation_writes_its_curves(workplace, monkeypatc
     assert len(points(workplace / "run")["train/loss"]) == 16
 
 
-def test_a_run_says_what_it_trains_and_is_never_silent_for_long(tmp_path, monkeypatch, capsys):
+def test_a_run_says_what_it_trains_and_is_never_silent_for_long(tmp_path, monkeypatch, capsys, no_pictures):
     monkeypatch.setattr(progress, "QUIET", 0)
+    monkeypatch.setattr(intervals, "interval", None)  # that of a validation nobody sees
     cfg = config.compose(
         [*SMALL, "trainer.max_epochs=1", "trainer.enable_progress_bar=true", "model.replicates=2", "model.hidden=3"]
     )
-    train(cfg, tmp_path / "run")
+    val = train(cfg, tmp_path / "run")["metrics"]["val"]
     first, *between, last = capsys.readouterr().err.splitlines()
     parameters = 4 * (3 * 2 + 3 * 3 + 3 + 3) + 3 + 1
     network = f"LSTM, 3 units; {parameters} parameters, each of 2 replicates on cpu"
     assert first == f"{tmp_path / 'run'}: {network}; 1 epoch of 8 steps"
     assert between and all(re.fullmatch(r"epoch 1: step \d+ of \d+", line) for line in between)
-    assert last.startswith("epoch 1: val loss ")
+    low, high = sorted(100 * share for share in val["accuracy"])
+    shares = f"accuracy {(low + high) / 2:.2f}% ({low:.2f}% to {high:.2f}%)"
+    assert low < high and last == f"epoch 1: val loss {sum(val['loss']) / 2:.4f}, {shares}"
 
 
 @pytest.mark.parametrize("emulated", [True, False])

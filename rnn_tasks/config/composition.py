@@ -138,7 +138,7 @@ def _files() -> tuple[tuple[str, int], ...]:
     """Return the files of all groups in Hydra's search path, each with the time of its last change."""
     elements = GlobalHydra.instance().config_loader().get_search_path().get_path()
     folders = [Path(str(element.path).removeprefix("file://")) for element in elements]
-    files = (path for folder in folders for pattern in ("*.yaml", "*/*.yaml") for path in folder.glob(pattern))
+    files = (path for folder in folders for path in folder.glob("**/*.yaml"))
     return tuple((str(path), path.stat().st_mtime_ns) for path in files)
 
 

@@ -15,7 +15,7 @@ NAMES = {"rnn": "RNN", "lstm": "LSTM", "gru": "GRU"}
 def torch_modules(network: nn.Module) -> nn.ModuleDict:
     """Return a network as torch.nn modules with its weights: ``recurrent`` (RNN, LSTM or GRU) and ``head`` (Linear).
 
-    A Crnn has ``convolutions`` as well, a list of Conv2d.
+    They have the precision of the weights. A Crnn has ``convolutions`` as well, a list of Conv2d.
 
     Args:
         network: of one replicate.
@@ -46,7 +46,7 @@ def torch_modules(network: nn.Module) -> nn.ModuleDict:
             nn.Conv2d(weight.shape[1], weight.shape[0], KERNEL, padding=PADDING) for weight in weights
         )
         state = {re.sub(r"^convolutions\.(\w+)_(\d+)$", r"convolutions.\2.\1", key): state[key] for key in state}
-    modules.load_state_dict(state)
+    modules.to(state["head.weight"].dtype).load_state_dict(state)
     return modules.eval()
 
 

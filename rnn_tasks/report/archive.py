@@ -19,7 +19,7 @@ from rnn_tasks.runs.results import RESULT
 from rnn_tasks.training.checkpoints import LAST, read_checkpoint
 from rnn_tasks.training.history import HISTORY
 
-LARGEST = 1 << 30  # bytes of all runs
+LARGEST, LARGEST_HEADER = 1 << 28, 1 << 20  # bytes of all runs, and of what is read at once
 WEIGHTS = f"checkpoints/{LAST}"
 PARTS = (runs.CONFIG, RESULT, HISTORY, OOD, WEIGHTS)
 
@@ -66,15 +66,23 @@ def unpack(file: Path, root: Path) -> None:
     Raises:
         UserError: the file is no such archive, or is damaged.
     """
-    size = 0
+    endings = tuple(f"/{part}" for part in PARTS)
     try:
-        with tarfile.open(file, "r:xz") as archive:
+        with _Bounded(file) as content, tarfile.open(fileobj=content, mode="r:") as archive:
             for member in archive:
-                size += member.size
-                if not member.isreg() or not member.name.endswith(PARTS):
+                if not member.isreg() or member.issparse() or not member.name.endswith(endings):
                     raise UserError(f"{file}: holds {member.name!r}, which is no file of a run")
-                if size > LARGEST:
-                    raise UserError(f"{file}: holds more than {LARGEST:,} bytes")
                 archive.extract(member, root, filter="data")
-    except (OSError, EOFError, tarfile.TarError, lzma.LZMAError) as error:
+    except (OSError, EOFError, ValueError, tarfile.TarError, lzma.LZMAError) as error:
         raise UserError(f"{file}: is no archive of runs, or damaged ({one_line(error)})") from None
+
+
+class _Bounded(lzma.LZMAFile):
+    """Stops where a small file becomes a large one, or has a header as large as a file."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or not 0 <= size <= LARGEST_HEADER:
+            raise ValueError("a header is too large")
+        if self.tell() + size > LARGEST:
+            raise ValueError(f"holds more than {LARGEST:,} bytes")
+        return super().read(size)

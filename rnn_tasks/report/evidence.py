@@ -156,8 +156,9 @@ class FinishedRun:
 
     def load(self, replicate: int | Literal["best", "all"] = "best") -> runs.Run:
         """Return one network or all of them, with the weights of the last epoch, by which the test set was measured."""
+        run = _load(self.path, replicate)
         self.loaded = True
-        return _load(self.path, replicate)
+        return run
 
 
 @lru_cache(LOADED)

@@ -1,15 +1,20 @@
 """Hypothesis tests between the replicates of runs."""
 
+import math
+import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from rnn_tasks.report.formatting import Numbers
+from rnn_tasks.training.intervals import CONFIDENCE
 
 LEVEL = 0.05  # significance level
 FEWEST = 3  # pairs of which a mean difference can be tested
 FEWEST_TO_PERMUTE = 6  # with 5 pairs the least p value of a sign-flip test is 2 / 32, above the level
+RESAMPLES = 9_999  # of a permutation test that has more permutations
 
 
 def paired_differences(first: Numbers, second: Numbers) -> list[float]:
@@ -21,24 +26,72 @@ def paired_p_value(differences: Sequence[float]) -> float:
     """Return the two-sided p value of the hypothesis that paired differences have a mean of 0.
 
     From 6 pairs on by a sign-flip permutation test (Fisher 1935; exact up to 13 pairs, 9,999 random flips beyond), of
-    3 to 5 pairs by Student's t test (1908). It is 1 where no test can decide: below 3 pairs, and where all differences
-    are zero or, of fewer than 6 pairs, equal.
+    3 to 5 pairs by Student's t test (1908). It is 1 where no test can decide: below 3 pairs, and where fewer than 6
+    differences are all equal.
     """
-    if len(differences) < FEWEST or not any(differences):
+    if len(differences) < FEWEST:
         return 1.0
     if len(differences) < FEWEST_TO_PERMUTE:  # a t test of equal numbers would give p = 0
-        return float(stats.ttest_1samp(differences, 0).pvalue) if np.ptp(differences) > 1e-12 else 1.0
+        return float(stats.ttest_1samp(differences, 0).pvalue) if varies(differences) else 1.0
     test = stats.permutation_test(
-        (np.array(differences),), np.mean, permutation_type="samples", n_resamples=9_999, rng=np.random.default_rng(0)
+        (np.array(differences),),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=RESAMPLES,
+        rng=np.random.default_rng(0),
     )
     return float(test.pvalue)
 
 
+def unpaired_p_value(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the two-sided p value of the hypothesis that two independent samples come from the same distribution.
+
+    By a permutation test of the difference of their means (Fisher 1935; exact up to 7 against 7, else 9,999 random
+    divisions), of samples that are too small for one by Welch's t test, see ``can_permute``.
+    """
+    if not can_permute(len(first), len(second)):
+        return welch(first, second)
+    test = stats.permutation_test(
+        (np.array(first), np.array(second)),
+        lambda one, other, axis: np.mean(one, axis=axis) - np.mean(other, axis=axis),
+        permutation_type="independent",
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=1_000,
+        rng=np.random.default_rng(0),
+    )
+    return float(test.pvalue)
+
+
+def can_permute(first: int, second: int) -> bool:
+    """Return whether samples of these sizes have enough divisions for a p value below 5 %, as 4 against 4 have."""
+    return 2 / math.comb(first + second, first) < LEVEL
+
+
+def varies(numbers: Sequence[float]) -> bool:
+    """Return whether numbers differ by more than rounding."""
+    return bool(np.ptp(numbers) > 1e-12)
+
+
 def welch(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the two-sided p value of Welch's t test (1947) of two means; 1 if neither sample varies."""
-    if len({*first}) == len({*second}) == 1:
+    if not varies(first) and not varies(second):
         return 1.0
-    return float(stats.ttest_ind(first, second, equal_var=False).pvalue)
+    return float(_welch_test(first, second).pvalue)
+
+
+def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:
+    """Return the 95 % interval of a difference of means that belongs to ``welch``; None if neither sample varies."""
+    if not varies(first) and not varies(second):
+        return None
+    ends = _welch_test(first, second).confidence_interval(CONFIDENCE)
+    return float(ends.low), float(ends.high)
+
+
+def _welch_test(first: Sequence[float], second: Sequence[float]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that one of the samples does not vary
+        return stats.ttest_ind(first, second, equal_var=False)
 
 
 def two_proportions(first: float, second: float, trials: int) -> float:

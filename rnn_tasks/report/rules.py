@@ -1,8 +1,7 @@
-"""The rules of claims.yaml that judge what runs have recorded.
+"""The rules that judge claims by the results that runs have recorded.
 
-Each takes numbers from the evidence and lets verdicts.py judge them. Its arguments are the evidence and the keys of a
-claim; ``run``, ``other`` and ``others`` select runs as Evidence.run and Evidence.sweep do. Its docstring stands on the
-page.
+The arguments of a rule are the finished runs ("evidence") and what a claim names in ``claims.yaml``: ``run``, ``other``
+and ``others`` choose runs, and the rest are the claimed numbers.
 """
 
 from collections.abc import Iterable, Sequence

@@ -10,9 +10,9 @@ from rnn_tasks.runs.directory import (
     result_of,
     write_config,
 )
-from rnn_tasks.runs.finding import PRETRAINED, find, find_to_resume, finished, results
+from rnn_tasks.runs.finding import PRETRAINED, find, find_to_resume, finished, require, results
 from rnn_tasks.runs.identity import fingerprint, influence
-from rnn_tasks.runs.loading import load, tell_run
+from rnn_tasks.runs.loading import load, tell_run, weights_to_measure
 from rnn_tasks.runs.results import describe, read_result, write_result
 from rnn_tasks.runs.run import Run
 
@@ -33,9 +33,11 @@ __all__ = [
     "own_config",
     "read_config",
     "read_result",
+    "require",
     "result_of",
     "results",
     "tell_run",
+    "weights_to_measure",
     "write_config",
     "write_result",
 ]

@@ -35,14 +35,14 @@ def claimed(run: Path) -> Iterator[None]:
     try:
         run.mkdir(parents=True, exist_ok=True)
         refuse_ways_out(run)
-        new = not (run / CONFIG).exists()
         with FileLock(run / LOCK, timeout=0):
+            new = not (run / CONFIG).exists()
             remove_unfinished(run)
             try:
                 yield
             except UserError:
                 if new and {path.name for path in run.iterdir()} <= {CONFIG, LOCK, SIGNATURE}:
-                    for name in (CONFIG, LOCK, SIGNATURE):
+                    for name in (CONFIG, SIGNATURE, LOCK):  # the lock last: from then on another may begin
                         (run / name).unlink(missing_ok=True)
                 raise
     except Timeout:
@@ -81,30 +81,60 @@ def lengthen(run: Path, epochs: int, trust: bool = False) -> DictConfig:
     """Give a run, finished or not, more epochs, and return its new configuration.
 
     Raises:
-        UserError: it has more epochs, or its learning rate depends on their number; another process trains there.
+        UserError: it has more epochs, its learning rate depends on their number, or it has ended for another reason
+            than their number; it has nothing to go on from; another process trains there.
     """
-    from rnn_tasks.training.trainer import depends_on_length  # this imports torch, which takes seconds
-
     with claimed(run):
         cfg = read_config(run, trust)
         given = f"trainer.max_epochs={epochs}"
         if not 0 <= cfg.trainer.max_epochs <= epochs:
             raise UserError(f"{given}: must be at least the {cfg.trainer.max_epochs} that {run} has")
         if epochs > cfg.trainer.max_epochs:
-            if depends_on_length(cfg.scheduler):
-                raise UserError(f"{given}: {run} cannot be lengthened, its learning rate falls over all epochs")
+            if reason := _fixed_length(run, cfg):
+                raise UserError(f"{given}: {run} cannot be lengthened, {reason}")
+            own = is_own(run)
             (run / RESULT).unlink(missing_ok=True)
             cfg.trainer.max_epochs = epochs
-            write_config(run, cfg)
+            write_config(run, cfg, own)
     return cfg
 
 
-def write_config(run: Path, cfg: DictConfig) -> None:
-    """Write config.yaml; where it names classes of the user's own, signed as made by this user."""
+def _fixed_length(run: Path, cfg: DictConfig) -> str | None:
+    """Return why a run cannot have more epochs, if it cannot."""
+    from rnn_tasks.training.checkpoints import read_checkpoint  # these import torch, which takes seconds
+    from rnn_tasks.training.recorder import resume_point
+    from rnn_tasks.training.trainer import depends_on_length
+
+    if depends_on_length(cfg.scheduler):
+        return "its learning rate falls over all epochs; scheduler=none from the start lets a run be lengthened"
+    path = resume_point(run)
+    if path is None:
+        return "it has finished without a checkpoint to go on from" if (run / RESULT).exists() else None
+    checkpoint = read_checkpoint(path)
+    if 0 < cfg.trainer.max_steps <= checkpoint["global_step"]:
+        return f"it has made all of trainer.max_steps={cfg.trainer.max_steps}"
+    if bool(checkpoint["state_dict"]["frozen"].all()):
+        return "all its networks have failed, or have been stopped by trainer.patience"
+    return None
+
+
+def write_config(run: Path, cfg: DictConfig, own: bool = True) -> None:
+    """Write config.yaml, signed where it names classes of the user's own.
+
+    Args:
+        run: its directory.
+        cfg: what is written.
+        own: whether this user has made the run; one that is only trusted gets no signature.
+    """
     text = OmegaConf.to_yaml(cfg, resolve=True)
-    if first_foreign(OmegaConf.to_container(cfg, resolve=True)):  # type: ignore[arg-type]
+    if own and first_foreign(OmegaConf.to_container(cfg, resolve=True)):  # type: ignore[arg-type]
         sign(run, text.encode())
     write_atomically(run / CONFIG, text)
+
+
+def is_own(run: Path) -> bool:
+    """Return whether this user has made a run that names classes of the user's own."""
+    return is_signed(run, (run / CONFIG).read_bytes())
 
 
 def read_config(run: Path, trust: bool = False) -> DictConfig:
@@ -147,5 +177,6 @@ def require_run(run: Path) -> Path:
 
 def _data_directory(stored: str) -> str:
     """Return where the data lie: they may have moved since, and nothing is downloaded to where a run says."""
-    there = os.environ.get("RNN_TASKS_DATA") or (stored if os.path.isdir(stored) and os.listdir(stored) else "data")
-    return os.path.abspath(there)
+    from rnn_tasks.tasks.mnist import is_complete  # this imports torch, which takes seconds
+
+    return os.path.abspath(os.environ.get("RNN_TASKS_DATA") or (stored if is_complete(Path(stored)) else "data"))

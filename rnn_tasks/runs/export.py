@@ -11,7 +11,7 @@ import torch
 from omegaconf import OmegaConf
 
 from rnn_tasks.models.plain import PlainNetwork
-from rnn_tasks.runs.directory import write_config
+from rnn_tasks.runs.directory import is_own, write_config
 from rnn_tasks.runs.evaluation import measured
 from rnn_tasks.runs.identity import fingerprint
 from rnn_tasks.runs.results import write_result
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def as_onnx(run: Run, path: Path) -> None:
-    """Write the network as an ONNX graph, which takes any number of sequences of any length.
+    """Write the network as an ONNX graph in single precision, which takes any number of sequences of any length.
 
     Args:
         run: from runs.load, with one replicate.
@@ -36,7 +36,7 @@ def as_onnx(run: Run, path: Path) -> None:
     example = torch.zeros(2, run.task.longest, run.task.input_size)
     steps = {0: "batch", 1: "steps"}
     torch.onnx.export(
-        PlainNetwork(run.model),
+        PlainNetwork(run.model).float(),
         (example,),
         path,
         input_names=["inputs"],
@@ -70,7 +70,7 @@ def as_run(run: Run, weights: str, directory: Path) -> None:
         new = Path(temporary) / directory.name
         (new / "checkpoints").mkdir(parents=True)
         save(checkpoint, new / "checkpoints" / "best.ckpt")
-        write_config(new, cfg)
+        write_config(new, cfg, is_own(run.path))
         (new / "README.md").write_text(_readme(run, weights, directory, metrics["test"]), encoding="utf-8")
         write_result(new, run.result | facts)
         new.rename(directory)

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ PRETRAINED = Path(__file__).parent.parent / "pretrained"  # runs that come with 
 
 def finished(root: Path = OUTPUTS) -> list[Path]:
     """Return the finished runs below a directory, the newest first."""
-    files = sorted(_files(root, RESULT), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return [path.parent for path in files]
+    return [path.parent for path in _newest_first(root, RESULT)]
 
 
 def results(root: Path = OUTPUTS) -> Iterator[tuple[Path, dict[str, Any] | None]]:
@@ -31,13 +31,13 @@ def results(root: Path = OUTPUTS) -> Iterator[tuple[Path, dict[str, Any] | None]
             yield path, None
 
 
-def find(run: str) -> Path | None:
+def find(run: str | Path) -> Path | None:
     """Return the directory of a run.
 
     Args:
-        run: a directory; "latest" for the newest finished run; the name of a task for its finished run
-            whose best network is best in validation, the newest of equal ones; or the name of a run that comes with the
-            package: "handwriting", or "report", the best of the report's that read MNIST.
+        run: a directory, which a Path always is; "latest" for the newest finished run; the name of a task for its
+            finished run whose best network is best in validation, the newest of equal ones; or the name of a run that
+            comes with the package: "handwriting", or "report", the best of the report's that read MNIST.
 
     Returns:
         None where it is none of these.
@@ -46,6 +46,8 @@ def find(run: str) -> Path | None:
         UserError: a directory holds no run, or nothing has finished yet.
     """
     try:
+        if isinstance(run, Path):
+            return require_run(run)
         is_directory, root = Path(run).is_dir(), _root(run)
     except OSError:  # too long for a name
         return None
@@ -61,6 +63,18 @@ def find(run: str) -> Path | None:
         require_run(Path(run))
         return Path(run)
     return None
+
+
+def require(run: str | Path) -> Path:
+    """Return the directory of a run, see ``find``.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    path = find(run)
+    if path is None:
+        raise UserError(f"{run}: no such run; give its directory, latest, the name of a task, handwriting or report")
+    return path
 
 
 def _validation(result: dict[str, Any] | None) -> float:
@@ -93,10 +107,19 @@ def find_to_resume(run: str) -> Path:
         sweep = f"the same command with --multirun and hydra.sweep.dir={run} goes on with it"
         raise UserError(f"{run}: is a sweep, or a directory of runs; name one of them, or {sweep}")
     if root := _root(run):
-        begun = sorted(_files(root, CONFIG), key=lambda file: file.stat().st_mtime_ns)
+        begun = _newest_first(root, CONFIG)
         if begun:
-            return begun[-1].parent
+            return begun[0].parent
     return require_run(path)
+
+
+def _newest_first(root: Path, name: str) -> list[Path]:
+    """Return the files of a name below a directory, without links that lead nowhere and what is deleted meanwhile."""
+    changed = {}
+    for path in _files(root, name):
+        with suppress(OSError):
+            changed[path] = path.stat().st_mtime_ns
+    return sorted(changed, key=lambda path: changed[path], reverse=True)
 
 
 def _files(root: Path, name: str) -> Iterator[Path]:

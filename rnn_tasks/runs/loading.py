@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rnn_tasks.config.instantiation import build
 from rnn_tasks.errors import UserError, one_line, tell
 from rnn_tasks.runs.directory import read_config
-from rnn_tasks.runs.finding import PRETRAINED, find
+from rnn_tasks.runs.finding import PRETRAINED, require
 from rnn_tasks.runs.results import read_result
 from rnn_tasks.runs.run import Run
 
@@ -25,7 +25,8 @@ def load(
     """Load a run with its model and task, ready to use.
 
     Args:
-        run: its directory, "latest", the name of a task for its best finished run, "handwriting" or "report".
+        run: its directory, as a Path or a str; or, only as a str, "latest", the name of a task for its best finished
+            run, "handwriting" or "report".
         weights: the best by validation, or those of the last epoch.
         replicate: its number, the best by validation of these weights, or all of them.
         trust: allow classes that did not come with this package, also in a run that somebody else has made.
@@ -33,9 +34,7 @@ def load(
     Raises:
         UserError: the run, its weights or the replicate are missing or damaged.
     """
-    path = find(str(run))
-    if path is None:
-        raise UserError(f"{run}: no such run; give its directory, latest, the name of a task, handwriting or report")
+    path = require(run)
     cfg, result = read_config(path, trust), read_result(path)
     state, sort_keys, failed = _weights(path, weights, result)
     if (of := len(failed)) != cfg.model.get("replicates", 1):
@@ -50,6 +49,11 @@ def load(
     except (RuntimeError, ValueError) as error:
         raise UserError(f"{path}: its {weights} weights do not fit its config.yaml ({one_line(error)[:120]})") from None
     return Run(path, cfg, task, model.eval(), number, failed, result, weights, of)
+
+
+def weights_to_measure(run: Path) -> Literal["best", "last"]:
+    """Return which weights of a run are measured by default: the last, or the best where no others are kept."""
+    return "last" if (run / "checkpoints" / "last.ckpt").is_file() else "best"
 
 
 def _load_weights(model: nn.Module, state: dict[str, Tensor], live: list[bool]) -> None:

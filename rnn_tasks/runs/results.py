@@ -99,33 +99,39 @@ def _check(result: dict[str, Any]) -> None:
         KeyError: one is missing.
     """
     replicates, metrics = result["replicates"], result["metrics"]
-    _require(_is_number(replicates) and replicates in range(1, MOST_REPLICATES + 1))
+    _require(all(_is_count(result[key]) for key in ("replicates", "seed", "parameters")))
+    _require(all(_is_count(result.get(key, 0)) for key in ("numerics", "schema")))
+    _require(1 <= replicates <= MOST_REPLICATES)
     _require(replicates == result["config"]["model"].get("replicates", 1))
-    _require(all(_is_number(result.get(key, 0)) for key in ("seed", "parameters", "numerics", "schema")))
-    _require(result["seconds"] is None or _is_number(result["seconds"]))
+    _require(result["seconds"] is None or (_is_number(result["seconds"]) and result["seconds"] >= 0))
     _require(all(isinstance(result[key], str) for key in ("task", "fingerprint")))
     _require(result["experiment"] is None or isinstance(result["experiment"], str))
     _require(isinstance(metrics, dict) and set(metrics) <= {"train", "val", "test"} and "train" in metrics)
     for split, values in metrics.items():
         _check_shares(values, replicates)
         if split != "train":
-            _require(_is_number(values["n"]) and _is_number(values["chance"]))
+            _require(_is_count(values["n"]) and _is_number(values["chance"]))
             for length, part in values["by_length"].items():
-                _require(length.isdecimal() and len(length) < 10 and _is_number(part["n"]))
+                _require(length.isdecimal() and len(length) < 10 and _is_count(part["n"]))
                 _check_shares(part, replicates)
 
 
 def _check_shares(values: dict[str, Any], replicates: int) -> None:
-    _require(all(_is_number(values.get(key, 0)) for key in ("n", "answers")))
+    _require(all(_is_count(values.get(key, 0)) for key in ("n", "answers")))
     for kind in KINDS:
         numbers = values[kind]
         _require(isinstance(numbers, list) and len(numbers) == replicates)
         _require(all(number is None or _is_number(number) for number in numbers))
+        _require(kind == "loss" or all(number is None or 0 <= number <= 1 for number in numbers))
     _require(len({tuple(number is None for number in values[kind]) for kind in KINDS}) == 1)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return _is_count(abs(value)) if type(value) is int else isinstance(value, float) and math.isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
 
 
 def _require(valid: bool) -> None:

@@ -47,8 +47,14 @@ class Run:
     weights: str = "best"
     of: int = 1
 
+    def __repr__(self) -> str:
+        which = f"all {self.of} replicates" if self.replicate is None else f"replicate {self.replicate} of {self.of}"
+        return f"Run({str(self.path)!r}, {self.weights} weights of {which})"
+
     def ask(self, text: str) -> tuple[str, float]:
         """Return the answer to a problem, as people write both, and the probability of the answer's least certain part.
+
+        A run of all replicates answers with the first.
 
         Args:
             text: like "1011+110".

@@ -64,14 +64,18 @@ def _write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
     write_atomically(file, text.getvalue())
 
 
-def summarize(sweep: Path) -> bool:
+def summarize(sweep: Path, show: bool = True) -> bool:
     """Write the summary of a sweep; what prevents it is told in one line, and the runs stay as they are.
+
+    Args:
+        sweep: its directory.
+        show: whether the table is printed.
 
     Returns:
         Whether all runs have finished and the summary was written.
     """
     try:
-        return write_summary(sweep)
+        return write_summary(sweep, show)
     except Exception as error:
         tell(f"error: {sweep}: its summary cannot be written ({one_line(error)}); its runs are as they were")
         return False

@@ -51,11 +51,13 @@ def _key() -> bytes:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         own = path.with_name(f".key.{secrets.token_hex(8)}")
-        with os.fdopen(os.open(own, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(KEY_SIZE))
-        with suppress(FileExistsError):  # another process was faster
-            os.link(own, path)
-        own.unlink()
+        try:
+            with os.fdopen(os.open(own, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(KEY_SIZE))
+            with suppress(FileExistsError):  # another process was faster
+                os.link(own, path)
+        finally:
+            own.unlink(missing_ok=True)
     status = path.lstat()
     foreign = hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o077)
     if not stat.S_ISREG(status.st_mode) or foreign or len(key := path.read_bytes()) != KEY_SIZE:

@@ -1,7 +1,9 @@
 """The base of tasks: examples drawn from a rule, loaded as whole batches, read and written as people write them."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
+from itertools import chain
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from rnn_tasks import checks, memory
+from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.seeds import generator, global_generators
 from rnn_tasks.tasks import contract
 from rnn_tasks.tasks.answers import answers, confidences
@@ -23,8 +26,9 @@ class Task(LightningDataModule):
     """A rule for examples, and three sets drawn from it.
 
     A task is complete with the class attributes ``input_size``, ``output_size``, ``readout`` and ``chance_accuracy``
-    and the methods ``draw``, ``parse``, ``write_input`` and ``write_answer``. A task whose examples are not drawn
-    overrides ``setup``, which makes ``train`` and ``val``, Examples, and ``test``, a list of Examples.
+    and the method ``draw``. A task whose examples are not drawn overrides ``setup`` instead, which makes ``train`` and
+    ``val``, Examples, and ``test``, a list of Examples. ``parse``, ``write_input`` and ``write_answer`` let people read
+    and write problems in their own form; without them a problem is a list of numbers.
 
     Args:
         name: directory below outputs/.
@@ -116,19 +120,27 @@ class Task(LightningDataModule):
 
     def draw(self, lengths: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the inputs [N, T, D] and targets ([N] or [N, T]) of one example for each of ``lengths`` [N]."""
-        raise NotImplementedError
+        raise UserError(f"{contract.method_name(self, 'draw')}: is missing; examples of new lengths cannot be drawn")
 
     def parse(self, text: str) -> Tensor:
         """Return the inputs [T, D] of a problem as people write it; ValueError says what it should look like."""
-        raise NotImplementedError
+        try:
+            steps = [[float(number) for number in step.split()] for step in text.split(";")]
+        except ValueError:
+            steps = []
+        finite = all(map(math.isfinite, chain(*steps)))
+        if not (steps and finite and {len(step) for step in steps} == {self.input_size}):
+            shown = "; ".join([" ".join(["0.5"] * self.input_size)] * 2)
+            raise ValueError(f"{text!r}: must be steps of {self.input_size} numbers each, like {shown!r}")
+        return torch.tensor(steps)
 
     def write_input(self, inputs: Tensor) -> str:
         """Return a problem's inputs [T, D] as people write it."""
-        raise NotImplementedError
+        return "; ".join(" ".join(f"{number:g}" for number in step) for step in inputs.tolist())
 
     def write_answer(self, answer: Tensor) -> str:
         """Return an answer ([] or [T]) as people write it."""
-        raise NotImplementedError
+        return " ".join(f"{number:g}" for number in answer.flatten().tolist())
 
     def answer(self, logits: Tensor) -> tuple[str, float]:
         """Write the answer in the logits of a problem ([C] or [T, C]); the second value is its lowest probability."""
@@ -193,6 +205,9 @@ def _checked(setup: Callable[..., None]) -> Callable[..., None]:
             with global_generators(self.data_seed, self.name, "setup"):
                 setup(self, stage)
             contract.check_sets(self)
+        except (ValueError, OSError) as error:  # of a file that lacks something, or is missing itself
+            self.is_set_up = False
+            raise UserError(f"{contract.method_name(self, 'setup')}: {one_line(error)}") from error
         except BaseException:
             self.is_set_up = False  # though the setup of a base class, called on the way, has found its sets right
             raise

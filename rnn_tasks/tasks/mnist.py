@@ -88,7 +88,7 @@ class Mnist(Task):
 
     def _load(self, train: bool) -> MNIST:
         raw = self.data_dir / "MNIST" / "raw"
-        if not all((raw / name).is_file() for name in FILES):
+        if not is_complete(self.data_dir):
             try:
                 raw.mkdir(parents=True, exist_ok=True)
                 with FileLock(self.data_dir / ".mnist.lock"):  # parallel jobs must not download over one another
@@ -105,6 +105,11 @@ class Mnist(Task):
             return images
         except (RuntimeError, ValueError, AssertionError, TypeError):
             raise UserError(f"an MNIST file in {raw} is damaged: delete that directory to load it again") from None
+
+
+def is_complete(data_dir: Path) -> bool:
+    """Return whether a directory holds MNIST as torchvision reads it, so that nothing is downloaded."""
+    return all((data_dir / "MNIST" / "raw" / name).is_file() for name in FILES)
 
 
 def _examples(images: MNIST, index: Tensor) -> Examples:

@@ -27,33 +27,39 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Each part of the file has a checksum (CRC-32, which torch.save writes and torch.load does not look at).
 
     Raises:
-        UserError: it is damaged, or not what this project writes under that name.
+        UserError: it is damaged, or not what this project writes under that name, or larger than the memory.
+        OSError: it cannot be read.
     """
     try:
-        _verify(path)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if not path.is_file():
+            raise ValueError("is no ordinary file")
+        memory.require(path.stat().st_size, str(path))
+        content = io.BytesIO(path.read_bytes())
+        _verify(content)
+        checkpoint = torch.load(content, map_location="cpu", weights_only=True)
+        _check_tensors(checkpoint)
         _check_last(checkpoint) if path.name in (LAST, PREVIOUS) else _check_best(checkpoint)
         return checkpoint
+    except (UserError, OSError, MemoryError):
+        raise
     except Exception as error:  # a damaged file raises many kinds
         reason = type(error).__name__ if str(error) == "" else one_line(error)[:100]
         raise UserError(f"{path}: is damaged ({reason}); delete it to begin again") from None
 
 
-def _verify(path: Path) -> None:
+def _verify(content: io.BytesIO) -> None:
     """Compare the checksums of a file, whose parts must be stored as they are: a small file cannot become a large one.
 
     Raises:
         ValueError: they differ.
     """
-    if not path.is_file():
-        raise ValueError("is no ordinary file")
-    memory.require(path.stat().st_size, str(path))
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(content) as archive:
         parts = archive.infolist()
-        if not all(map(_is_stored, parts)) or sum(part.file_size for part in parts) > path.stat().st_size:
+        if not all(map(_is_stored, parts)) or sum(part.file_size for part in parts) > content.getbuffer().nbytes:
             raise ValueError("has compressed parts")
         if (name := archive.testzip()) is not None:
             raise ValueError(f"the checksum of {name} is wrong")
+    content.seek(0)
 
 
 def _is_stored(part: zipfile.ZipInfo) -> bool:
@@ -62,13 +68,23 @@ def _is_stored(part: zipfile.ZipInfo) -> bool:
     return plain and part.compress_size == part.file_size
 
 
+def _check_tensors(node: Any) -> None:
+    """Check that all tensors hold their own numbers: one that repeats a few could become larger than the memory."""
+    if torch.is_tensor(node):
+        whole = node.layout == torch.strided and not (node.is_quantized or node.is_nested or node.is_complex())
+        whole = whole and node.device.type == "cpu"
+        _require(whole and node.numel() * node.element_size() <= node.untyped_storage().nbytes(), "a tensor")
+    for part in node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ():
+        _check_tensors(part)
+
+
 def _check_last(checkpoint: dict[str, Any]) -> None:
     _require(isinstance(checkpoint["global_step"], int) and checkpoint["global_step"] >= 0, "global_step")
-    _require(isinstance(checkpoint["callbacks"], dict), "callbacks")
+    _require(isinstance(checkpoint["callbacks"], dict) and isinstance(checkpoint.get("loops", {}), dict), "callbacks")
     optimizers = checkpoint["optimizer_states"]
     one = isinstance(optimizers, list) and len(optimizers) == 1 and isinstance(optimizers[0], dict)
     _require(one and {"state", "param_groups"} <= set(optimizers[0]), "optimizer_states")
-    _check_tensors(checkpoint["state_dict"])
+    _check_weights(checkpoint["state_dict"])
     failed = checkpoint["state_dict"]["failed"]
     _require(failed.dtype == torch.bool and failed.dim() == 1 and len(failed) > 0, "failed")
 
@@ -76,18 +92,24 @@ def _check_last(checkpoint: dict[str, Any]) -> None:
 def _check_best(checkpoint: dict[str, Any]) -> None:
     failed, scores = checkpoint["failed"], checkpoint["score"]
     _require(isinstance(failed, list) and len(failed) > 0 and all(type(each) is bool for each in failed), "failed")
-    _require(isinstance(scores, list) and len(scores) == len(failed), "score")
-    for score in scores:
+    _require(are_scores(scores) and len(scores) == len(failed), "score")
+    _check_weights(checkpoint["state_dict"])
+
+
+def are_scores(scores: Any) -> bool:
+    """Return whether these are the scores of best weights: a pair of numbers for each replicate, or None."""
+
+    def is_score(score: Any) -> bool:
         numbers = isinstance(score, list) and len(score) == 2 and all(isinstance(number, float) for number in score)
-        _require(score is None or (numbers and all(map(math.isfinite, score))), "score")
-    _check_tensors(checkpoint["state_dict"])
+        return score is None or (numbers and all(map(math.isfinite, score)))
+
+    return isinstance(scores, list) and all(map(is_score, scores))
 
 
-def _check_tensors(state: Any) -> None:
+def _check_weights(state: Any) -> None:
     _require(isinstance(state, dict) and len(state) > 0, "state_dict")
     for name, tensor in state.items():
-        dense = torch.is_tensor(tensor) and tensor.layout == torch.strided and not tensor.is_quantized
-        _require(isinstance(name, str) and dense and not tensor.is_complex(), "state_dict")
+        _require(isinstance(name, str) and torch.is_tensor(tensor), "state_dict")
         _require(not tensor.is_floating_point() or tensor.dtype in DTYPES, "state_dict")
 
 

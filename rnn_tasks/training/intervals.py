@@ -10,7 +10,7 @@ from torch import Tensor
 from rnn_tasks.seeds import generator
 
 CONFIDENCE, QUANTILES = 0.95, (0.025, 0.975)
-RESAMPLES, FEWEST_TO_RESAMPLE = 10_000, 10
+RESAMPLES, FEWEST_TO_RESAMPLE = 10_000, 30
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,11 @@ def summarize(numbers: Sequence[float | None]) -> Summary:
 
 
 def interval(values: Tensor) -> tuple[float, float]:
-    """Return the 95 % interval of a mean: Student's t below 10 values, else percentile bootstrap (10,000 resamples).
+    """Return the 95 % interval of a mean: Student's t below 30 values, else percentile bootstrap (10,000 resamples).
 
-    A bootstrap of three values would cover the mean in 76 % of cases instead of 95 %. Of a single value both ends are
-    that value. Sources: Student 1908 (t), Efron 1979 (bootstrap).
+    Of normal values a bootstrap covers the mean less often than in the 95 % of cases that it should: in 76 % with 3
+    values, 90 % with 10, 93.5 % with 32. Of a single value both ends are that value. Sources: Student 1908 (t), Efron
+    1979 (bootstrap).
 
     Args:
         values: [N] in double precision.

@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import threading
 import warnings
 from contextlib import suppress
 
@@ -32,11 +33,18 @@ def prepare_process(threads: int, profile: bool = False) -> None:
     """
     torch.set_num_threads(threads)
     _keep_memory()
+    threading.excepthook = _without_file_errors
     internals.forget_cuda_check()
     internals.act_as_main_process()
     logging.getLogger("lightning.pytorch").setLevel(logging.INFO if profile else logging.WARNING)
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message)
+
+
+def _without_file_errors(fault: threading.ExceptHookArgs) -> None:
+    """Show what ends a thread, but no full disk: what TensorBoard writes next raises it in the main thread."""
+    if not isinstance(fault.exc_value, OSError):
+        threading.__excepthook__(fault)
 
 
 def return_memory() -> None:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from rnn_tasks.errors import tell
 from rnn_tasks.tasks.schedule import TrainSchedule
-from rnn_tasks.training.intervals import counted, hundredths, summarize
+from rnn_tasks.training.intervals import counted, curve, hundredths
 from rnn_tasks.training.learner import Learner
 
 QUIET = 30  # seconds without a line, at most, off a terminal
@@ -60,10 +60,10 @@ class Bar(ProgressBar):
             self._tell(f"epoch {trainer.current_epoch + 1}: step {trainer.global_step:,}{total}")
 
     def on_validation_end(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
-        loss, accuracy = (summarize(learner.metrics["val"][kind]) for kind in ("loss", "accuracy"))
-        text = f"val loss {loss.mean:.4f}, accuracy {hundredths(accuracy.mean)}%"
+        loss, accuracy = (curve(learner.metrics["val"][kind]) for kind in ("loss", "accuracy"))
+        text = f"val loss {loss['']:.4f}, accuracy {hundredths(accuracy[''])}%"
         if learner.replicates > 1:
-            text += f" ({hundredths(accuracy.least)}% to {hundredths(accuracy.most)}%)"
+            text += f" ({hundredths(accuracy['_min'])}% to {hundredths(accuracy['_max'])}%)"
         if self.bar is not None:
             self.bar.set_postfix_str(text)
         else:

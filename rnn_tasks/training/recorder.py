@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from pathlib import Path
@@ -16,12 +15,13 @@ from rnn_tasks import internals
 from rnn_tasks.errors import UserError, tell
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training import KINDS
-from rnn_tasks.training.checkpoints import BEST, LAST, PREVIOUS, read_checkpoint, save
+from rnn_tasks.training.checkpoints import BEST, LAST, PREVIOUS, are_scores, read_checkpoint, save
 from rnn_tasks.training.history import COLUMNS, HISTORY, append_history, as_rows, epoch_rows, write_history
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.metrics import sort_keys
 from rnn_tasks.training.signals import StopSignals
 
+LONGEST = 1e10  # seconds of a run, three centuries
 KEPT = ("score", "epoch", "weights", "failed", "history", "val", "done")  # of the recorder, in last.ckpt
 
 
@@ -54,7 +54,7 @@ class RunRecorder(Checkpoint):
         self.schedule, self.signals = schedule, signals
         self.patience, self.min_epochs, self.min_steps = patience, min_epochs, min_steps
         self.file = run / HISTORY
-        self.last, self.best, self.previous = (run / "checkpoints" / name for name in (LAST, BEST, PREVIOUS))
+        self.last, self.best = (run / "checkpoints" / name for name in (LAST, BEST))
         self.history = torch.empty(0, len(COLUMNS), dtype=torch.float64)  # all rows of the file
         self.score: list[list[float] | None] = []  # of each replicate's best weights
         self.epoch: list[int] = []  # of each replicate's best weights
@@ -78,45 +78,16 @@ class RunRecorder(Checkpoint):
         """The time that the run has taken, over all its sessions."""
         return time.monotonic() - self.started
 
-    def resume_point(self) -> Path | None:
-        """Return the checkpoint to resume from, if there is one.
-
-        Where the last one is damaged, or lost, it is the one before it.
+    def on_fit_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
+        """Write the files anew as the checkpoint says, also if there is nothing left to train.
 
         Raises:
-            UserError: both are damaged, or an earlier version wrote them.
+            UserError: the best weights of the checkpoint are not those of the model.
         """
-        for path in (self.last, self.previous):
-            if not os.path.lexists(path):
-                continue
-            try:
-                self._check(read_checkpoint(path)["callbacks"].get(self.state_key), path)
-                return path
-            except UserError as error:
-                if path == self.previous or not self.previous.is_file():
-                    raise
-                tell(f"{error.args[0].rpartition(';')[0]}; the run goes on from the one before it, {self.previous}")
-        return None
-
-    def _check(self, state: Any, path: Path) -> None:
-        """Check what a checkpoint holds of this recorder."""
-        if not isinstance(state, dict) or not {*KEPT, "seconds"} <= set(state):
-            raise UserError(f"{path}: comes from another version of rnn_tasks; train this run anew")
-        lists = [state[key] for key in ("score", "epoch", "failed")]
-        right = all(isinstance(each, list) for each in lists)
-        right = right and len(lists[0]) == len(lists[1]) and len(lists[2]) in (0, len(lists[0]))
-        right = right and all(isinstance(each, int) for numbers in lists[1:] for each in numbers)
-        right = right and isinstance(state["weights"], dict) and all(map(torch.is_tensor, state["weights"].values()))
-        right = right and torch.is_tensor(history := state["history"]) and history.dtype == torch.float64
-        right = right and history.shape[1:] == (len(COLUMNS),) and isinstance(state["val"], dict)
-        right = right and isinstance(state["done"], int) and state["done"] >= 0
-        right = right and isinstance(state["seconds"], float) and math.isfinite(state["seconds"])
-        if not right:
-            raise UserError(f"{path}: is damaged; delete it to begin again")
-
-    def on_fit_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
-        """Write the files anew as the checkpoint says, also if there is nothing left to train."""
         if self.weights:
+            shapes, own = (_shapes(state) for state in (self.weights, learner.model.state_dict()))
+            if shapes != own:
+                raise UserError(f"{self.last}: is damaged (its best weights do not fit); delete it to begin again")
             self._save_best()
         else:
             self.score, self.epoch = [None] * learner.replicates, [0] * learner.replicates
@@ -194,3 +165,58 @@ class RunRecorder(Checkpoint):
     def _save_and_leave(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.last)
         self.signals.raise_if_received()
+
+
+def _shapes(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}
+
+
+def resume_point(run: Path) -> Path | None:
+    """Return the checkpoint that a run can be resumed from, if there is one.
+
+    Where the last one is damaged, or lost, it is the one before it.
+
+    Raises:
+        UserError: both are damaged, or an earlier version wrote them.
+        OSError: one cannot be read.
+    """
+    last, previous = (run / "checkpoints" / name for name in (LAST, PREVIOUS))
+    for path in (last, previous):
+        if not os.path.lexists(path):
+            continue
+        try:
+            _check(read_checkpoint(path)["callbacks"].get(RunRecorder.__qualname__), path)
+            return path
+        except UserError as error:
+            if path == previous or not previous.is_file():
+                raise
+            tell(f"{error.args[0].rpartition(';')[0]}; the run goes on from the one before it, {previous}")
+    return None
+
+
+def _check(state: Any, path: Path) -> None:
+    """Check what a checkpoint holds of the recorder."""
+    if not isinstance(state, dict) or not {*KEPT, "seconds"} <= set(state):
+        raise UserError(f"{path}: comes from another version of rnn_tasks, or from an archive; train this run anew")
+    epoch, failed, seconds = (state[key] for key in ("epoch", "failed", "seconds"))
+    right = are_scores(state["score"]) and _are_whole(epoch) and isinstance(failed, list)
+    right = right and len(epoch) == len(state["score"]) and len(failed) in (0, len(epoch))
+    right = right and all(type(each) is bool for each in failed)
+    right = right and isinstance(state["weights"], dict) and all(map(torch.is_tensor, state["weights"].values()))
+    right = right and _is_history(state["history"], len(epoch)) and isinstance(state["val"], dict)
+    right = right and _are_whole([state["done"]]) and isinstance(seconds, float) and 0 <= seconds < LONGEST
+    if not right:
+        raise UserError(f"{path}: is damaged; delete it to begin again")
+
+
+def _are_whole(numbers: Any) -> bool:
+    return isinstance(numbers, list) and all(type(each) is int and each >= 0 for each in numbers)
+
+
+def _is_history(history: Any, replicates: int) -> bool:
+    """Return whether these are rows of a history, whose epochs go up from 0, each with replicates that there are."""
+    if not (torch.is_tensor(history) and history.dtype == torch.float64 and history.shape[1:] == (len(COLUMNS),)):
+        return False
+    epochs, numbers = history[:, 0].tolist(), history[:, 1].tolist()
+    up = sorted(set(epochs)) == list(range(len(set(epochs)))) and epochs == sorted(epochs)
+    return up and set(numbers) <= set(range(replicates))

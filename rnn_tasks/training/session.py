@@ -16,7 +16,7 @@ from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.process import prepare_process
-from rnn_tasks.training.recorder import RunRecorder
+from rnn_tasks.training.recorder import RunRecorder, resume_point
 from rnn_tasks.training.signals import StopSignals
 from rnn_tasks.training.trainer import build_learner, build_trainer
 
@@ -49,7 +49,7 @@ class Session:
         try:
             self.trainer.fit(self.learner, datamodule=self.task, ckpt_path=self.resumed, weights_only=True)
         except Exception as error:
-            if self.resumed is None or self.recorder.begun or isinstance(error, UserError):
+            if self.resumed is None or self.recorder.begun or isinstance(error, UserError | OSError | MemoryError):
                 raise
             reason = one_line(error)[:100]
             raise UserError(f"{self.resumed}: does not fit its run ({reason}); delete it to begin again") from error
@@ -78,7 +78,7 @@ def build_session(cfg: DictConfig, run: Path, signals: StopSignals, callbacks: t
         memory.require(model.bytes_of_states(batch, task.longest), f"task.batch_size={task.batch_size}")
     early = {key: cfg.trainer[key] or 0 for key in ("patience", "min_epochs", "min_steps")}
     recorder = RunRecorder(run, schedule, signals, **early)
-    resumed = recorder.resume_point()
+    resumed = resume_point(run)
     learner = build_learner(cfg, task, model, schedule)
     trainer = build_trainer(cfg, schedule, run, [recorder, *callbacks], resumed)
     return Session(task, learner, recorder, trainer, resumed)
