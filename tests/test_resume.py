@@ -224,6 +224,7 @@ def test_a_run_that_another_process_trains_is_not_lengthened(tmp_path):
     with runs.claimed(tmp_path), pytest.raises(UserError, match="is being trained by another process"):
         runs.lengthen(tmp_path, 4)
     assert (tmp_path / "config.yaml").read_bytes() == before and (tmp_path / "result.json").exists()
+    (tmp_path / "result.json").unlink()
     assert runs.lengthen(tmp_path, 4).trainer.max_epochs == 4  # when the other has ended
 
 
