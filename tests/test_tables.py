@@ -7,7 +7,7 @@ import yaml
 from helpers import write_result_by_hand
 
 from rnn_tasks.errors import UserError
-from rnn_tasks.runs import summaries, sweeps, tables
+from rnn_tasks.runs import plots, summaries, sweeps, tables
 from rnn_tasks.runs.tables import Row
 from rnn_tasks.training.intervals import counted, summarize
 
@@ -223,3 +223,19 @@ def test_by_number_leaves_a_comma_within_a_value():
 )
 def test_by_number_without_a_number_to_plot_over(names):
     assert sweeps.by_number(dict.fromkeys(names)) == ("", {})
+
+
+@pytest.mark.parametrize(
+    ("counts", "ends", "text"),
+    [
+        ([32, 32], plots.RANGE, "means of 32 replicates; bands from the least to the greatest"),
+        ([3, 128, 32], plots.INTERVAL, "means of 3 to 128 replicates; bars: 95 % intervals"),
+        ([3], "", "means of 3 replicates"),
+    ],
+)
+def test_a_figure_says_what_its_points_and_bands_are(counts, ends, text):
+    assert plots.means_of(counts, ends) == text
+    lines = {str(i): {1: [0.5] * count, 2: [0.5] * count} for i, count in enumerate(counts)}
+    assert plots.by_number("x", lines).get_suptitle() == plots.means_of(counts, plots.INTERVAL)
+    runs = {str(i): [{"epoch": 1, "replicate": r, "train_loss": 1.0} for r in range(n)] for i, n in enumerate(counts)}
+    assert plots.curves(runs).get_suptitle() == plots.means_of(counts, plots.RANGE)

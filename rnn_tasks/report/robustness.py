@@ -189,7 +189,8 @@ def _dots(by_run: Mapping[str, Metrics]) -> Figure:
         axes.plot(shares, range(len(names)), linestyle="", label=run, **_style(run))
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set(xlabel="accuracy", xlim=(None, 1.01))
+    counts = [len(sets[name]["accuracy"]) for sets in by_run.values() for name in names]
+    axes.set(xlabel=f"accuracy, {plots.means_of(counts)}", xlim=(None, 1.01))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     figure.legend(loc="outside upper center", ncols=len(by_run))
     return figure
@@ -212,5 +213,5 @@ def _reliability(by_run: Mapping[str, Metrics]) -> Figure:
         axes.legend(fontsize=8, loc="lower right")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(PercentFormatter(1))
-    figure.axes[0].set_ylabel("right answers")
+    figure.axes[0].set_ylabel("right answers, of all replicates together")
     return figure

@@ -1,6 +1,6 @@
 """Figures of runs: curves over epochs, accuracy over lengths and over what was swept, images with their answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from statistics import mean
@@ -18,7 +18,7 @@ from rnn_tasks.files import replacing
 from rnn_tasks.training.intervals import summarize, wilson
 
 MARKERS = "os^Dv*X"
-BANDS = "means of the replicates; bands from the least to the greatest"
+RANGE, INTERVAL = "bands from the least to the greatest", "bars: 95 % intervals"
 PANEL = (4.6, 3.4)  # inches
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008
 SPLITS = {"train": ("training", COLORS[0], "-"), "val": ("validation", COLORS[1], "--")}
@@ -62,8 +62,9 @@ def curves(runs: dict[str, list[dict[str, Any]]], kinds: tuple[str, ...] = ("los
         kinds: the metrics, with a panel for each.
     """
     figure = Figure(figsize=(PANEL[0] * len(kinds), PANEL[1]), layout="constrained")
-    if any(row["replicate"] for history in runs.values() for row in history):
-        figure.suptitle(BANDS, fontsize="small")
+    counts = [len({row["replicate"] for row in history}) for history in runs.values() if history]
+    if max(counts, default=0) > 1:
+        figure.suptitle(means_of(counts, RANGE), fontsize="small")
     for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
         for i, (name, history) in enumerate(runs.items()):
             for split, (label, color, line) in SPLITS.items():
@@ -80,6 +81,18 @@ def curves(runs: dict[str, list[dict[str, Any]]], kinds: tuple[str, ...] = ("los
         else:
             axes.set_ylim(bottom=0)
     return figure
+
+
+def means_of(counts: Iterable[int], ends: str = "") -> str:
+    """Return what the points of a figure are, like "means of 3 to 32 replicates; bars: 95 % intervals".
+
+    Args:
+        counts: the replicates behind each point.
+        ends: what its bands or bars are.
+    """
+    low, high = min(counts := list(counts)), max(counts)
+    several = f"{low} to {high}" if low < high else f"{high}"
+    return "; ".join(text for text in (f"means of {several} replicates", ends) if text)
 
 
 def _by_epoch(history: list[dict[str, Any]], column: str) -> dict[int, list[float]]:
@@ -112,8 +125,9 @@ def by_length(runs: dict[str, dict[str, Any]], chance: float, trained: tuple[int
             style: dict[str, Any] = {"linestyle": line, "marker": MARKERS[i], "markersize": 4}
             label = f"{name} {label}".strip() if parts else name
             _line(axes, points, COLORS[i], band=line == "-", label=label, **style)
-    if any(len(values["accuracy"]) > 1 for metrics in runs.values() for values in metrics.values()):
-        axes.set_title(BANDS, fontsize="medium")
+    counts = [len(values["accuracy"]) for metrics in runs.values() for values in metrics.values()]
+    if max(counts, default=0) > 1:
+        axes.set_title(means_of(counts, RANGE), fontsize="medium")
     axes.axvspan(trained[0] - 0.5, trained[1] + 0.5, color="grey", alpha=0.12, linewidth=0, label="lengths in training")
     guessing = "chance, single answers" if parts else "chance"
     axes.axhline(chance, color="black", linestyle="--", linewidth=1, label=guessing)
@@ -142,9 +156,12 @@ def by_number(key: str, lines: dict[str, dict[float, list[float | None]]]) -> Fi
         key: name of the number.
         lines: the replicates' accuracies at each value, by the names of the lines.
     """
-    several = any(len(numbers) > 1 for points in lines.values() for numbers in points.values())
-    figure = Figure(figsize=(9 if several else 5, 3.5), layout="constrained")
+    counts = [len(numbers) for points in lines.values() for numbers in points.values()]
+    several = max(counts, default=0) > 1
+    figure = Figure(figsize=(9 if several else 5, 3.7), layout="constrained")
     panels = figure.subplots(1, 1 + several, squeeze=False)[0]
+    if several:
+        figure.suptitle(means_of(counts, INTERVAL), fontsize="small")
     for i, (name, points) in enumerate(lines.items()):
         summaries = [summarize(numbers) for numbers in points.values()]
         size = 5 + 2 * min(5, len(lines) - 1 - i)  # so that none hides another one
