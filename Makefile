@@ -23,13 +23,13 @@ train: setup    ## train the adder, then ask it for a sum (under a minute)
 draw: setup     ## open a page to draw digits on, and see how networks read them
 	$(BIN)/python -m rnn_tasks.draw
 
-reproduce: setup ## run the report's experiments, write outputs/report/index.html (2 cores: under 2 hours)
+reproduce: setup ## run the report's experiments, write outputs/report/index.html (2 cores: about 2 hours)
 	$(BIN)/python -m rnn_tasks.reproduce
 
-reproduce-all: setup ## the same with the sweeps that some claims need
+reproduce-all: setup ## the same with the sweeps that some claims need (2 cores: about 4 hours)
 	$(BIN)/python -m rnn_tasks.reproduce --all
 
-reproduce-quick: setup ## a short version, outputs/quick/report/index.html (2 cores: about 12 minutes)
+reproduce-quick: setup ## a short version, outputs/quick/report/index.html (2 cores: about 7 minutes)
 	$(BIN)/python -m rnn_tasks.reproduce --quick
 
 test: setup     ## run the tests, without the slow ones
