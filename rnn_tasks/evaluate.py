@@ -2,7 +2,6 @@
 
 import json
 from argparse import Namespace
-from pathlib import Path
 
 from rnn_tasks.arguments import add_trust, command, command_line, lengths, parser, positive, replicate
 from rnn_tasks.errors import UserError
@@ -49,25 +48,13 @@ def arguments() -> Namespace:
     return chosen
 
 
-def _found(run: str) -> Path:
-    """Return the directory of a run as ``runs.require`` does; of a sweep say which runs it has."""
-    from rnn_tasks import runs
-    from rnn_tasks.runs import sweeps
-
-    try:
-        return runs.require(run)
-    except UserError:
-        sweeps.refuse_sweep(Path(run))
-        raise
-
-
 @command
 def main() -> None:
     """Print the metrics, a row for each length or set of images."""
     chosen = arguments()
     from rnn_tasks import runs
 
-    path = _found(chosen.run)
+    path = runs.require(chosen.run)
     run = runs.load(path, chosen.weights or runs.weights_to_measure(path), chosen.replicate, chosen.trust)
     if run.result is None:
         raise UserError(f"{run.path}: has not finished; go on with {command_line('train', f'resume={run.path}')}")

@@ -22,7 +22,10 @@ WRONG = {
     ("evaluate", "adder", "--replicate", "\u0663"): "is no replicate",
     ("draw", "--port", "\u0663"): "is no port",
     ("draw", ""): "holds no run",
-    ("evaluate", "outputs/adder"): "outputs/adder: is a sweep, or a directory of runs; name one of them: ",
+    **{
+        (name, "outputs/adder", *words): "outputs/adder: is a sweep, or a directory of runs; name one of them: "
+        for name, *words in (("evaluate",), ("show",), ("export", "--to", "x.pt"), ("draw",))
+    },
     ("evaluate", "memory", "--lengths", "2"): "length 2",
     ("evaluate", "adder", "--lengths", "1-9999999999"): "is no range within 1-100000",
     ("show", "--nonsense"): "unrecognized arguments: --nonsense",

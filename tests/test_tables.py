@@ -6,6 +6,7 @@ import pytest
 import yaml
 from helpers import write_result_by_hand
 
+from rnn_tasks import runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.runs import plots, summaries, sweeps, tables
 from rnn_tasks.runs.tables import Row
@@ -127,9 +128,10 @@ def test_a_sweep_in_the_place_of_a_run_is_refused_with_its_first_runs(tmp_path):
         (tmp_path / f"hidden={hidden}" / "config.yaml").touch()
     names = "hidden=1, hidden=2, hidden=3, hidden=4, hidden=5 and 5 more"
     with pytest.raises(UserError, match=f"is a sweep, or a directory of runs; name one of them: {names}$"):
-        sweeps.refuse_sweep(tmp_path)
-    for no_sweep in (tmp_path / "hidden=1", tmp_path / "nowhere"):
-        sweeps.refuse_sweep(no_sweep)
+        runs.require(tmp_path)
+    with pytest.raises(UserError, match=r"nowhere: holds no run; give a directory with a config\.yaml"):
+        runs.require(tmp_path / "nowhere")
+    assert runs.require(tmp_path / "hidden=1") == tmp_path / "hidden=1"
 
 
 def test_runs_of_a_sweep_that_have_not_begun_are_listed(sweep):

@@ -83,9 +83,7 @@ def _results(setting: Setting) -> dict[Path, dict[str, Any] | None]:
     path = Path(setting)
     if path.is_dir() and not (path / runs.CONFIG).exists():
         return {path / name: result for name, result in sweeps.sweep_results(path).items()}
-    found = runs.find(str(setting))
-    if found is None:
-        raise UserError(f"{setting}: no such run; give its directory, latest, or the name of a task")
+    found = runs.require(setting)
     return {found: runs.read_result(found)}
 
 

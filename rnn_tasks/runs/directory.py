@@ -20,6 +20,7 @@ from rnn_tasks.runs.trust import SIGNATURE, is_signed, sign
 
 OUTPUTS = Path("outputs")
 CONFIG, LOCK = "config.yaml", ".lock"
+SHOWN = 5  # runs of a sweep in one line
 
 
 @contextmanager
@@ -168,9 +169,14 @@ def require_run(run: Path) -> Path:
     """Return a directory that holds a run.
 
     Raises:
-        UserError: it holds none.
+        UserError: it holds none, or several.
     """
     if not (run / CONFIG).is_file():
+        names = sorted((file.parent.name for file in run.glob(f"*/{CONFIG}")), key=lambda name: (len(name), name))
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            listed = f"{', '.join(names[:SHOWN])}{more}"
+            raise UserError(f"{run}: is a sweep, or a directory of runs; name one of them: {listed}")
         raise UserError(f"{run}: holds no run; give a directory with a config.yaml, like outputs/adder/NAME")
     return run
 

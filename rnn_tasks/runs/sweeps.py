@@ -22,7 +22,6 @@ if TYPE_CHECKING:  # these import torch, which takes seconds: a sweep with a wro
 
 FAILURE = "error.txt"
 TITLES = {"accuracy": "accuracy", "sequence_accuracy": "exact match", "loss": "loss"}  # of columns
-SHOWN = 5  # runs of a sweep in one line
 FEWEST_VALUES = 3  # of a number, for a plot over it
 
 T = TypeVar("T")
@@ -54,19 +53,6 @@ def note_failure(run: Path, error: Exception) -> None:
     with suppress(OSError):  # the summary then says that it stopped before its end
         run.mkdir(parents=True, exist_ok=True)
         write_atomically(run / FAILURE, reason + "\n")
-
-
-def refuse_sweep(place: Path) -> None:
-    """Refuse a directory of runs where one run is wanted.
-
-    Raises:
-        UserError: it is one; the line names its first runs.
-    """
-    names = sorted((file.parent.name for file in place.glob(f"*/{CONFIG}")), key=_natural)
-    if names:
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        listed = f"{', '.join(names[:SHOWN])}{more}"
-        raise UserError(f"{place}: is a sweep, or a directory of runs; name one of them: {listed}")
 
 
 def sweep_results(sweep: Path) -> dict[str, dict[str, Any] | None]:
