@@ -102,8 +102,8 @@ def parser(doc: str | None) -> ArgumentParser:
     summary, _, example = first.removesuffix(".").partition(": ")
     return _Parser(
         prog=program(),
-        description=fill(f"{summary}. {more}".strip()),
-        epilog=f"example:\n  {example}",
+        description=fill(" ".join([f"{summary}.", *more.split()])) if summary else None,
+        epilog=f"example:\n  {example}" if example else None,
         formatter_class=RawDescriptionHelpFormatter,  # the example stays in one line, to be copied
     )
 

@@ -52,8 +52,8 @@ def described(found: Comparison) -> str:
         ends = f"[{found.low * scale:.4g}, {found.high * scale:.4g}]"
     lines = [
         f"{TITLES[found.metric]} in {found.split}, mean over networks [95 % interval]",
-        f"A: {_mean(found.first, found.metric, found.failed[0])}",
-        f"B: {_mean(found.second, found.metric, found.failed[1])}",
+        f"A: {_mean(found.first, found.metric)}",
+        f"B: {_mean(found.second, found.metric)}",
         f"A - B: {found.effect * scale:+.4g}{unit} {ends}, p = {found.p:.2g} ({found.test})",
         "The difference is significant at the level of 5 %."
         if found.differ
@@ -64,14 +64,14 @@ def described(found: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _mean(summary: Summary, metric: str, failed: int) -> str:
+def _mean(summary: Summary, metric: str) -> str:
     if metric == "loss":
         text = f"{summary.mean:.4g} [{summary.low:.4g}, {summary.high:.4g}]"
     else:
         from rnn_tasks.runs.tables import percent
 
         text = percent(summary)
-    return f"{text} of {summary.count} networks" + (f", {failed} failed" if failed else "")
+    return f"{text} of {summary.count} networks" + (f", {summary.failed} failed" if summary.failed else "")
 
 
 if __name__ == "__main__":

@@ -67,23 +67,23 @@ def read_bytes(path: Path, most: int) -> bytes:
     return content
 
 
-def refuse_ways_out(directory: Path) -> None:
-    """Refuse a directory with a link that leads out of it, or a FIFO or device: nothing is written through one.
+def refuse_ways_out(directory: Path, run: Path | None = None) -> None:
+    """Refuse a directory with a link that leads out of a run, or a FIFO or device: nothing is written through one.
 
     Args:
-        directory: is looked at, and all directories in it; it may be a link itself.
+        directory: is looked at, and its own directories; it may be a link itself.
+        run: the directory that nothing may lead out of; the same one by default.
 
     Raises:
         UserError: one line names what leads out.
     """
-    inside = directory.resolve()
-    for parent, directories, files in os.walk(inside):  # links to directories are told, and not followed
-        for path in (Path(parent, name) for name in (*directories, *files)):
-            shown = directory / path.relative_to(inside)
-            if path.is_symlink() and inside not in path.resolve().parents:
-                raise UserError(f"{shown}: is a link that leads out of {directory}; remove it")
+    run = run or directory
+    for pattern in ("*", "*/*"):
+        for path in directory.glob(pattern):
+            if path.is_symlink() and run.resolve() not in path.resolve().parents:
+                raise UserError(f"{path}: is a link that leads out of {run}; remove it")
             if path.exists() and not path.is_file() and not path.is_dir():
-                raise UserError(f"{shown}: is neither a file nor a directory; remove it")
+                raise UserError(f"{path}: is neither a file nor a directory; remove it")
 
 
 def remove_unfinished(directory: Path) -> None:

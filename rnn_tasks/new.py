@@ -1,4 +1,7 @@
-"""Begin a task of your own: ``python -m rnn_tasks.new task counting`` writes a class, its values and a test."""
+"""Begin a task of your own: ``python -m rnn_tasks.new task counting``.
+
+It writes a class, its values and a test.
+"""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_networks_of_equal_seeds_are_compared_in_pairs(workplace):
     ends = stats.t.interval(0.95, 6, differences.mean(), stats.sem(differences))
     assert (found.low, found.high) == pytest.approx(ends)
     assert found.test == "sign-flip permutation test of 7 pairs of equal seeds" and found.differing == ()
-    assert (found.first.count, found.second.count, found.failed) == (7, 7, (1, 0))
+    assert (found.first.count, found.second.count, (found.first.failed, found.second.failed)) == (7, 7, (1, 0))
     assert (found.first.mean, found.second.mean) == pytest.approx((np.mean(FIRST), np.mean(SECOND)))
     text = described(found)
     assert "A: 83.57% [" in text and "of 7 networks, 1 failed\n" in text
@@ -98,7 +98,7 @@ def test_networks_of_other_seeds_are_compared_unpaired(workplace):
     write("b", [*SECOND, None], "task.train_size=500", seed=2)
     found = rnn_tasks.compare("a", "b")
     assert found.pairs == 0 and found.p == pytest.approx(divisions(FIRST, SECOND)) and not found.differ
-    assert (found.first.count, found.second.count, found.failed) == (7, 7, (0, 1))
+    assert (found.first.count, found.second.count, (found.first.failed, found.second.failed)) == (7, 7, (0, 1))
     assert (found.first.mean, found.second.mean) == pytest.approx((np.mean(FIRST), np.mean(SECOND)))
     assert found.effect == found.first.mean - found.second.mean
     expected = stats.ttest_ind(FIRST, SECOND, equal_var=False).confidence_interval()
@@ -111,10 +111,10 @@ def test_a_failed_network_does_not_break_the_pairs_of_the_others(workplace):
     write("a", [0.9, None, 0.8, 0.7])
     write("b", [0.5, 0.6, 0.7, None])
     found = rnn_tasks.compare("a", "b")
-    assert found.pairs == 0 and found.failed == (1, 1)
+    assert found.pairs == 0 and (found.first.failed, found.second.failed) == (1, 1)
     assert found.p == pytest.approx(stats.ttest_ind([0.9, 0.8, 0.7], [0.5, 0.6, 0.7], equal_var=False).pvalue)
     assert found.test == (
-        "Welch's t test of 3 and 3 networks, too few for a permutation test: fewer than 3 pairs have not failed"
+        "Welch's t test of 3 and 3 networks, too few for a permutation test: fewer than 3 pairs are left"
     )
     write("c", [0.5, 0.6, 0.7, 0.9])
     assert rnn_tasks.compare("a", "c").pairs == 3
@@ -169,7 +169,7 @@ def test_runs_of_a_sweep_that_failed_count_as_failed_networks(workplace):
     write("sweep/seed=6", [FIRST[6], 0.9], seed=6)
     found = rnn_tasks.compare("sweep", "b")
     live = [0, 1, 4, 5, 6, 7]
-    assert (found.pairs, found.failed) == (6, (2, 0))
+    assert (found.pairs, (found.first.failed, found.second.failed)) == (6, (2, 0))
     assert found.first.mean == pytest.approx(np.mean([*FIRST, 0.9], where=[i in live for i in range(8)]))
     assert found.second.mean == pytest.approx(np.mean([*SECOND, 0.6], where=[i in live for i in range(8)]))
     assert "of 6 networks, 2 failed" in described(found)

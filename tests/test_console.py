@@ -1,5 +1,6 @@
 """Commands as they are called: as one command, as modules and as files, and what they call themselves."""
 
+import ast
 import os
 import re
 import subprocess
@@ -135,6 +136,8 @@ def test_a_run_is_named_by_a_path_that_holds_where_the_command_was_called(tmp_pa
 @pytest.mark.parametrize("name", console.COMMANDS[1:])
 def test_help_of_every_command_shows_an_example_in_one_line_and_the_defaults(name):
     shown = command(console.module(name).removeprefix("rnn_tasks.").removesuffix(".__main__"), "--help").stdout
+    doc = ast.get_docstring(ast.parse((REPOSITORY / f"{console.module(name).replace('.', '/')}.py").read_text("utf-8")))
+    assert re.fullmatch(rf"[^:`]+: ``python -m rnn_tasks\.{name}\b[^`]*``\.", doc.splitlines()[0])
     *_, title, example = shown.rstrip().splitlines()
     assert title == "example:" and example.startswith(f"  python -m rnn_tasks.{name}")
     for option in ("--weights", "--replicate", "--split", "--samples", "--metric", "--port", "--jobs"):

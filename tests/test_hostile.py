@@ -24,7 +24,6 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.photos import files
 from rnn_tasks.runs import export, trust
 from rnn_tasks.runs.asking import newest_run_for
-from rnn_tasks.tasks import mnist
 from rnn_tasks.train import train
 from rnn_tasks.training.recorder import KEPT
 
@@ -565,10 +564,36 @@ def test_nothing_is_downloaded_to_where_a_run_says(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     runs.write_config(tmp_path / "run", cfg)
     assert runs.read_config(tmp_path / "run").task.data_dir == str(tmp_path / "data")
-    for name in mnist.FILES:
+    for name in stored.MNIST_FILES:
         (victim / "MNIST" / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
         (victim / "MNIST" / "raw" / name).touch()
     assert runs.read_config(tmp_path / "run").task.data_dir == str(victim)
+
+
+def test_data_of_ones_own_task_are_found_where_they_were(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RNN_TASKS_DATA", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_task.py").write_text(
+        "from rnn_tasks.tasks import Memory\n\n\nclass Own(Memory):\n    def __init__(self, data_dir, **values):\n"
+        "        super().__init__(**values)\n        self.first = open(f'{data_dir}/first').read()\n"
+    )
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "first").write_text("1")
+    words = ["task=memory", "++task._target_=own_task.Own", "+task.data_dir=mine", "task.test_size=5"]
+    trained(tmp_path / "run", *words)
+    (tmp_path / "run" / "result.json").unlink()
+    assert runs.load(tmp_path / "run").task.first == "1"
+    assert trained(tmp_path / "run", *words)["metrics"]["test"]["n"] == 5
+
+
+def test_links_that_a_logger_makes_for_itself_are_left_alone(run):
+    deep = run / "wandb" / "offline-run-1" / "logs"
+    deep.mkdir(parents=True)
+    (deep / "debug-core.log").symlink_to("/nowhere/else.log")
+    (run / "wandb" / "latest-run").symlink_to("offline-run-1")
+    with runs.claimed(run):
+        pass
 
 
 @pytest.mark.parametrize("name", ["history.csv", "checkpoints/last.ckpt", "config.yaml", "result.json", "any"])

@@ -436,6 +436,13 @@ def without_checkpoints(run):
             path.unlink()
 
 
+def test_a_damaged_checkpoint_is_told_once_when_a_run_is_lengthened(workplace):
+    trained(Path("run"), *DEEP, "scheduler=none", "trainer.max_epochs=2")
+    Path("run/checkpoints/last.ckpt").write_bytes(b"x")
+    ended = command("train", "resume=run", "trainer.max_epochs=3")
+    assert ended.returncode == 0 and ended.stderr.count("the run goes on from the one before it") == 1
+
+
 def as_unpacked(run):
     """Leave of the last checkpoint what an archive keeps."""
     (run / "checkpoints" / "previous.ckpt").unlink()

@@ -138,7 +138,8 @@ def _files() -> tuple[tuple[str, int], ...]:
     """Return the files of all groups in Hydra's search path, each with the time of its last change."""
     elements = GlobalHydra.instance().config_loader().get_search_path().get_path()
     folders = [Path(str(element.path).removeprefix("file://")) for element in elements]
-    files = (path for folder in folders for path in folder.glob("**/*.yaml"))
+    depths = ("*.yaml", "*/*.yaml", "*/*/*.yaml")  # groups, and groups in them; not all of the user's directories
+    files = (path for folder in folders for depth in depths for path in folder.glob(depth))
     return tuple((str(path), path.stat().st_mtime_ns) for path in files)
 
 

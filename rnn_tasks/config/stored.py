@@ -20,8 +20,18 @@ from rnn_tasks.files import read_text
 LARGEST = 1 << 18  # bytes of a configuration
 DEEPEST = 20  # levels of nesting
 
+MNIST_FILES = (
+    *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+)
+
 SECTIONS = ("task", "model", "loss", "optimizer", "trainer")  # must be mappings
 OPTIONAL = ("scheduler", "logger", "callbacks")  # mappings, or null
+
+
+def holds_mnist(data_dir: Path) -> bool:
+    """Return whether a directory holds MNIST as torchvision reads it, so that nothing is downloaded to it."""
+    return all((data_dir / "MNIST" / "raw" / name).is_file() for name in MNIST_FILES)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -35,7 +35,6 @@ class Comparison:
         metric: "accuracy", "sequence_accuracy" or "loss".
         split: "test", "val" or "train".
         first, second: the statistics of each setting over the networks that are compared.
-        failed: how many networks of each setting have failed.
         effect: the difference of the two means.
         low, high: its 95 % interval; None without any spread.
         p: two-sided p value of no difference.
@@ -48,7 +47,6 @@ class Comparison:
     split: str
     first: Summary
     second: Summary
-    failed: tuple[int, ...]
     effect: float
     low: float | None
     high: float | None
@@ -99,12 +97,14 @@ def compare(first: Setting, second: Setting, metric: str = "sequence_accuracy", 
     else:
         pairs, samples = 0, [list(each.values()) for each in live]
         ends, p, test = _unpaired(samples[0], samples[1], same_seeds)
-    one, other = (summarize(sample) for sample in samples)
-    failed = tuple(len(each.numbers) - len(each.live) for each in settings)
+    one, other = (
+        replace(summarize(sample), failed=len(each.numbers) - len(each.live))
+        for sample, each in zip(samples, settings, strict=True)
+    )
     low, high = ends or (None, None)
     keys = differing_keys(*(each.config for each in settings))
     differing = tuple(key.removeprefix("task.") for key in keys if key.startswith("task."))
-    return Comparison(metric, split, one, other, failed, one.mean - other.mean, low, high, p, pairs, test, differing)
+    return Comparison(metric, split, one, other, one.mean - other.mean, low, high, p, pairs, test, differing)
 
 
 def _paired(first: list[float], second: list[float]) -> tuple[Interval, float, str]:
@@ -131,5 +131,5 @@ def _unpaired(first: list[float], second: list[float], same_seeds: bool) -> tupl
         name = f"permutation test of {counts}"
     else:
         name = f"Welch's t test of {counts}, too few for a permutation test"
-    reason = f"fewer than {FEWEST} pairs have not failed" if same_seeds else "their seeds are not the same"
+    reason = f"fewer than {FEWEST} pairs are left" if same_seeds else "their seeds are not the same"
     return welch_interval(first, second), unpaired_p_value(first, second), f"{name}: {reason}"

@@ -9,7 +9,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from rnn_tasks.config.stored import LARGEST, checked, parse
+from rnn_tasks.config.stored import LARGEST, checked, holds_mnist, parse
 from rnn_tasks.config.targets import first_foreign
 from rnn_tasks.errors import UserError, file_error, one_line
 from rnn_tasks.files import read_text, refuse_ways_out, remove_unfinished, write_atomically
@@ -63,6 +63,8 @@ def own_config(run: Path, cfg: DictConfig, trust: bool = False) -> DictConfig:
     begun = read_config(run, trust)
     if influence(begun) != influence(cfg):
         raise UserError(f"{run}: holds another run; go on with it by resume={run} or take another directory")
+    if "data_dir" in begun.task:
+        begun.task.data_dir = cfg.task.data_dir  # the user has named it now, or read_config has looked at it
     return begun
 
 
@@ -108,7 +110,7 @@ def _fixed_length(run: Path, cfg: DictConfig) -> str | None:
 
     if depends_on_length(cfg.scheduler):
         return "its learning rate falls over all epochs; scheduler=none from the start lets a run be lengthened"
-    path = resume_point(run)
+    path = resume_point(run, quiet=True)
     if path is None:
         return "it has finished without a checkpoint to go on from" if (run / RESULT).exists() else None
     checkpoint = read_checkpoint(path)
@@ -157,7 +159,8 @@ def read_config(run: Path, trust: bool = False) -> DictConfig:
             raise UserError(f"{foreign}: is code that did not come with rnn_tasks; --trust runs it, if you trust it")
         cfg = checked(content)
         if "data_dir" in cfg.task:
-            cfg.task.data_dir = _data_directory(str(cfg.task.data_dir))
+            downloads = first_foreign({"task": content["task"]}) is None
+            cfg.task.data_dir = _data_directory(str(cfg.task.data_dir), downloads)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Exception as error:  # a damaged yaml file raises many kinds
@@ -181,8 +184,10 @@ def require_run(run: Path) -> Path:
     return run
 
 
-def _data_directory(stored: str) -> str:
-    """Return where the data lie: they may have moved since, and nothing is downloaded to where a run says."""
-    from rnn_tasks.tasks.mnist import is_complete  # this imports torch, which takes seconds
+def _data_directory(stored: str, downloads: bool) -> str:
+    """Return where the data lie: they may have moved since, and nothing is downloaded to where a run says.
 
-    return os.path.abspath(os.environ.get("RNN_TASKS_DATA") or (stored if is_complete(Path(stored)) else "data"))
+    A task of the user's own, which loads no MNIST, finds them where they were.
+    """
+    there = holds_mnist(Path(stored)) if downloads else os.path.isdir(stored)
+    return os.path.abspath(os.environ.get("RNN_TASKS_DATA") or (stored if there else "data"))

@@ -53,7 +53,9 @@ def load(
 
 def weights_to_measure(run: Path) -> Literal["best", "last"]:
     """Return which weights of a run are measured by default: the last, or the best where no others are kept."""
-    return "last" if (run / "checkpoints" / "last.ckpt").is_file() else "best"
+    from rnn_tasks.training.checkpoints import LAST
+
+    return "last" if (run / "checkpoints" / LAST).is_file() else "best"
 
 
 def _load_weights(model: nn.Module, state: dict[str, Tensor], live: list[bool]) -> None:

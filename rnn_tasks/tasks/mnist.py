@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision.datasets import MNIST
 
 from rnn_tasks import checks
+from rnn_tasks.config.stored import MNIST_FILES, holds_mnist
 from rnn_tasks.errors import UserError
 from rnn_tasks.photos import digits as handwriting
 from rnn_tasks.seeds import generator
@@ -18,7 +19,6 @@ from rnn_tasks.tasks.augmentation import Augmentation
 from rnn_tasks.tasks.base import Task
 from rnn_tasks.tasks.examples import Examples
 
-FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
 SHADES = " .:-=+*#%@"
 
@@ -88,14 +88,14 @@ class Mnist(Task):
 
     def _load(self, train: bool) -> MNIST:
         raw = self.data_dir / "MNIST" / "raw"
-        if not is_complete(self.data_dir):
+        if not holds_mnist(self.data_dir):
             try:
                 raw.mkdir(parents=True, exist_ok=True)
                 with FileLock(self.data_dir / ".mnist.lock"):  # parallel jobs must not download over one another
                     MNIST(self.data_dir, download=True)
             except (RuntimeError, OSError):
                 raise UserError(
-                    f"MNIST is not in {raw} and cannot be downloaded: put {', '.join(FILES)} there,"
+                    f"MNIST is not in {raw} and cannot be downloaded: put {', '.join(MNIST_FILES)} there,"
                     " or name another place by the variable RNN_TASKS_DATA"
                 ) from None
         try:
@@ -105,11 +105,6 @@ class Mnist(Task):
             return images
         except (RuntimeError, ValueError, AssertionError, TypeError):
             raise UserError(f"an MNIST file in {raw} is damaged: delete that directory to load it again") from None
-
-
-def is_complete(data_dir: Path) -> bool:
-    """Return whether a directory holds MNIST as torchvision reads it, so that nothing is downloaded."""
-    return all((data_dir / "MNIST" / "raw" / name).is_file() for name in FILES)
 
 
 def _examples(images: MNIST, index: Tensor) -> Examples:

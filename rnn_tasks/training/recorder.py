@@ -171,10 +171,14 @@ def _shapes(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in state.items()}
 
 
-def resume_point(run: Path) -> Path | None:
+def resume_point(run: Path, quiet: bool = False) -> Path | None:
     """Return the checkpoint that a run can be resumed from, if there is one.
 
     Where the last one is damaged, or lost, it is the one before it.
+
+    Args:
+        run: its directory.
+        quiet: do not tell that the last one is damaged.
 
     Raises:
         UserError: both are damaged, or an earlier version wrote them.
@@ -190,7 +194,8 @@ def resume_point(run: Path) -> Path | None:
         except UserError as error:
             if path == previous or not previous.is_file():
                 raise
-            tell(f"{error.args[0].rpartition(';')[0]}; the run goes on from the one before it, {previous}")
+            if not quiet:
+                tell(f"{error.args[0].rpartition(';')[0]}; the run goes on from the one before it, {previous}")
     return None
 
 

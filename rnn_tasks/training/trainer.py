@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from rnn_tasks import internals
 from rnn_tasks.config.instantiation import instantiated, located, parameters
 from rnn_tasks.errors import UserError, one_line, tell
+from rnn_tasks.files import refuse_ways_out
 from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.checkpoints import AtomicCheckpointIO, read_checkpoint
@@ -128,10 +129,13 @@ def _loggers(cfg: DictConfig, run: Path, resumed: Path | None) -> list[Logger]:
         arguments: dict[str, Any] = {"save_dir": str(run)}
         if "TensorBoard" in part._target_:
             arguments["purge_step"] = read_checkpoint(resumed)["global_step"] + 1 if resumed else 0
+        if isinstance(part.get("name"), int | float):  # a directory's name, like 5
+            arguments["name"] = str(part.name)
         logger = instantiated(f"logger.{name}", part, **arguments)
-        place = Path(getattr(logger, "log_dir", None) or run).resolve()
-        if run.resolve() not in (place, *place.parents):
-            raise UserError(f"logger.{name}: would write to {place}, must lie in the run directory {run}")
+        place = Path(getattr(logger, "log_dir", None) or run)
+        if run.resolve() not in (place.resolve(), *place.resolve().parents):
+            raise UserError(f"logger.{name}: would write to {place.resolve()}, must lie in the run directory {run}")
+        refuse_ways_out(place, run)
         loggers.append(logger)
     return loggers
 
