@@ -140,6 +140,11 @@ def test_a_run_says_what_it_trains_and_is_never_silent_for_long(tmp_path, monkey
     assert low < high and last == f"epoch 1: val loss {sum(val['loss']) / 2:.4f}, {shares}"
 
 
+def test_a_logger_may_have_a_number_for_its_name(tmp_path):
+    trained(tmp_path, "logger=csv", "logger.csv.name=5", "+logger.csv.version=0")
+    assert (tmp_path / "5" / "version_0" / "metrics.csv").is_file()
+
+
 @pytest.mark.parametrize("emulated", [True, False])
 @pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
 def test_slow_bfloat16_is_told_once(tmp_path, monkeypatch, capsys, emulated, precision):

@@ -130,7 +130,7 @@ def _loggers(cfg: DictConfig, run: Path, resumed: Path | None) -> list[Logger]:
         if "TensorBoard" in part._target_:
             arguments["purge_step"] = read_checkpoint(resumed)["global_step"] + 1 if resumed else 0
         if isinstance(part.get("name"), int | float):  # a directory's name, like 5
-            arguments["name"] = str(part.name)
+            part = OmegaConf.merge(part, {"name": str(part.name)})
         logger = instantiated(f"logger.{name}", part, **arguments)
         place = Path(getattr(logger, "log_dir", None) or run)
         if run.resolve() not in (place.resolve(), *place.resolve().parents):
