@@ -124,6 +124,7 @@ WRONG = {
     "task.lr=5": "task.lr",
     "~seed": "seed: cannot be left out",
     "~trainer.patience": "trainer.patience: cannot be left out",
+    "~optimizer._target_": "optimizer._target_: cannot be left out",
     "trainer.val_check_interval=0": "trainer.val_check_interval=0: must be more than 0",
     "trainer.check_val_every_n_epoch=0": "trainer.check_val_every_n_epoch=0: must be at least 1",
     "trainer.limit_train_batches=0": "trainer.limit_train_batches=0: must be more than 0",

@@ -152,3 +152,11 @@ def test_slow_bfloat16_is_told_once(tmp_path, monkeypatch, capsys, emulated, pre
     trained(tmp_path, f"trainer.precision={precision}")
     expected = emulated and precision == "bf16-mixed"
     assert capsys.readouterr().err.count("slow on this processor, which has no bfloat16; try 32-true") == expected
+
+
+@pytest.mark.parametrize(
+    "words", [["~optimizer.weight_decay", "optimizer._target_=torch.optim.Rprop"], ["~optimizer.lr"]]
+)
+def test_an_optimizer_decides_what_is_left_out(tmp_path, words):
+    trained(tmp_path, *words)
+    assert words[0].removeprefix("~optimizer.") not in runs.read_config(tmp_path).optimizer

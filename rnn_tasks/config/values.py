@@ -140,7 +140,8 @@ def check(cfg: DictConfig, defaults: DictConfig) -> None:
     values = {key for key, _, _ in _leaves(cfg, cfg)}
     missing = [str(key) for key in defaults if key not in cfg]
     replaced = [f"{part}." for part in map(str, cfg) if _target(cfg, part) != _target(defaults, part)]
-    wanted = [key for key, _, _ in _leaves(defaults, defaults) if not key.startswith(tuple(replaced))]
+    free = (*replaced, "optimizer.")  # an optimizer has values of its own for what is left out
+    wanted = ["optimizer._target_", *(key for key, _, _ in _leaves(defaults, defaults) if not key.startswith(free))]
     if missing := missing + [key for key in wanted if key not in values]:
         raise UserError(f"{missing[0]}: cannot be left out")
     check_values(cfg, defaults)
