@@ -8,13 +8,14 @@ import torch
 from PIL import Image
 
 from rnn_tasks import config
+from rnn_tasks.config.stored import MNIST_FILES
 from rnn_tasks.errors import UserError
 from rnn_tasks.tasks import Adder, Memory, Task
 from rnn_tasks.tasks.adder import add
 from rnn_tasks.tasks.augmentation import Augmentation
 from rnn_tasks.tasks.base import Examples, evaluation_loader
 from rnn_tasks.tasks.examples import EVALUATION_STEPS
-from rnn_tasks.tasks.mnist import FILES, Mnist
+from rnn_tasks.tasks.mnist import Mnist
 
 
 def task(*overrides):
@@ -209,7 +210,7 @@ def test_mnist_that_is_missing_or_damaged(workplace, monkeypatch):
         task("task=mnist", "data_dir=nowhere").setup()
     raw = workplace / "broken" / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for name in FILES:
+    for name in MNIST_FILES:
         (raw / name).write_bytes(b"\0\0\x08\x03" + bytes(40))
     with pytest.raises(UserError, match="is damaged"):
         task("task=mnist", "data_dir=broken").setup()
@@ -225,7 +226,7 @@ def idx(*shape):
 def test_mnist_with_the_labels_of_another_set(workplace, images):
     raw = workplace / "mixed" / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for name, shape in zip(FILES, [(images, 28, 28), (10_000,), (10_000, 28, 28), (10_000,)], strict=True):
+    for name, shape in zip(MNIST_FILES, [(images, 28, 28), (10_000,), (10_000, 28, 28), (10_000,)], strict=True):
         (raw / name).write_bytes(idx(*shape))
     with pytest.raises(UserError, match="is damaged"):
         task("task=mnist", "data_dir=mixed").setup()
