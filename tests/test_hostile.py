@@ -199,6 +199,8 @@ def test_signature_that_is_a_fifo_does_not_make_a_command_wait(run):
 @pytest.mark.parametrize("mode", [0o644, 0o660])
 def test_key_that_others_can_read_signs_nothing(tmp_path, monkeypatch, mode):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / trust.SIGNATURE).write_text("of somebody else")
+    assert not trust.is_signed(tmp_path, b"x") and not (tmp_path / "rnn_tasks").exists()  # looking makes no key
     trust.sign(tmp_path, b"x")
     assert trust.is_signed(tmp_path, b"x") and not trust.is_signed(tmp_path, b"y")
     (tmp_path / "rnn_tasks" / "key").chmod(mode)

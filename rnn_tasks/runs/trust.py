@@ -20,24 +20,24 @@ KEY_SIZE = 32  # bytes
 def sign(run: Path, config: bytes) -> None:
     """Write the signature of a configuration into a run directory; without a place for the key there is none."""
     with suppress(OSError, ValueError):
-        write_atomically(run / SIGNATURE, _signature(config))
+        write_atomically(run / SIGNATURE, _signature(config, make_key=True))
 
 
 def is_signed(run: Path, config: bytes) -> bool:
     """Return whether this user has signed the configuration, on this machine."""
     try:
         found = read_bytes(run / SIGNATURE, 200)
-        return hmac.compare_digest(found, _signature(config).encode())
+        return hmac.compare_digest(found, _signature(config, make_key=False).encode())
     except (OSError, ValueError):
         return False
 
 
-def _signature(config: bytes) -> str:
-    return hmac.new(_key(), config, "sha256").hexdigest()
+def _signature(config: bytes, make_key: bool) -> str:
+    return hmac.new(_key(make_key), config, "sha256").hexdigest()
 
 
-def _key() -> bytes:
-    """Return this user's key, which is made when it is missing.
+def _key(make: bool) -> bytes:
+    """Return this user's key, which may be made when it is missing.
 
     Raises:
         OSError: it cannot be written or read.
@@ -48,7 +48,7 @@ def _key() -> bytes:
     except RuntimeError as error:  # nobody's home
         raise ValueError(str(error)) from None
     path = state / "rnn_tasks" / "key"
-    if not path.exists():
+    if make and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         own = path.with_name(f".key.{secrets.token_hex(8)}")
         try:
