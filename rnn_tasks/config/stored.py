@@ -20,10 +20,7 @@ from rnn_tasks.files import read_text
 LARGEST = 1 << 18  # bytes of a configuration
 DEEPEST = 20  # levels of nesting
 
-MNIST_FILES = (
-    *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-)
+MNIST_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
 SECTIONS = ("task", "model", "loss", "optimizer", "trainer")  # must be mappings
 OPTIONAL = ("scheduler", "logger", "callbacks")  # mappings, or null

@@ -73,16 +73,20 @@ def varies(numbers: Sequence[float]) -> bool:
     return bool(np.ptp(numbers) > 1e-12)
 
 
+def _none_varies(*samples: Sequence[float]) -> bool:
+    return not any(map(varies, samples))
+
+
 def welch(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the two-sided p value of Welch's t test (1947) of two means; 1 if neither sample varies."""
-    if not varies(first) and not varies(second):
+    if _none_varies(first, second):
         return 1.0
     return float(_welch_test(first, second).pvalue)
 
 
 def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:
     """Return the 95 % interval of a difference of means that belongs to ``welch``; None if neither sample varies."""
-    if not varies(first) and not varies(second):
+    if _none_varies(first, second):
         return None
     ends = _welch_test(first, second).confidence_interval(CONFIDENCE)
     return float(ends.low), float(ends.high)

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from statistics import mean
 
-from scipy import stats
-
 from rnn_tasks.report.formatting import Numbers, percent
 from rnn_tasks.report.hypothesis_tests import (
     FEWEST,
@@ -15,6 +13,7 @@ from rnn_tasks.report.hypothesis_tests import (
     paired_p_value,
     two_proportions,
     welch,
+    welch_interval,
 )
 from rnn_tasks.report.judgement import FAILS, HOLDS, OPEN, Judgement
 from rnn_tasks.training.intervals import FEWEST_TO_RESAMPLE, Summary, summarize, wilson
@@ -162,10 +161,7 @@ def best_of(candidates: Mapping[str, Numbers], claimed: str) -> Judgement:
     else:
         verdict, why = HOLDS, "it is better than each of the others"
     why += f" (against {rival}: p = {p_values[rival]:.2g})"
-    low = high = None
-    if len({*own}) > 1 or len({*valid[rival]}) > 1:
-        ends = stats.ttest_ind(own, valid[rival], equal_var=False).confidence_interval(0.95)
-        low, high = float(ends.low) * 100, float(ends.high) * 100
+    low, high = (end * 100 for end in ends) if (ends := welch_interval(own, valid[rival])) else (None, None)
     statistic = "Welch's t tests, Holm's correction; interval of the difference from the best other"
     return Judgement(verdict, why, gaps[rival] * 100, low, high, "points", n, statistic)
 

@@ -120,7 +120,7 @@ class Task(LightningDataModule):
 
     def draw(self, lengths: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the inputs [N, T, D] and targets ([N] or [N, T]) of one example for each of ``lengths`` [N]."""
-        raise UserError(f"{contract.method_name(self, 'draw')}: is missing; examples of new lengths cannot be drawn")
+        raise UserError(f"{contract.method_name(self, 'draw')}: is missing, which draws examples")
 
     def parse(self, text: str) -> Tensor:
         """Return the inputs [T, D] of a problem as people write it; ValueError says what it should look like."""
@@ -205,11 +205,10 @@ def _checked(setup: Callable[..., None]) -> Callable[..., None]:
             with global_generators(self.data_seed, self.name, "setup"):
                 setup(self, stage)
             contract.check_sets(self)
-        except (ValueError, OSError) as error:  # of a file that lacks something, or is missing itself
-            self.is_set_up = False
-            raise UserError(f"{contract.method_name(self, 'setup')}: {one_line(error)}") from error
-        except BaseException:
+        except BaseException as error:
             self.is_set_up = False  # though the setup of a base class, called on the way, has found its sets right
+            if isinstance(error, ValueError | OSError):  # of a file that lacks something, or is missing itself
+                raise UserError(f"{contract.method_name(self, 'setup')}: {one_line(error)}") from error
             raise
         self.is_set_up = True
 
