@@ -13,6 +13,7 @@ import rnn_tasks
 import rnn_tasks.evaluate
 import rnn_tasks.train
 from rnn_tasks.errors import UserError
+from rnn_tasks.runs import Run
 
 TINY = [word for word in SMALL if "progress" not in word]
 
@@ -165,3 +166,12 @@ def test_evaluate_takes_a_run_or_its_name(workplace):
     found = rnn_tasks.evaluate(run, [3, 4], 10)
     assert list(found["by_length"]) == ["3", "4"] and found["n"] == 20 and found["answers"] == 10 * (4 + 5)
     assert rnn_tasks.evaluate("adder") == rnn_tasks.evaluate(rnn_tasks.load(run.path, "last"))
+
+
+@pytest.mark.parametrize(
+    ("replicate", "shown"), [("best", "replicate 1 of 3"), ("all", "all 3 replicates"), (0, "replicate 0 of 3")]
+)
+def test_a_run_shows_itself_in_one_line(replicate, shown):
+    chosen = {"best": 1, "all": None}.get(replicate, replicate)
+    run = Run(Path("outputs/x"), None, None, None, chosen, [False], None, "last", 3)
+    assert repr(run) == f"Run('outputs/x', last weights of {shown})"

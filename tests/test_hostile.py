@@ -22,7 +22,7 @@ from rnn_tasks.config import stored
 from rnn_tasks.config.targets import ALLOWED, CLASS, first_foreign
 from rnn_tasks.errors import UserError
 from rnn_tasks.photos import files
-from rnn_tasks.runs import export, trust
+from rnn_tasks.runs import directory, export, trust
 from rnn_tasks.runs.asking import newest_run_for
 from rnn_tasks.train import train
 from rnn_tasks.training.recorder import KEPT
@@ -570,6 +570,15 @@ def test_nothing_is_downloaded_to_where_a_run_says(tmp_path, monkeypatch):
         (victim / "MNIST" / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
         (victim / "MNIST" / "raw" / name).touch()
     assert runs.read_config(tmp_path / "run").task.data_dir == str(victim)
+
+
+def test_data_go_where_the_user_says_now(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RNN_TASKS_DATA", raising=False)
+    (tmp_path / "run").mkdir()
+    for named in ("first", "second"):  # neither is there, so MNIST would be downloaded to it
+        cfg = config.compose(["task=mnist", f"data_dir={tmp_path / named}", "name=run"])
+        assert directory.own_config(tmp_path / "run", cfg).task.data_dir == str(tmp_path / named)
 
 
 def test_data_of_ones_own_task_are_found_where_they_were(tmp_path, monkeypatch):

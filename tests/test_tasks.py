@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rnn_tasks import config
+from rnn_tasks import config, show
 from rnn_tasks.config.stored import MNIST_FILES
 from rnn_tasks.errors import UserError
 from rnn_tasks.tasks import Adder, Memory, Task
@@ -261,3 +261,12 @@ def test_lengths_of_images_cannot_be_chosen():
     sizes = {"batch_size": 1, "data_seed": 0, "train_size": 1, "val_size": 1, "test_size": 1}
     with pytest.raises(ValueError, match=r"test_lengths=.*: cannot be chosen, an image has 28 rows"):
         Mnist("data", name="mnist", test_lengths=(1, 2), **sizes)
+
+
+def test_only_the_first_picture_is_shown_step_by_step(mnist):
+    images = config.build_task(config.compose(["task=mnist"]))
+    images.setup()
+    assert "  step 27: " in show.example(images, 0) and "step" not in show.example(images, 1)
+    sums = task()
+    sums.setup()
+    assert "  step 0: " in show.example(sums, 1)

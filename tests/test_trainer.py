@@ -2,6 +2,7 @@
 
 import csv
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from helpers import SMALL, points, trained
 from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.train import train
-from rnn_tasks.training import intervals, progress
+from rnn_tasks.training import intervals, process, progress
 
 CALLBACK = '''
 from lightning import Callback
@@ -160,3 +161,16 @@ def test_slow_bfloat16_is_told_once(tmp_path, monkeypatch, capsys, emulated, pre
 def test_an_optimizer_decides_what_is_left_out(tmp_path, words):
     trained(tmp_path, *words)
     assert words[0].removeprefix("~optimizer.") not in runs.read_config(tmp_path).optimizer
+
+
+@pytest.mark.parametrize(("fault", "shown"), [(OSError(28, "No space left on device"), False), (ValueError("x"), True)])
+def test_a_thread_that_cannot_write_ends_quietly(monkeypatch, capsys, fault, shown):
+    def fail():
+        raise fault
+
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # put back after the test
+    process.prepare_process(1)
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    assert ("Traceback" in capsys.readouterr().err) == shown
