@@ -28,6 +28,7 @@ BASES = {  # of the classes of parts
     "scheduler": "torch.optim.lr_scheduler.LRScheduler",
 }
 NOT_ARGUMENTS = ("lr", "losses")  # keys of a task that its constructor does not take
+SHARD = "shard_replicates"  # a key of every model, which says how it is trained
 
 
 def build(cfg: DictConfig) -> tuple[Any, Any]:
@@ -41,7 +42,8 @@ def build(cfg: DictConfig) -> tuple[Any, Any]:
     from rnn_tasks.seeds import global_generators  # imports torch
 
     with global_generators("model", cfg.seed):
-        model = instantiated("model", cfg.model, **sizes, seed=cfg.seed)
+        part = {key: value for key, value in cfg.model.items() if key != SHARD}
+        model = instantiated("model", part, **sizes, seed=cfg.seed)
     if getattr(model, "replicates", 1) != cfg.model.get("replicates", 1):
         raise UserError(f"model.replicates={cfg.model.replicates}: {cfg.model._target_} has none")
     return task, model

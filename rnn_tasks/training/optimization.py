@@ -104,6 +104,14 @@ def build_optimizer(make: partial, parameters: Iterable[nn.Parameter], replicate
     return optimizer
 
 
+def clipped(gradients: list[Tensor], norms: Tensor, limit: float, by: str) -> list[Tensor]:
+    """Return gradients [R, ...] within a limit, by their norms [R] or ("value") by their elements."""
+    if by == "value":
+        return [gradient.clamp(-limit, limit) for gradient in gradients]
+    scales = (limit / (norms + 1e-6)).clamp(max=1.0)
+    return [gradient * scales.view(-1, *[1] * (gradient.dim() - 1)) for gradient in gradients]
+
+
 def _try_optimizer(make: Callable[..., Optimizer], parameters: list[nn.Parameter]) -> None:
     """Take a step with copies of the parameters.
 
