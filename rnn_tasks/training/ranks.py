@@ -106,7 +106,7 @@ class Ranks:
         """Return which of ``count`` rows of a batch this process computes; None if all."""
         if not self.split_batches:
             return None
-        first, last = count * self.rank // self.size, count * (self.rank + 1) // self.size
+        first, last = (-(-count * rank // self.size) for rank in (self.rank, self.rank + 1))
         return Rows(first, last, count, True) if first < last else Rows(0, 1, count, False)
 
     def all_replicates(self, values: Tensor) -> Tensor:
