@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 # without it.
 NUMERICS = 1
 
-NO_INFLUENCE = ("name", "threads", "data_dir", "logger")  # keys that do not change the numbers of a run
+NO_INFLUENCE = ("name", "threads", "data_dir", "logger", "swept")  # keys that do not change the numbers of a run
 ONLY_SHOWN = ("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler")  # the same in ``trainer``
 
 
