@@ -41,6 +41,8 @@ def train(cfg: DictConfig, run: Path, trust: bool = False) -> dict[str, Any]:
     """
     from rnn_tasks import runs
 
+    if (weights := cfg.model.get("weights")) and not str(weights).endswith(".ckpt"):
+        cfg.model.weights = str(runs.weights_of(str(weights)))
     if result := runs.result_of(run, cfg, trust):  # also where nothing can be written
         return result
     with runs.claimed(run):

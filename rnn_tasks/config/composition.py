@@ -31,6 +31,7 @@ CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path
 
 REQUIRED = ("model", "optimizer", "loss", "logger", "task")  # groups of which an option must be chosen
 NAMED = ("logger", "callbacks")  # groups of which several options may be chosen, each under its own name
+WEIGHTS = "model.weights"  # names a run
 PACKAGES = ("wandb", "mlflow")  # loggers that need a package of their name
 
 
@@ -44,7 +45,7 @@ def compose(overrides: list[str] | None = None, swept: list[str] | None = None) 
     Raises:
         UserError: an override is refused.
     """
-    words = [*(overrides or []), *(swept or [])]
+    words = [with_quoted_run(word) for word in (*(overrides or []), *(swept or []))]
     with refusals(), initialize_config_dir(str(CONF), version_base="1.3"):
         parsed(words)
         cfg = hydra_compose("config", words, return_hydra_config=True)
@@ -69,6 +70,13 @@ def parsed(words: Sequence[str]) -> list[Override]:
                 if not all(isinstance(name, str | QuotedString) for name in names):
                     raise UserError(f"{override.input_line}: {_wanted(group)}")
     return overrides
+
+
+def with_quoted_run(word: str) -> str:
+    """Return an override, in which the name of a run of a sweep, like "model.hidden=3,seed=1", is quoted."""
+    key, _, run = word.partition("=")
+    quoted = run[:1] in ("'", '"')
+    return f"{key}='{run}'" if key == WEIGHTS and "=" in run and not quoted else word
 
 
 def _wanted(group: str) -> str:

@@ -20,6 +20,8 @@ def influence(cfg: DictConfig) -> dict[str, Any]:
     values = {key: value for key, value in values.items() if key not in NO_INFLUENCE}
     task = {key: value for key, value in values["task"].items() if key == "name" or key not in NO_INFLUENCE}
     trainer = {key: value for key, value in values["trainer"].items() if key not in ONLY_SHOWN}
+    if values["model"].get("weights") is None:
+        values["model"].pop("weights", None)
     if not values.get("callbacks"):  # a callback may change anything, its absence changes nothing
         values.pop("callbacks", None)
     return {**values, "trainer": trainer, "task": task}

@@ -13,7 +13,7 @@ from rnn_tasks.config.sweeping import Plan
 from rnn_tasks.errors import UserError, file_error, one_line, printable, tell
 from rnn_tasks.files import read_text, write_atomically
 from rnn_tasks.runs.directory import CONFIG, FAILURE, InUse, is_held
-from rnn_tasks.runs.plans import read_plan, write_plan
+from rnn_tasks.runs.plans import is_sweep, read_plan, write_plan
 from rnn_tasks.runs.results import RESULT, read_result
 
 if TYPE_CHECKING:  # these import torch, which takes seconds: a sweep with a wrong key is refused before
@@ -51,10 +51,13 @@ def begin(sweep: Path, plan: Plan) -> None:
     """Write down what a sweep is to make, in its directory.
 
     Raises:
-        UserError: a run lies there, or the directory cannot be written.
+        UserError: a run lies there, or a sweep over other keys, or the directory cannot be written.
     """
     if (sweep / CONFIG).exists():
         raise UserError(f"{sweep}: holds a run; take another name= for the sweep")
+    if is_sweep(sweep) and (keys := set(read_plan(sweep).swept)) != set(plan.swept):
+        old, new = (" and ".join(sorted(each)) or "nothing" for each in (keys, plan.swept))
+        raise UserError(f"{sweep}: holds a sweep over {old}, not over {new}; take another name=")
     try:
         write_plan(sweep, plan)
     except OSError as error:
@@ -74,8 +77,11 @@ def note_failure(run: Path, error: Exception) -> None:
 
 def sweep_results(sweep: Path) -> dict[str, dict[str, Any] | None]:
     """Read each run's result.json, in the natural order of the runs' names; None if it has not finished or failed."""
-    directories = sorted((path.name for path in sweep.iterdir() if path.is_dir()), key=_natural)
-    return {name: _result(sweep / name) for name in directories}
+    return {name: _result(sweep / name) for name in sorted(_directories(sweep), key=_natural)}
+
+
+def _directories(sweep: Path) -> list[str]:
+    return [path.name for path in sweep.iterdir() if path.is_dir() and not path.name.startswith(".")]
 
 
 def _result(run: Path) -> dict[str, Any] | None:
@@ -88,17 +94,19 @@ def _result(run: Path) -> dict[str, Any] | None:
 
 def sweep_rows(sweep: Path) -> list[SweepRow]:
     """Return a row for each run of a sweep, also for those that have not begun."""
-    results, planned = sweep_results(sweep), _planned(sweep)
-    names = sorted({*results, *planned}, key=_natural)
-    return [_row(sweep / name, results.get(name), planned.get(name, {})) for name in names]
+    planned = _planned(sweep)
+    names = sorted({*_directories(sweep), *planned}, key=_natural)
+    return [_row(sweep / name, planned.get(name, {})) for name in names]
 
 
-def _row(run: Path, result: dict[str, Any] | None, planned: dict[str, Any]) -> SweepRow:
+def _row(run: Path, planned: dict[str, Any]) -> SweepRow:
     from rnn_tasks.runs.tables import Row
 
+    held = is_held(run)  # before the result is read, which may be written at this moment
+    result = _result(run)
     if result is None:
         config = _config(run)
-        state, note = _state(run, config)
+        state, note = _state(run, config, held)
         return SweepRow(run.name, state, config.get("swept") or planned, note=note)
     metrics = result["metrics"]
     splits = {split: Row.of(split, metrics[split]) for split in ("test", "val") if split in metrics}
@@ -119,12 +127,12 @@ def _config(run: Path) -> dict[str, Any]:
     return {}
 
 
-def _state(run: Path, config: dict[str, Any]) -> tuple[str, str]:
-    """Return the state of a run without a result, and a note on it."""
+def _state(run: Path, config: dict[str, Any], held: bool) -> tuple[str, str]:
+    """Return the state of a run without a result, and a note on it; ``held`` by a process."""
     if not run.exists():
         return "missing", ""
     try:
-        if is_held(run):
+        if held:
             return "running", _progress(run, config)
         if (run / FAILURE).exists():
             return "failed", printable(read_text(run / FAILURE, 10_000).strip())

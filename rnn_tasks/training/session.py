@@ -18,6 +18,7 @@ from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.process import prepare_process
 from rnn_tasks.training.recorder import RunRecorder, resume_point
 from rnn_tasks.training.signals import StopSignals
+from rnn_tasks.training.start import begin_with
 from rnn_tasks.training.trainer import build_learner, build_trainer
 
 
@@ -79,6 +80,8 @@ def build_session(cfg: DictConfig, run: Path, signals: StopSignals, callbacks: t
     early = {key: cfg.trainer[key] or 0 for key in ("patience", "min_epochs", "min_steps")}
     recorder = RunRecorder(run, schedule, signals, **early)
     resumed = resume_point(run)
+    if cfg.model.get("weights") and resumed is None:
+        begin_with(model, cfg.model.weights, run, keep=not cfg.trainer.fast_dev_run)
     learner = build_learner(cfg, task, model, schedule)
     trainer = build_trainer(cfg, schedule, run, [recorder, *callbacks], resumed)
     return Session(task, learner, recorder, trainer, resumed)
