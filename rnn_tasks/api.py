@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import Interrupted, UserError
 from rnn_tasks.report.comparison import compare
-from rnn_tasks.report.experiments import swept
-from rnn_tasks.runs import Run, evaluation, load, summaries, sweeps
+from rnn_tasks.runs import Run, evaluation, load, summaries, sweep_tables, sweeps
 from rnn_tasks.runs.frames import frame
 from rnn_tasks.train import train as train_into
 
@@ -57,8 +54,8 @@ def train(*overrides: str, directory: str | Path | None = None, progress: bool =
     return load(run)
 
 
-def _composed(progress: bool, *overrides: str) -> DictConfig:
-    return compose(f"trainer.enable_progress_bar={str(progress).lower()}", *overrides)
+def _composed(progress: bool, *overrides: str, swept: list[str] | None = None) -> DictConfig:
+    return config.compose([f"trainer.enable_progress_bar={str(progress).lower()}", *overrides], swept)
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ class Sweep:
         Raises:
             UserError: pandas is not installed.
         """
-        return frame([sweeps.csv_row(row) for row in sweeps.sweep_rows(self.path)])
+        return frame([sweep_tables.csv_row(row) for row in sweeps.sweep_rows(self.path)])
 
     def networks(self) -> Any:
         """Return networks.csv as a pandas.DataFrame: a row for each network of each finished run.
@@ -94,7 +91,7 @@ class Sweep:
         Raises:
             UserError: pandas is not installed.
         """
-        return frame(sweeps.network_rows(self.path))
+        return frame(sweep_tables.network_rows(self.path))
 
 
 def sweep(*overrides: str, directory: str | Path | None = None, progress: bool = True) -> Sweep:
@@ -112,12 +109,15 @@ def sweep(*overrides: str, directory: str | Path | None = None, progress: bool =
         UserError: an override is refused.
         KeyboardInterrupt: the sweep was stopped.
     """
-    constant, choices = _choices(overrides)
-    jobs = [_composed(progress, *constant, *chosen) for chosen in choices]
+    plan = config.planned(overrides)
+    if not plan.jobs():
+        raise UserError(f"{' '.join(overrides)}: must list the values of a key, like model.hidden=1,3,5 or range(4)")
+    jobs = [_composed(progress, *plan.overrides, swept=job) for job in plan.jobs()]
     path = Path(directory or runs.OUTPUTS / jobs[0].task.name / jobs[0].name)
+    sweeps.begin(path, plan)
     try:
-        for cfg, chosen in zip(jobs, choices, strict=True):
-            _train_or_note(cfg, path / config.directory_name(",".join(sorted(chosen))))
+        for cfg, job in zip(jobs, plan.jobs(), strict=True):
+            _train_or_note(cfg, path / config.run_name(config.own_choices(job, ())))
     except Interrupted:
         summaries.summarize(path, show=False)
         raise KeyboardInterrupt(f"stopped; the same call with directory={str(path)!r} goes on with the sweep") from None
@@ -130,26 +130,6 @@ def _train_or_note(cfg: DictConfig, run: Path) -> None:
         train_into(cfg, run)
     except UserError as error:
         sweeps.note_failure(run, error)
-
-
-def _choices(words: tuple[str, ...]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Return the overrides of all runs of a sweep, and those of each."""
-    constant, several = config.constant_and_swept(words)
-    given = {config.key_of(override) for override in (*constant, *several)}
-    values = [_values(override) for override in several]
-    for override in constant:
-        if override.key_or_group == "experiment":
-            own = swept(str(override.value())).items()
-            values += [[f"{key}={value}" for value in row] for key, row in own if key not in given]
-    if not values:
-        raise UserError("a sweep needs a key with several values, like model.hidden=1,3,5; train() makes a single run")
-    return [str(override.input_line) for override in constant], list(product(*values))
-
-
-def _values(override: Override) -> list[str]:
-    if not override.is_discrete_sweep():
-        raise UserError(f"{override.input_line}: must list its values, like 1,3,5 or range(4)")
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
 def evaluate(run: Run | str | Path, lengths: list[int] | None = None, samples: int = 1000) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from rnn_tasks.arguments import command, discard_output
 from rnn_tasks.errors import Interrupted, UserError, file_error, refuse, tell
 from rnn_tasks.runs import summaries, sweeps
 from rnn_tasks.runs.directory import CONFIG
+from rnn_tasks.runs.plans import is_sweep, own_plan
 
 TRUST = "--trust"
 
@@ -40,6 +41,8 @@ def train(cfg: DictConfig, run: Path, trust: bool = False) -> dict[str, Any]:
     """
     from rnn_tasks import runs
 
+    if (weights := cfg.model.get("weights")) and not str(weights).endswith(".ckpt"):
+        cfg.model.weights = str(runs.weights_of(str(weights)))
     if result := runs.result_of(run, cfg, trust):  # also where nothing can be written
         return result
     with runs.claimed(run):
@@ -119,28 +122,48 @@ def _tell_how_to_go_on(run: Path, sweep: Path | None = None) -> None:
     """Print what goes on with a run, or a sweep, that a signal has stopped."""
     if sweep is not None:
         summaries.summarize(sweep)
-        tell(f"stopped; the sweep goes on with the same command and hydra.sweep.dir={sweep}")
-    elif (run / CONFIG).exists():
-        tell(f"stopped; go on with: python -m rnn_tasks.train {shlex.quote(f'resume={run}')}")
-    else:
+    if sweep is None and not (run / CONFIG).exists():
         tell("stopped before the run began")
+    else:
+        tell(f"stopped; go on with: python -m rnn_tasks.train {shlex.quote(f'resume={sweep or run}')}")
 
 
 def _run(words: list[str]) -> None:
     """Do what a command line says."""
+    trust = TRUST in words
     flags, overrides = config.arguments([word for word in words if word != TRUST])
-    resumed = config.run_to_resume(flags, overrides)
-    if resumed is None:
-        if TRUST in words:
-            raise UserError(f"{TRUST}: belongs to resume=RUN, a run that somebody else has made")
-        completing = {"-sc", "--shell-completion"} & set(flags)
-        sys.argv[1:] = flags + overrides if completing else [*flags, *config.for_a_sweep(overrides), *overrides]
-        with config.refusals():
-            return _job()
+    resumed = config.to_resume(flags, overrides)
+    if resumed is not None:
+        _resume(resumed, trust)
+    elif trust:
+        raise UserError(f"{TRUST}: belongs to resume=RUN, a run that somebody else has made")
+    else:
+        _start(flags, overrides)
+
+
+def _start(flags: list[str], overrides: list[str]) -> None:
+    """Train a new run, or sweep; one that has begun in the same directory goes on."""
+    completing = {"-sc", "--shell-completion"} & set(flags)
+    sys.argv[1:] = flags + overrides if completing else [*flags, *config.for_a_sweep(overrides), *overrides]
+    with config.refusals():
+        _job()
+
+
+def _resume(resumed: config.Resumption, trust: bool) -> None:
+    """Go on with a run, or with a sweep."""
     from rnn_tasks import runs
 
-    (named, epochs), trust = resumed, TRUST in words
-    run = runs.find_to_resume(named)
+    run, epochs = runs.find_to_resume(resumed.named), resumed.epochs
+    if is_sweep(run):
+        if epochs is not None:
+            raise UserError(
+                f"trainer.max_epochs={epochs}: lengthens a run, and {run} is a sweep; resume its runs one by one"
+            )
+        plan = own_plan(run, trust)
+        flags = ["--multirun", *(["--config-dir", plan.config_dir] if plan.config_dir else [])]
+        return _start(flags, [*plan.words(), *resumed.launching, config.in_directory(run)])
+    if resumed.launching:
+        raise UserError(f"{resumed.launching[0]}: belongs to a sweep, and {run} is a run")
     try:
         cfg = runs.read_config(run, trust) if epochs is None else runs.lengthen(run, epochs, trust)
         _train_and_report(cfg, run, trust)

@@ -1,29 +1,27 @@
 """The configuration of a run: composed by Hydra, and checked before torch is imported or data are drawn."""
 
-from rnn_tasks.config.command_line import (
-    arguments,
-    constant_and_swept,
-    for_a_sweep,
-    key_of,
-    run_to_resume,
-    runs_of_a_sweep,
-)
-from rnn_tasks.config.composition import CONF, compose, directory_name, prepare, refusals
+from rnn_tasks.config.command_line import Resumption, arguments, to_resume
+from rnn_tasks.config.composition import CONF, compose, prepare, refusals
 from rnn_tasks.config.instantiation import build, build_task, instantiated
+from rnn_tasks.config.naming import own_choices, run_name
+from rnn_tasks.config.sweeping import Plan, for_a_sweep, in_directory, plan, planned
 
 __all__ = [
     "CONF",
+    "Plan",
+    "Resumption",
     "arguments",
     "build",
     "build_task",
     "compose",
-    "constant_and_swept",
-    "directory_name",
     "for_a_sweep",
+    "in_directory",
     "instantiated",
-    "key_of",
+    "own_choices",
+    "plan",
+    "planned",
     "prepare",
     "refusals",
-    "run_to_resume",
-    "runs_of_a_sweep",
+    "run_name",
+    "to_resume",
 ]

@@ -2,13 +2,12 @@
 
 import copy
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -17,9 +16,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from rnn_tasks.config.naming import own_choices
 from rnn_tasks.config.values import STRATEGY, check
 from rnn_tasks.errors import UserError, file_error, one_line
 
@@ -30,33 +31,25 @@ CONF = next(path for path in (PACKAGE / "conf", PACKAGE.parent / "conf") if path
 
 REQUIRED = ("model", "optimizer", "loss", "logger", "task")  # groups of which an option must be chosen
 NAMED = ("logger", "callbacks")  # groups of which several options may be chosen, each under its own name
+WEIGHTS = "model.weights"  # names a run
 PACKAGES = ("wandb", "mlflow")  # loggers that need a package of their name
 
 
-def directory_name(overrides: str) -> str:
-    """Return the name of a run's directory within a sweep: its overrides in safe characters, at most 200 bytes.
-
-    Where characters are replaced or cut, a hash of the overrides keeps names apart.
-    """
-    name = re.sub(r"[^\w.,=+-]+", "_", overrides, flags=re.ASCII).strip("_")
-    if name != overrides or len(name) > 200:
-        name = f"{name[:190]}_{blake2b(overrides.encode(), digest_size=4).hexdigest()}"
-    return name or "run"
-
-
-OmegaConf.register_new_resolver("directory_name", directory_name, replace=True)
-
-
-def compose(overrides: list[str] | None = None) -> DictConfig:
+def compose(overrides: list[str] | None = None, swept: list[str] | None = None) -> DictConfig:
     """Return the checked configuration that ``python -m rnn_tasks.train OVERRIDES`` would train with.
+
+    Args:
+        overrides: as on the command line.
+        swept: further ones, in which the runs of a sweep differ.
 
     Raises:
         UserError: an override is refused.
     """
+    words = [with_quoted_run(word) for word in (*(overrides or []), *(swept or []))]
     with refusals(), initialize_config_dir(str(CONF), version_base="1.3"):
-        parsed(overrides or [])
-        cfg = hydra_compose("config", overrides or [], return_hydra_config=True)
-        return prepare(cfg, cfg.hydra)
+        parsed(words)
+        cfg = hydra_compose("config", words, return_hydra_config=True)
+        return prepare(cfg, cfg.hydra, own_choices(swept, ()) if swept else None)
 
 
 def parsed(words: Sequence[str]) -> list[Override]:
@@ -65,8 +58,10 @@ def parsed(words: Sequence[str]) -> list[Override]:
     Raises:
         UserError: a word is no override, or what it chooses of a group cannot be the name of an option.
     """
+    hydra = GlobalHydra.instance()
+    loader = hydra.config_loader() if hydra.is_initialized() else None  # knows what glob(*) stands for
     with refusals():
-        overrides = OverridesParser.create().parse_overrides(list(words))
+        overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(words))
     for override in overrides:
         group, value = override.key_or_group, override.value()
         if not override.is_delete() and not isinstance(value, dict | Glob) and (CONF / group).is_dir():
@@ -75,6 +70,13 @@ def parsed(words: Sequence[str]) -> list[Override]:
                 if not all(isinstance(name, str | QuotedString) for name in names):
                     raise UserError(f"{override.input_line}: {_wanted(group)}")
     return overrides
+
+
+def with_quoted_run(word: str) -> str:
+    """Return an override, in which the name of a run of a sweep, like "model.hidden=3,seed=1", is quoted."""
+    key, _, run = word.partition("=")
+    quoted = run[:1] in ("'", '"')
+    return f"{key}='{run}'" if key == WEIGHTS and "=" in run and not quoted else word
 
 
 def _wanted(group: str) -> str:
@@ -90,13 +92,14 @@ def _options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-def prepare(cfg: DictConfig, hydra: HydraConf) -> DictConfig:
-    """Check a composed configuration and add the name of its experiment.
+def prepare(cfg: DictConfig, hydra: HydraConf, swept: dict[str, Any] | None = None) -> DictConfig:
+    """Check a composed configuration; add the name of its experiment and what it has for itself within a sweep.
 
     Args:
         cfg: as composed.
         hydra: Hydra's own configuration. Of its ``runtime.choices``, the option chosen of each group, groups of which
             several were chosen are missing.
+        swept: the values in which the runs of a sweep differ; by default those that Hydra knows of.
 
     Raises:
         UserError: a key or value is wrong, or a package is missing.
@@ -124,6 +127,9 @@ def prepare(cfg: DictConfig, hydra: HydraConf) -> DictConfig:
     _check_packages(cfg)
     OmegaConf.set_struct(cfg, False)
     cfg.experiment = choices.get("experiment")
+    if swept is None and hydra.mode == RunMode.MULTIRUN:
+        swept = own_choices(hydra.overrides.task, hydra.job.config.override_dirname.exclude_keys)
+    cfg.swept = swept
     if "data_dir" in cfg.task:
         cfg.task.data_dir = os.path.abspath(os.path.join(hydra.runtime.cwd, cfg.task.data_dir))
     return cfg

@@ -27,8 +27,10 @@ BASES = {  # of the classes of parts
     "optimizer": "torch.optim.Optimizer",
     "scheduler": "torch.optim.lr_scheduler.LRScheduler",
 }
-NOT_ARGUMENTS = ("lr", "losses")  # keys of a task that its constructor does not take
-SHARD = "shard_replicates"  # a key of every model, which says how it is trained
+NOT_ARGUMENTS = {
+    "task": ("lr", "losses"),
+    "model": ("weights", "shard_replicates"),
+}  # keys that constructors do not take
 
 
 def build(cfg: DictConfig) -> tuple[Any, Any]:
@@ -42,8 +44,7 @@ def build(cfg: DictConfig) -> tuple[Any, Any]:
     from rnn_tasks.seeds import global_generators  # imports torch
 
     with global_generators("model", cfg.seed):
-        part = {key: value for key, value in cfg.model.items() if key != SHARD}
-        model = instantiated("model", part, **sizes, seed=cfg.seed)
+        model = instantiated("model", _arguments("model", cfg), **sizes, seed=cfg.seed)
     if getattr(model, "replicates", 1) != cfg.model.get("replicates", 1):
         raise UserError(f"model.replicates={cfg.model.replicates}: {cfg.model._target_} has none")
     return task, model
@@ -55,8 +56,12 @@ def build_task(cfg: DictConfig) -> Any:
     Raises:
         UserError: its class is missing or refuses its values.
     """
-    arguments = {key: value for key, value in cfg.task.items() if key not in NOT_ARGUMENTS}
-    return instantiated("task", arguments, seed=cfg.seed, replicates=cfg.model.get("replicates", 1))
+    replicates = cfg.model.get("replicates", 1)
+    return instantiated("task", _arguments("task", cfg), seed=cfg.seed, replicates=replicates)
+
+
+def _arguments(group: str, cfg: DictConfig) -> dict[Any, Any]:
+    return {key: value for key, value in cfg[group].items() if key not in NOT_ARGUMENTS[group]}
 
 
 def instantiated(group: str, part: Any, **arguments: Any) -> Any:

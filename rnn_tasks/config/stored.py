@@ -23,7 +23,7 @@ DEEPEST = 20  # levels of nesting
 MNIST_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
 SECTIONS = ("task", "model", "loss", "optimizer", "trainer")  # must be mappings
-OPTIONAL = ("scheduler", "logger", "callbacks")  # mappings, or null
+OPTIONAL = ("scheduler", "logger", "callbacks", "swept")  # mappings, or null
 
 
 def holds_mnist(data_dir: Path) -> bool:
@@ -73,7 +73,7 @@ def checked(config: dict[str, Any]) -> DictConfig:
         UserError: a key is missing or unknown, or a value is of the wrong kind or out of range.
     """
     own = conf_file("config")
-    known = {*own, *SECTIONS, *OPTIONAL, "experiment"} - {"defaults", "hydra"}
+    known = {*own, *SECTIONS, *OPTIONAL, "experiment", "swept"} - {"defaults", "hydra"}
     for key in config:
         if key not in known:
             raise UserError(f"{key}: no such key; the configuration has {', '.join(sorted(known))}")
@@ -114,11 +114,11 @@ def parts(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Return the values in nested mappings and lists, each with its full key."""
-    if isinstance(node, dict):
+    """Return the values in nested mappings and lists, each with its full key; an empty one is a value itself."""
+    if isinstance(node, dict) and node:
         for key, value in node.items():
             yield from leaves(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(node, list):
+    elif isinstance(node, list) and node:
         for i, value in enumerate(node):
             yield from leaves(value, f"{path}[{i}]")
     else:

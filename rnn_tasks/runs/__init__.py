@@ -10,7 +10,7 @@ from rnn_tasks.runs.directory import (
     result_of,
     write_config,
 )
-from rnn_tasks.runs.finding import PRETRAINED, find, find_to_resume, finished, require, results
+from rnn_tasks.runs.finding import PRETRAINED, find, find_to_resume, finished, require, results, weights_of
 from rnn_tasks.runs.identity import fingerprint, influence
 from rnn_tasks.runs.loading import load, tell_run, weights_to_measure
 from rnn_tasks.runs.results import describe, read_result, write_result
@@ -37,6 +37,7 @@ __all__ = [
     "result_of",
     "results",
     "tell_run",
+    "weights_of",
     "weights_to_measure",
     "write_config",
     "write_result",

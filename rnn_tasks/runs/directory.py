@@ -1,26 +1,34 @@
 """Run directories: their lock and their configuration."""
 
+import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from rnn_tasks.config.stored import LARGEST, checked, holds_mnist, parse
+from rnn_tasks.config.stored import LARGEST, checked, holds_mnist, leaves, parse
 from rnn_tasks.config.targets import first_foreign
-from rnn_tasks.errors import UserError, file_error, one_line
+from rnn_tasks.errors import UserError, file_error, one_line, printable
 from rnn_tasks.files import read_text, refuse_ways_out, remove_unfinished, write_atomically
 from rnn_tasks.runs.identity import influence
 from rnn_tasks.runs.migration import migrated
+from rnn_tasks.runs.plans import is_sweep
 from rnn_tasks.runs.results import RESULT, read_result
 from rnn_tasks.runs.trust import SIGNATURE, is_signed, sign
 
 OUTPUTS = Path("outputs")
 CONFIG, LOCK = "config.yaml", ".lock"
-SHOWN = 5  # runs of a sweep in one line
+FAILURE = "error.txt"  # why the last attempt at a run of a sweep has failed
+SHOWN = 5  # runs of a sweep, or differences of configurations, in one line
+PATIENCE = 0.2  # seconds to wait for the lock, which is_held may hold for a moment
+
+
+class InUse(UserError):
+    """Another process trains in a run directory."""
 
 
 @contextmanager
@@ -31,14 +39,18 @@ def claimed(run: Path) -> Iterator[None]:
     is removed.
 
     Raises:
-        UserError: another process trains there, the directory cannot be written, or a link in it leads out of it.
+        InUse: another process trains there.
+        UserError: the directory holds a sweep or cannot be written, or a link in it leads out of it.
     """
+    if is_sweep(run):
+        raise UserError(f"{run}: holds a sweep; take another name= for the run")
     try:
         run.mkdir(parents=True, exist_ok=True)
         refuse_ways_out(run)
-        with FileLock(run / LOCK, timeout=0):
+        with FileLock(run / LOCK, timeout=PATIENCE):
             new = not (run / CONFIG).exists()
             remove_unfinished(run)
+            (run / FAILURE).unlink(missing_ok=True)
             try:
                 yield
             except UserError:
@@ -47,9 +59,26 @@ def claimed(run: Path) -> Iterator[None]:
                         (run / name).unlink(missing_ok=True)
                 raise
     except Timeout:
-        raise UserError(f"{run}: is being trained by another process") from None
+        raise InUse(f"{run}: is being trained by another process") from None
     except OSError as error:
         raise file_error(error, run) from error
+
+
+def is_held(run: Path) -> bool:
+    """Return whether a process trains in a run directory, on this machine or another one that shares its files."""
+    try:
+        descriptor = os.open(run / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def own_config(run: Path, cfg: DictConfig, trust: bool = False) -> DictConfig:
@@ -61,8 +90,10 @@ def own_config(run: Path, cfg: DictConfig, trust: bool = False) -> DictConfig:
     if not (run / CONFIG).exists():
         write_config(run, cfg)
     begun = read_config(run, trust)
-    if influence(begun) != influence(cfg):
-        raise UserError(f"{run}: holds another run; go on with it by resume={run} or take another directory")
+    if differences := _differences(influence(begun), influence(cfg)):
+        raise UserError(
+            f"{run}: holds another run, with {differences}; take another name=, or resume={run} for that one"
+        )
     if "data_dir" in begun.task:
         begun.task.data_dir = cfg.task.data_dir  # the user has named it now, or read_config has looked at it
     return begun
@@ -77,7 +108,22 @@ def result_of(run: Path, cfg: DictConfig, trust: bool = False) -> dict[str, Any]
     if not (run / RESULT).exists() or not (run / CONFIG).exists():
         return None
     own_config(run, cfg, trust)
+    with suppress(OSError):
+        (run / FAILURE).unlink(missing_ok=True)
     return read_result(run)
+
+
+def _differences(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """Return in which values two configurations differ, like "model.hidden=3 (here 5)"; nothing if they are equal."""
+    old, new = dict(leaves(there)), dict(leaves(here))
+    keys = [key for key in {**old, **new} if key not in old or key not in new or old[key] != new[key]]
+    texts = [f"{key}={_text(old.get(key))} (here {_text(new.get(key))})" for key in keys]
+    more = [f"{len(texts) - SHOWN} more differences"] if len(texts) > SHOWN else []
+    return ", ".join([*texts[:SHOWN], *more])
+
+
+def _text(value: Any) -> str:
+    return "null" if value is None else printable(str(value))
 
 
 def lengthen(run: Path, epochs: int, trust: bool = False) -> DictConfig:

@@ -9,8 +9,10 @@ from typing import Any
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.runs.directory import CONFIG, OUTPUTS, require_run
+from rnn_tasks.runs.plans import SWEEP, is_sweep
 from rnn_tasks.runs.results import RESULT, read_result
 
+CHECKPOINT = ".ckpt"
 PRETRAINED = Path(__file__).parent.parent / "pretrained"  # runs that come with the package
 
 
@@ -89,28 +91,66 @@ def _root(run: str) -> Path | None:
     return root if run == "latest" or (root.parent == OUTPUTS and root.is_dir()) else None
 
 
+def weights_of(run: str) -> Path:
+    """Return the checkpoint that ``model.weights=RUN`` names.
+
+    Args:
+        run: a checkpoint, or a run as for ``find``, whose best weights are meant.
+
+    Raises:
+        UserError: there is no such run, or it has no weights yet.
+    """
+    path = Path(run)
+    if path.suffix != CHECKPOINT:
+        try:
+            path = require(run) / "checkpoints" / f"best{CHECKPOINT}"
+        except UserError as error:
+            raise UserError(f"model.weights={error}") from None
+    if not path.is_file():
+        raise UserError(f"model.weights={run}: {path} is missing; give a run that has got so far, or a checkpoint")
+    return path
+
+
 def find_to_resume(run: str) -> Path:
-    """Return the directory of a run to go on with.
+    """Return the directory of a run, or of a sweep, to go on with.
 
     Args:
         run: a directory, or a checkpoint in it; "latest", or the name of a task, for the newest run that has begun.
 
     Raises:
-        UserError: it is none of these, or a sweep.
+        UserError: it is none of these, or a directory of runs that holds no plan of a sweep.
     """
     path = Path(run)
     if path.is_file() and path.parent.name == "checkpoints":
         path = path.parent.parent
-    if (path / CONFIG).is_file():
+    if (path / CONFIG).is_file() or is_sweep(path):
         return path
-    if path.is_dir() and any(path.glob(f"*/{CONFIG}")):
-        sweep = f"the same command with --multirun and hydra.sweep.dir={run} goes on with it"
-        raise UserError(f"{run}: is a sweep, or a directory of runs; name one of them, or {sweep}")
     if root := _root(run):
         begun = _newest_first(root, CONFIG)
         if begun:
             return begun[0].parent
     return require_run(path)
+
+
+def find_sweep(sweep: str) -> Path:
+    """Return the directory of a sweep, or of runs.
+
+    Args:
+        sweep: a directory, or "latest" for the sweep that was begun last.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(sweep)
+    if sweep == "latest":
+        if begun := _newest_first(OUTPUTS, SWEEP):
+            return begun[0].parent
+        raise UserError(f"latest: no sweep in {OUTPUTS} yet; python -m rnn_tasks.train --multirun makes one")
+    if (path / CONFIG).is_file():
+        raise UserError(f"{sweep}: is a run; give the directory of a sweep")
+    if not is_sweep(path) and not any(path.glob(f"*/{CONFIG}")):
+        raise UserError(f"{sweep}: holds no sweep; give a directory of runs, or latest")
+    return path
 
 
 def _newest_first(root: Path, name: str) -> list[Path]:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 # without it.
 NUMERICS = 1
 
-NO_INFLUENCE = ("name", "threads", "data_dir", "logger")  # keys that do not change the numbers of a run
+NO_INFLUENCE = ("name", "threads", "data_dir", "logger", "swept")  # keys that do not change the numbers of a run
 ONLY_SHOWN = ("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler")  # the same in ``trainer``
 
 
@@ -21,11 +21,11 @@ def influence(cfg: DictConfig) -> dict[str, Any]:
     values = {key: value for key, value in values.items() if key not in NO_INFLUENCE}
     task = {key: value for key, value in values["task"].items() if key == "name" or key not in NO_INFLUENCE}
     trainer = {key: value for key, value in values["trainer"].items() if key not in ONLY_SHOWN}
-    if re.fullmatch(
-        "[0-9]+", str(trainer["devices"])
-    ):  # how many processes share the work changes numbers by their rounding alone
-        trainer["devices"] = 1
-    values["model"] = {key: value for key, value in values["model"].items() if key != "shard_replicates"}
+    if re.fullmatch("[0-9]+", str(trainer["devices"])):
+        trainer["devices"] = 1  # the number of processes changes nothing but rounding, like that of threads
+    values["model"].pop("shard_replicates", None)
+    if values["model"].get("weights") is None:
+        values["model"].pop("weights", None)
     if not values.get("callbacks"):  # a callback may change anything, its absence changes nothing
         values.pop("callbacks", None)
     return {**values, "trainer": trainer, "task": task}

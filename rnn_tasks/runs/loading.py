@@ -110,20 +110,13 @@ def _weights(
     run: Path, weights: str, result: dict[str, Any] | None
 ) -> tuple[dict[str, Tensor], list[list[float] | None], list[bool]]:
     """Weights of all replicates, the sort key of each by validation, and which have failed."""
-    from rnn_tasks.training.checkpoints import read_checkpoint
+    from rnn_tasks.training.checkpoints import model_weights, read_checkpoint
     from rnn_tasks.training.metrics import sort_keys
 
-    path, best = (run / "checkpoints" / f"{name}.ckpt" for name in (weights, "best"))
+    path = run / "checkpoints" / f"{weights}.ckpt"
     if not path.is_file():
         raise UserError(f"{path}: is missing; the run has not got so far, or take the other --weights")
-    checkpoint = read_checkpoint(path)
-    state = checkpoint["state_dict"]
-    if weights == "best":
-        return state, checkpoint["score"], checkpoint["failed"]
-    failed = state["failed"].tolist()
-    if result and "val" in result["metrics"]:
-        keys = sort_keys(result["metrics"]["val"])
-    else:
-        keys = read_checkpoint(best)["score"] if best.exists() else [None] * len(failed)
-    model = {key.removeprefix("model."): value for key, value in state.items() if key.startswith("model.")}
-    return model, keys, failed
+    state, scores, failed = model_weights(read_checkpoint(path))
+    if weights == "last" and result and "val" in result["metrics"]:
+        scores = sort_keys(result["metrics"]["val"])
+    return state, scores, failed

@@ -17,9 +17,7 @@ def migrated(config: dict[str, Any]) -> dict[str, Any]:
     Args:
         config: plain containers, as config.yaml or result.json holds them.
     """
-    config = {"callbacks": {}} | _with_moved_targets(config)
-    if isinstance(config.get("model"), dict):
-        config["model"] = {"shard_replicates": False} | config["model"]
+    config = {"callbacks": {}, "swept": None} | _with_moved_targets(config)
     config["trainer"] = {key: value for key, value in config["trainer"].items() if key not in GONE}
     logger = config.get("logger")
     if logger and "_target_" in logger:

@@ -9,9 +9,10 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from rnn_tasks.errors import one_line, tell
+from rnn_tasks.config import plan
+from rnn_tasks.errors import UserError, one_line, refuse, tell
 from rnn_tasks.files import write_atomically
-from rnn_tasks.runs import sweeps
+from rnn_tasks.runs import sweep_tables, sweeps
 
 MOST_CURVES = 6  # of one plot, so that they can be told apart
 
@@ -29,7 +30,8 @@ def plot(sweep: Path) -> None:
         first = next(iter(curves))
         trained = results[first]["config"]["task"]["lengths"]
         plots.save(plots.by_length(curves, tests[first]["chance"], trained), sweep / "test_by_length.png")
-    key, lines = sweeps.by_number({name: test["sequence_accuracy"] for name, test in tests.items()})
+    swept = {name: result["config"]["swept"] or {} for name, result in results.items()}
+    key, lines = sweep_tables.by_number({name: test["sequence_accuracy"] for name, test in tests.items()}, swept)
     if key:
         plots.save(plots.by_number(key, lines), sweep / f"test_by_{key}.png")
 
@@ -45,13 +47,13 @@ def write_summary(sweep: Path, show: bool = True) -> bool:
         Whether all runs have finished.
     """
     rows = sweeps.sweep_rows(sweep)
-    _write_csv(sweep / "summary.csv", [sweeps.csv_row(row) for row in rows])
-    _write_csv(sweep / "networks.csv", sweeps.network_rows(sweep))
-    write_atomically(sweep / "summary.md", sweeps.sweep_table(rows, "github") + "\n")
+    _write_csv(sweep / "summary.csv", [sweep_tables.csv_row(row) for row in rows])
+    _write_csv(sweep / "networks.csv", sweep_tables.network_rows(sweep))
+    write_atomically(sweep / "summary.md", sweep_tables.sweep_table(rows, "github") + "\n")
     plot(sweep)
     if show:
-        print(f"\n{sweeps.sweep_table(rows, 'simple')}\n{sweep}", flush=True)
-    return all(row.failed is None for row in rows)
+        print(f"\n{sweep_tables.sweep_table(rows, 'simple')}\n{sweep}", flush=True)
+    return all(row.state in ("done", "trial") for row in rows)
 
 
 def _write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
@@ -92,7 +94,22 @@ def objective(result: dict[str, Any]) -> float | None:
 
 
 class SweepSummary(Callback):
-    """Summarizes a sweep at its end; the exit status is 1 if a run has not finished, or the summary is not written."""
+    """Writes down what a sweep is to make at its start, and summarizes it at its end.
+
+    The exit status is 1 if a run has not finished, or the summary is not written.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        hydra = config.hydra
+        directory = next(
+            (source.path for source in hydra.runtime.config_sources if source.provider == "command-line"), ""
+        )
+        own = [word for word in hydra.overrides.hydra if not word.startswith("hydra.mode=")]
+        try:
+            words = [*hydra.overrides.task, *own]
+            sweeps.begin(Path(hydra.sweep.dir), plan(words, hydra.sweeper.get("params") or {}, directory or None))
+        except UserError as error:  # of an ordinary exception Hydra would only warn
+            refuse(error)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if not summarize(Path(config.hydra.sweep.dir)):

@@ -47,6 +47,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: is damaged ({reason}); delete it to begin again") from None
 
 
+def model_weights(checkpoint: dict[str, Any]) -> tuple[dict[str, torch.Tensor], list[list[float] | None], list[bool]]:
+    """Return the weights that a checkpoint holds, the scores in validation that go with them, and which have failed.
+
+    Args:
+        checkpoint: as ``read_checkpoint`` gives it. Of a last one the scores are those of the best weights.
+    """
+    state = checkpoint["state_dict"]
+    if "optimizer_states" not in checkpoint:
+        return state, checkpoint["score"], checkpoint["failed"]
+    failed = state["failed"].tolist()
+    recorder = checkpoint["callbacks"].get("RunRecorder")
+    scores = recorder.get("score") if isinstance(recorder, dict) else None
+    if not isinstance(scores, list) or not are_scores(scores) or len(scores) != len(failed):
+        scores = [None] * len(failed)
+    model = {name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")}
+    return model, scores, failed
+
+
 def _verify(content: io.BytesIO) -> None:
     """Compare the checksums of a file, whose parts must be stored as they are: a small file cannot become a large one.
 

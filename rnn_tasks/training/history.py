@@ -23,6 +23,7 @@ PLACE = ("epoch", "replicate")
 COLUMNS = [*PLACE, *(f"{split}_{kind}" for split in ("train", "val") for kind in KINDS)]
 HISTORY = "history.csv"
 LARGEST = 1 << 30  # bytes
+LONGEST_ROWS = 1 << 10  # bytes of two rows, or more
 
 Row = dict[str, Any]
 
@@ -84,6 +85,22 @@ def read_history(path: Path) -> list[Row]:
     if rows and rows[0]["epoch"] == 0:  # of a version that counted from 0
         return [row | {"epoch": row["epoch"] + 1} for row in rows]
     return rows
+
+
+def epochs_done(path: Path) -> int:
+    """Return how many epochs history.csv tells of, by its last whole row; 0 without one.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged.
+    """
+    if not path.is_file():
+        return 0
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LONGEST_ROWS))
+        *lines, _ = file.read().split(b"\n")
+    last = lines[-1].split(b",")[0] if len(lines) > 1 else b"0"
+    return int(last) if last.isdigit() else 0
 
 
 def _parsed(row: dict[str, str]) -> Row:

@@ -20,6 +20,7 @@ from rnn_tasks.training.process import prepare_process
 from rnn_tasks.training.ranks import ALONE, PeerLost, Ranks
 from rnn_tasks.training.recorder import RunRecorder, resume_point
 from rnn_tasks.training.signals import StopSignals
+from rnn_tasks.training.start import begin_with
 from rnn_tasks.training.trainer import build_learner, build_trainer
 
 
@@ -104,6 +105,8 @@ def build_session(
     early = {key: cfg.trainer[key] or 0 for key in ("patience", "min_epochs", "min_steps")}
     recorder = RunRecorder(run, schedule, signals, ranks, **early)
     resumed = resume_point(run, quiet=not ranks.is_main)
+    if cfg.model.get("weights") and resumed is None:
+        _begin_with_weights(cfg, run, model, ranks)
     learner = build_learner(cfg, task, model, schedule, ranks)
     trainer = build_trainer(cfg, schedule, run, [recorder, *callbacks], resumed, ranks)
     return Session(task, learner, recorder, trainer, resumed, cfg, ranks)
@@ -114,3 +117,11 @@ def _require_equal(ranks: Ranks, cfg: DictConfig, task: Task, model: nn.Module) 
     ranks.require_equal(f"task._target_={cfg.task._target_}", [task.train.inputs, task.train.targets])
     if ranks.split_batches:
         ranks.require_equal(f"model._target_={cfg.model._target_}", list(model.state_dict().values()))
+
+
+def _begin_with_weights(cfg: DictConfig, run: Path, model: nn.Module, ranks: Ranks) -> None:
+    """Give the model of this process the weights of another run; those of a shard are cut out of those of all."""
+    whole = model if ranks.shard is None else build(cfg)[1]
+    begin_with(whole, cfg.model.weights, run, keep=ranks.is_main and not cfg.trainer.fast_dev_run)
+    if ranks.shard is not None:
+        model.load_state_dict({name: ranks.own(tensor) for name, tensor in whole.state_dict().items()})

@@ -132,7 +132,7 @@ def _shards(cfg: DictConfig, size: int) -> list[tuple[int, int, int] | None]:
     Raises:
         UserError: there are more processes than replicates to split.
     """
-    if not cfg.model.shard_replicates:
+    if not cfg.model.get("shard_replicates"):
         return [None] * size
     of = cfg.model.get("replicates", 1)
     if of < size:

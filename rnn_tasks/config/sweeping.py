@@ -1,0 +1,169 @@
+"""Sweeps: what all runs have in common, what each has for itself, and in which directory it lies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from rnn_tasks.config.composition import CONF, parsed, refusals
+from rnn_tasks.config.naming import key_of, plain, run_name
+from rnn_tasks.errors import UserError
+
+PLACE = "hydra.sweep.dir"
+NAMING = ("hydra.sweep.subdir", "hydra.job.override_dirname", "hydra.job.config")  # what names the runs of a sweep
+LAUNCHING = ("hydra/launcher", "hydra.launcher.")  # where a sweep runs, no part of what it is
+PLACES = ("hydra.sweep.", "hydra.run.")
+SETTING_TASKS = ("task", "task.name", "experiment")  # keys
+MOST_RUNS = 10_000  # of a sweep, of which the names are told beforehand
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep, as its command line or its experiment says it.
+
+    Attributes:
+        overrides: what all runs have in common, and words of Hydra's own.
+        swept: the values of each key, as they are written; of a key whose values the sweeper chooses as it goes, a text
+            like "interval(0.001, 0.1)".
+        config_dir: the directory that ``--config-dir`` named.
+    """
+
+    overrides: list[str]
+    swept: dict[str, list[str] | str]
+    config_dir: str | None = None
+
+    def words(self) -> list[str]:
+        """Return the overrides that make this sweep."""
+        values = {key: texts if isinstance(texts, str) else ",".join(texts) for key, texts in self.swept.items()}
+        return [*self.overrides, *(f"{key}={text}" for key, text in values.items())]
+
+    def jobs(self) -> list[list[str]]:
+        """Return the swept overrides of each run; nothing where the sweeper chooses as it goes."""
+        if not all(isinstance(texts, list) for texts in self.swept.values()):
+            return []
+        return [
+            list(chosen) for chosen in product(*([f"{key}={text}" for text in self.swept[key]] for key in self.swept))
+        ]
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """Return what each run has for itself, by the names of the runs; nothing where the sweeper chooses as it goes.
+
+        Raises:
+            UserError: a value is not of Hydra's grammar.
+        """
+        each = []
+        for key, texts in self.swept.items():
+            if isinstance(texts, str):
+                return {}
+            values = [plain(override.value()) for override in parsed([f"{key}={text}" for text in texts])]
+            each.append([(key.lstrip("+~"), value) for value in values])
+        choices = [dict(chosen) for chosen in islice(product(*each), MOST_RUNS)] if each else []
+        return {run_name(chosen): chosen for chosen in choices}
+
+
+def plan(words: Sequence[str], params: Mapping[str, Any], config_dir: str | None = None) -> Plan:
+    """Return the sweep that a command line makes.
+
+    Args:
+        words: its overrides; a later one of a key wins, and all win over the experiment's.
+        params: the values that its experiment sweeps over, ``hydra.sweeper.params``.
+        config_dir: of ``--config-dir``.
+
+    Raises:
+        UserError: a word is no override.
+    """
+    own = parsed([*(f"{key}={values}" for key, values in params.items() if values is not None)])
+    last = {key_of(each): each for each in (*own, *parsed(words))}
+    kept = [each for each in last.values() if not key_of(each).startswith((*LAUNCHING, *PLACES, *NAMING))]
+    constant = [str(each.input_line) for each in kept if not each.is_sweep_override()]
+    swept = {each.get_key_element(): _values(each) for each in kept if each.is_sweep_override()}
+    return Plan(constant, swept, config_dir)
+
+
+def planned(words: Sequence[str]) -> Plan:
+    """Return the sweep that ``python -m rnn_tasks.train --multirun WORDS`` makes.
+
+    Raises:
+        UserError: a word is no override, or is refused.
+    """
+    with refusals(), initialize_config_dir(str(CONF), version_base="1.3"):
+        constant = [str(each.input_line) for each in constant_and_swept(words)[0]]
+        hydra = hydra_compose("config", constant, return_hydra_config=True).hydra
+        return plan(words, hydra.sweeper.get("params") or {})
+
+
+def _values(override: Override) -> list[str] | str:
+    with suppress(HydraException):
+        if override.is_discrete_sweep():
+            return list(override.sweep_string_iterator())
+    return str(override.input_line).partition("=")[2]
+
+
+def constant_and_swept(words: Sequence[str]) -> tuple[list[Override], list[Override]]:
+    """Return the overrides that all runs of a sweep have in common, and those that list values.
+
+    Raises:
+        UserError: a word is no override.
+    """
+    overrides = parsed(words)
+    constant = [override for override in overrides if not override.is_sweep_override()]
+    return constant, [override for override in overrides if override.is_sweep_override()]
+
+
+def for_a_sweep(overrides: list[str]) -> list[str]:
+    """Return the overrides that give each run of a sweep a directory of its own, named by what is swept alone.
+
+    Raises:
+        UserError: a word is no override, or runs would share a directory or lie in several sweeps.
+    """
+    constant, swept = constant_and_swept(overrides)
+    for override in (*constant, *swept):
+        _check_places(override, [key_of(each) for each in swept])
+    given, varied = [key_of(each) for each in constant], {key_of(each) for each in swept}
+    keys = dict.fromkeys(key for key in (*given, *([] if "name" in varied else ["name"])) if key[:5] != "hydra")
+    added = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(keys)}]"]
+    if PLACE not in given and {"name", *SETTING_TASKS} & varied:  # one place for all runs
+        name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f") if "name" in varied else "${name}"
+        folder = "${task.name}" if varied.isdisjoint(SETTING_TASKS) else "sweeps"
+        added.append(f"{PLACE}=outputs/{folder}/{name}")
+    return added
+
+
+def in_directory(sweep: Path) -> str:
+    """Return the override that makes a sweep in a directory."""
+    text = str(sweep).replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
+    return f"{PLACE}='{text}'"
+
+
+def _check_places(override: Override, swept: list[str]) -> None:
+    """Refuse what would give runs of a sweep one directory, or the sweep several.
+
+    Args:
+        override: of the command line.
+        swept: the keys of which several values are given.
+
+    Raises:
+        UserError: the override does that.
+    """
+    key = key_of(override)
+    if key.startswith(NAMING):
+        raise UserError(f"{override.input_line}: cannot be set, a run of a sweep is named by what is swept")
+    groups = {"task", "experiment", "debug"} & set(swept)  # set keys anywhere
+    used = re.findall(r"\$\{([\w./]+)\}", str(override.input_line)) if key == PLACE else []
+    moving = [
+        each for each in used if (groups and each != "name") or any(f"{each}.".startswith(f"{k}.") for k in swept)
+    ]
+    if moving or (key == PLACE and key in swept):
+        what = f"without ${{{moving[0]}}}, which is swept" if moving else "not several"
+        raise UserError(f"{override.input_line}: must be one directory for all runs of the sweep, {what}")
