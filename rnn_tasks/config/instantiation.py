@@ -27,10 +27,10 @@ BASES = {  # of the classes of parts
     "optimizer": "torch.optim.Optimizer",
     "scheduler": "torch.optim.lr_scheduler.LRScheduler",
 }
-NOT_ARGUMENTS = {
+NOT_ARGUMENTS = {  # keys that the constructors do not take
     "task": ("lr", "losses"),
     "model": ("weights", "shard_replicates"),
-}  # keys that constructors do not take
+}
 
 
 def build(cfg: DictConfig) -> tuple[Any, Any]:

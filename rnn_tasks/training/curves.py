@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lightning.pytorch.loggers import Logger
+from torch import Tensor
 
 from rnn_tasks.training.intervals import curve
 from rnn_tasks.training.ranks import Ranks
@@ -39,8 +40,12 @@ class TrainCurves:
         self.ranks = ranks
         self.waiting: list[tuple[int, float, Values]] = []
 
-    def add(self, loggers: Iterable[Logger], step: int, learning_rate: float, values: Values) -> None:
-        """Log a point of the replicates of this process."""
+    def add(
+        self, loggers: Iterable[Logger], step: int, learning_rate: float, rows: dict[str, Tensor], frozen: Tensor
+    ) -> None:
+        """Log a point of the replicates of this process, [R]; those that are frozen are left out."""
+        pairs = {kind: zip(row.tolist(), frozen.tolist(), strict=True) for kind, row in rows.items()}
+        values: Values = {kind: [None if stays else value for value, stays in pairs[kind]] for kind in pairs}
         self.waiting.append((step, learning_rate, values))
         if self.ranks.shard is None:
             self.flush(loggers)

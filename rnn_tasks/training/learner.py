@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from rnn_tasks import checks, internals
 from rnn_tasks.errors import UserError
@@ -21,10 +20,9 @@ from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training import KINDS, curves, shards
 from rnn_tasks.training.metrics import Tally
 from rnn_tasks.training.optimization import Scheduling, build_optimizer, clipped
-from rnn_tasks.training.ranks import ALONE, Ranks, Rows
+from rnn_tasks.training.ranks import ALONE, Ranks
 from rnn_tasks.training.scoring import forward_replicates, mean_weights, padding_mask, score
-
-TALLIES = ("train_tally.sums", "val_tally.sums")  # in the state: what has been counted of an epoch
+from rnn_tasks.training.splitting import SharedBatches
 
 
 class Learner(LightningModule):
@@ -76,6 +74,7 @@ class Learner(LightningModule):
         self.stacked = hasattr(model, "replicates")
         self.replicates: int = model.replicates if self.stacked else 1  # type: ignore[assignment]
         self.ranks, self.curves = ranks, curves.TrainCurves(ranks)
+        self.shared = SharedBatches(ranks, model) if ranks.split_batches else None
         self.all_replicates = ranks.shard.of if ranks.shard else self.replicates
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.train_tally = Tally(self.replicates, task.longest, task.extra_steps)
@@ -87,6 +86,7 @@ class Learner(LightningModule):
         self.register_buffer("failed", torch.zeros(self.replicates, dtype=torch.bool))
         self.register_buffer("frozen", torch.zeros(self.replicates, dtype=torch.bool))
         self.frozen_weights: list[Tensor] = []
+        self.failure = 0, ""  # the step after which the last replicate that has failed did so, and when that was
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer, and the scheduler.
@@ -102,7 +102,6 @@ class Learner(LightningModule):
 
     def on_train_start(self) -> None:
         self.freeze_replicates(self.frozen)
-        self.shares: Tensor | float = 0.0  # of this process in the losses since the last optimizer step, [R]
 
     def training_step(self, chunk: Batch, index: int) -> None:
         """Take the optimizer steps of a chunk of N batches.
@@ -117,15 +116,15 @@ class Learner(LightningModule):
         weights = mean_weights(chunk, real) / self.schedule.accumulate
         step, epoch = self.global_step, self.current_epoch
         first, last = self.schedule.chunks(epoch)[index]
-        rows = self.ranks.rows(chunk.lengths.shape[2])
-        key = self._tell_rows(rows)
+        rows = self.shared.rows(chunk.lengths.shape[2]) if self.shared else None
+        key = rows.key if rows else ()
         seed_global_generators("training", self.seed, epoch, first, *self.ranks.key)
         seen = []
         for batch, weight, number in zip(map(Batch, *chunk), weights, range(first, last), strict=True):
             if self.augment:
                 batch = batch._replace(inputs=self.augment(batch.inputs, epoch, number))
-            if rows is not None:
-                batch, weight = Batch(*(rows.of(part) for part in batch)), rows.of(weight) * rows.counted
+            if rows:
+                batch, weight = rows.of_batch(batch, weight)
             logits = forward_replicates(self.model, batch, (epoch, number, *key), self.output_size)
             losses = self.loss(logits, batch.targets)
             seen.append((logits.detach(), losses.detach()))
@@ -137,19 +136,12 @@ class Learner(LightningModule):
                     scheduler.step()
         internals.count_optimizer_steps(self.trainer, step - self.global_step)
         logits, losses = (torch.stack(parts) for parts in zip(*seen, strict=True))
-        if rows is not None:
-            chunk, real = Batch(*(rows.of(part, 2) for part in chunk)), None if real is None else rows.of(real, 2)
+        if rows:
+            chunk, real = rows.of_chunk(chunk, real)
         right = answers(logits) == chunk.targets
         losses, right = (losses, right) if real is None else (losses * real, right | ~real)
-        if rows is None or rows.counted:
+        if rows is None or rows.counts:
             self.train_tally.update(losses, right, chunk.lengths)
-
-    def _tell_rows(self, rows: Rows | None) -> tuple[int, ...]:
-        """Tell the model which rows of a batch it gets; return what else decides dropout in one that does not ask."""
-        if rows is None or not hasattr(self.model, "rows"):
-            return self.ranks.key
-        self.model.rows = (rows.first, rows.of_all)  # type: ignore[assignment]
-        return ()
 
     def _backward(self, losses: Tensor, weight: Tensor, step: int) -> None:
         """Add the gradients of the replicates' mean losses; each depends on the weights of its replicate alone.
@@ -159,8 +151,8 @@ class Learner(LightningModule):
             weight: of each loss in the mean of its replicate, of the same shape.
             step: optimizer steps taken so far.
         """
-        if self.ranks.split_batches:
-            self.shares = self.shares + _sums(losses.detach() * weight)
+        if self.shared:
+            self.shared.losses.append(_sums(losses.detach() * weight))
         elif not math.isfinite(torch.dot(losses.detach().flatten(), weight.flatten()).item()):
             self._fail_lost(_sums(losses.detach() * weight), step + 1)
         losses.backward(weight)
@@ -171,26 +163,22 @@ class Learner(LightningModule):
         if failed.any():
             self.fail(failed, step, "at")
 
-    def _add_gradients(self, step: int, share: Tensor) -> Tensor:
-        """Add the gradients of all processes, and their shares [R] in the last batch's loss, which is returned."""
-        sums = self.ranks.add_gradients(self.trained, torch.stack((torch.as_tensor(self.shares), share)))
-        self.shares = 0.0
-        self._fail_lost(sums[0], step)
-        return sums[1] * self.schedule.accumulate
-
     def _step(self, optimizer: Any, step: int, losses: Tensor, weight: Tensor) -> None:
         """Take an optimizer step, clipped and logged; ``losses`` and ``weight`` as for ``_backward``."""
         logs = self.log_every > 0 and step % self.log_every == 0
-        if self.ranks.split_batches:
-            means = self._add_gradients(step, _sums(losses * weight))  # [R]
+        if self.shared:
+            since, means = self.shared.add_gradients(self.trained)
+            self._fail_lost(since, step)
+            means = means * self.schedule.accumulate
         elif logs:
-            means = _sums(losses * weight) / _sums(weight)
+            means = _sums(losses * weight) / _sums(weight)  # [R]
         if logs or self.clip:
             pairs = [(parameter, parameter.grad) for parameter in self.trained if parameter.grad is not None]
             gradients = [gradient if self.stacked else gradient[None] for _, gradient in pairs]  # [R, ...]
             norms = torch.cat([gradient.flatten(1) for gradient in gradients], 1).norm(dim=1)  # [R]
         if logs:
-            self._log_step(step, {"loss": means, "gradient_norm": norms}, optimizer.param_groups[0]["lr"])
+            rows, rate = {"loss": means, "gradient_norm": norms}, optimizer.param_groups[0]["lr"]
+            self.curves.add(self.trainer.loggers, step, rate, rows, self.frozen)
         if self.clip:  # not in place: the gradients of two biases may share their memory
             for (parameter, _), gradient in zip(pairs, clipped(gradients, norms, self.clip, self.clip_by), strict=True):
                 parameter.grad = gradient.view_as(parameter)
@@ -233,7 +221,7 @@ class Learner(LightningModule):
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Count a validation batch: inputs [B, T, D] or [R, B, T, D]."""
-        if self.ranks.split_batches and batch_index % self.ranks.size != self.ranks.rank:
+        if self.shared and not self.shared.validates(batch_index):
             return
         logits = forward_replicates(self.model, batch, output_size=self.output_size)
         self.val_tally.update(*score(logits, batch, self.loss))
@@ -241,11 +229,7 @@ class Learner(LightningModule):
     def on_train_epoch_end(self) -> None:
         self._finish("train", self.train_tally)
         if self.scheduling and not self.scheduling.every_step:
-            scheduler: Any = self.lr_schedulers()
-            if not isinstance(scheduler, ReduceLROnPlateau):
-                scheduler.step()
-            elif "val" in self.metrics:
-                scheduler.step(self.metrics["val"][self.scheduling.monitor.removeprefix("val/")][0])
+            self.scheduling.end_epoch(self.lr_schedulers(), self.metrics.get("val"))
 
     def on_validation_epoch_end(self) -> None:
         self._finish("val", self.val_tally)
@@ -253,20 +237,12 @@ class Learner(LightningModule):
         curves.log(self.trainer.loggers, "val", values, self.global_step)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        state = checkpoint["state_dict"]
-        state.pop("test_tally.sums", None)  # of version 0.1
-        if self.ranks.shard:
-            shards.cut(checkpoint, self.ranks.shard, [parameter.shape for parameter in self.model.parameters()])
-        elif not self.ranks.is_main:
-            state |= {name: torch.zeros_like(state[name]) for name in TALLIES}
+        checkpoint["state_dict"].pop("test_tally.sums", None)  # of version 0.1
+        shards.take_own(checkpoint, self.ranks, self.model)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.curves.flush(self.trainer.loggers)
-        state = checkpoint["state_dict"]
-        if self.ranks.shard:
-            shards.merge(checkpoint, self.ranks, [parameter.shape for parameter in self.model.parameters()])
-        elif self.ranks.split_batches:
-            state |= {name: self.ranks.sums(state[name]) for name in TALLIES}
+        shards.put_together(checkpoint, self.ranks, self.model)
 
     def _finish(self, split: str, tally: Tally) -> None:
         """Keep the metrics of a split, and begin to count anew."""
@@ -278,15 +254,6 @@ class Learner(LightningModule):
             self.fail(lost, self.global_step)
         self.metrics[split] = tally.compute(self.ranks.all_replicates(self.failed).tolist())
         tally.reset()
-
-    def _log_step(self, step: int, rows: dict[str, Tensor], learning_rate: float) -> None:
-        """Log numbers of replicates [R]; those of frozen ones are left out."""
-        live = self.frozen.logical_not().tolist()
-        values = {
-            kind: [value if ok else None for value, ok in zip(row.tolist(), live, strict=True)]
-            for kind, row in rows.items()
-        }
-        self.curves.add(self.trainer.loggers, step, learning_rate, values)
 
 
 def _sums(losses: Tensor) -> Tensor:

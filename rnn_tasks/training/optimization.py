@@ -80,6 +80,13 @@ class Scheduling:
             )
         return scheduler
 
+    def end_epoch(self, scheduler: Any, val: dict[str, Any] | None) -> None:
+        """Let a scheduler take its step after an epoch; ``val`` are the metrics of the last validation, if any."""
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+        elif val is not None:
+            scheduler.step(val[self.monitor.removeprefix("val/")][0])
+
 
 def build_optimizer(make: partial, parameters: Iterable[nn.Parameter], replicates: int) -> Optimizer:
     """Return the optimizer of a run.

@@ -41,22 +41,6 @@ class Shard(NamedTuple):
     of: int
 
 
-class Rows(NamedTuple):
-    """Rows ``first`` to ``last``, without that one, of ``of_all`` rows of a batch.
-
-    There is always one to compute with, but it does not count where there are fewer rows than processes.
-    """
-
-    first: int
-    last: int
-    of_all: int
-    counted: bool
-
-    def of(self, values: Tensor, axis: int = 1) -> Tensor:
-        """Return these rows of the values of all."""
-        return values.narrow(axis, self.first, self.last - self.first)
-
-
 class Ranks:
     """The processes of a run, and which of them this one is.
 
@@ -101,13 +85,6 @@ class Ranks:
     def key(self) -> tuple[int, ...]:
         """What keeps random numbers for rows of the same batch in different processes apart."""
         return (self.rank,) if self.split_batches and not self.is_main else ()
-
-    def rows(self, count: int) -> Rows | None:
-        """Return which of ``count`` rows of a batch this process computes; None if all."""
-        if not self.split_batches:
-            return None
-        first, last = (-(-count * rank // self.size) for rank in (self.rank, self.rank + 1))
-        return Rows(first, last, count, True) if first < last else Rows(0, 1, count, False)
 
     def all_replicates(self, values: Tensor) -> Tensor:
         """Return the values of all replicates: [R of this process, ...] -> [R, ...]."""

@@ -1,40 +1,47 @@
-"""The checkpoint of a run whose replicates are split over processes: one of all, as one process writes it."""
+"""Checkpoints of a run in several processes: one of the whole run, as one process writes it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from torch import nn
 
-from rnn_tasks.training.ranks import Ranks, Shard
+from rnn_tasks.training.ranks import Ranks
 
+TALLIES = ("train_tally.sums", "val_tally.sums")  # of the learner: what has been counted of an epoch
 KEEPER = "RunRecorder"  # the callback whose state has the best weights
 
 
-def merge(checkpoint: dict[str, Any], ranks: Ranks, shapes: list[torch.Size]) -> None:
-    """Put the tensors of all replicates in the place of those of this process; all processes do so together.
+def put_together(checkpoint: dict[str, Any], ranks: Ranks, model: nn.Module) -> None:
+    """Make a checkpoint of this process one of the whole run; all processes do so together.
 
     Args:
-        checkpoint: of the replicates of this process.
+        checkpoint: of the replicates of this process, or of its rows of the batches.
         ranks: the processes of the run.
-        shapes: of the parameters, which tell what of an optimizer's state belongs to replicates.
+        model: of this process; its parameters tell what of an optimizer's state belongs to replicates.
     """
-    places = _places(checkpoint, shapes)
+    state = checkpoint["state_dict"]
+    if ranks.split_batches:
+        state |= {name: ranks.sums(state[name]) for name in TALLIES}
+    if ranks.shard is None:
+        return
+    places = _places(checkpoint, [parameter.shape for parameter in model.parameters()])
     parts = ranks.exchange([node[key].cpu() for node, key in places])
     for (node, key), *same in zip(places, *parts, strict=True):
         node[key] = torch.cat(same)
 
 
-def cut(checkpoint: dict[str, Any], shard: Shard, shapes: list[torch.Size]) -> None:
-    """Leave of the tensors of all replicates those of this process.
-
-    Args:
-        checkpoint: of all replicates.
-        shard: the replicates of this process.
-        shapes: of its parameters.
-    """
-    for node, key in _places(checkpoint, [torch.Size([shard.of, *shape[1:]]) for shape in shapes]):
-        node[key] = node[key][shard.first : shard.last].clone()
+def take_own(checkpoint: dict[str, Any], ranks: Ranks, model: nn.Module) -> None:
+    """Leave in a checkpoint of the whole run what belongs to this process; arguments as for ``put_together``."""
+    state = checkpoint["state_dict"]
+    if ranks.split_batches and not ranks.is_main:  # the first process has counted all
+        state |= {name: torch.zeros_like(state[name]) for name in TALLIES}
+    if ranks.shard is None:
+        return
+    shapes = [torch.Size([ranks.shard.of, *parameter.shape[1:]]) for parameter in model.parameters()]
+    for node, key in _places(checkpoint, shapes):
+        node[key] = ranks.own(node[key]).clone()
 
 
 def _places(checkpoint: dict[str, Any], shapes: list[torch.Size]) -> list[tuple[dict[Any, Any], Any]]:
