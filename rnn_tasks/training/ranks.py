@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -25,6 +26,7 @@ from rnn_tasks.seeds import digest
 
 P = ParamSpec("P")
 T = TypeVar("T")
+PAUSE = 0.3  # seconds between two meetings, during which a signal waits
 FOREVER = timedelta(days=365)  # a lost process closes its connections; a suspended one goes on
 LOOPBACK = ("lo", "lo0")  # names of the network interface that leads nowhere else
 
@@ -141,6 +143,34 @@ class Ranks:
 
 
 ALONE = Ranks()
+
+
+class Meetings:
+    """When the processes of a run agree on how to go on: not after every chunk, if chunks are short.
+
+    Args:
+        ranks: the processes of the run.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks = ranks
+        self.since = self.next = 0  # chunks since the last meeting, and from that one to the next
+        self.last = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Return whether there is a meeting after this chunk, as in every process."""
+        self.since += 1
+        return self.since >= self.next
+
+    def agree(self, *numbers: int) -> list[int]:
+        """Return the highest that a process gives of each number, and agree when the next meeting is.
+
+        It is after the next chunk if the first number is not 0.
+        """
+        seconds = (time.monotonic() - self.last) / max(self.since, 1)  # of a chunk
+        *highest, chunks = self.ranks.agree(*numbers, -max(1, int(PAUSE / max(seconds, 1e-3))))
+        self.since, self.next, self.last = 0, 1 if highest[0] else -chunks, time.monotonic()
+        return highest
 
 
 def _told(call: Callable[P, T]) -> Callable[P, T]:

@@ -19,7 +19,7 @@ from rnn_tasks.training.checkpoints import BEST, LAST, PREVIOUS, are_scores, rea
 from rnn_tasks.training.history import COLUMNS, HISTORY, append_history, as_rows, epoch_rows, write_history
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.metrics import sort_keys
-from rnn_tasks.training.ranks import ALONE, Ranks
+from rnn_tasks.training.ranks import ALONE, Meetings, Ranks
 from rnn_tasks.training.signals import StopSignals
 
 LONGEST = 1e10  # seconds of a run, three centuries
@@ -56,6 +56,7 @@ class RunRecorder(Checkpoint):
     ) -> None:
         self.schedule, self.signals, self.ranks = schedule, signals, ranks
         self.patience, self.min_epochs, self.min_steps = patience, min_epochs, min_steps
+        self.meetings, self.ending = Meetings(ranks), False
         self.file = run / HISTORY
         self.last, self.best = (run / "checkpoints" / name for name in (LAST, BEST))
         self.history = torch.empty(0, len(COLUMNS), dtype=torch.float64)  # all rows of the file
@@ -111,6 +112,9 @@ class RunRecorder(Checkpoint):
         validates = schedule.validates_after(done)
         internals.validate_after(trainer, batch_idx, validates)
         # A validation, or the end of the epoch, comes before the next chance to stop.
+        if not self.meetings.is_due():  # whatever would end the run waits for the others
+            self.ending, trainer.should_stop = self.ending or trainer.should_stop, False
+            return
         stops = self._meet(trainer, learner)
         if stops and not validates and done < schedule.batches and done % schedule.accumulate == 0:
             self.done = batch_idx + 1
@@ -179,9 +183,9 @@ class RunRecorder(Checkpoint):
         """
         if self.ranks.size > 1:
             failed, frozen = bool(learner.failed.all()), bool(learner.frozen.all())
-            own = self.signals.received, trainer.should_stop, not failed, not frozen
-            received, stops, valid, live = self.ranks.agree(*own)
-            trainer.should_stop = bool(stops or not live)
+            own = self.signals.received, trainer.should_stop or self.ending, not failed, not frozen
+            received, ends, valid, live = self.meetings.agree(*own)
+            trainer.should_stop, self.ending = bool(ends or not live), False
             if not valid:
                 learner.refuse_failure()
             if not received:  # a signal that has come since then has its turn the next time
