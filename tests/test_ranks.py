@@ -1,15 +1,22 @@
 """One run in several processes: the same run as in one process, which a fault of any of them ends in one line."""
 
 import errno
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
-from helpers import assert_equal_ends, end_of, stop_after, train_with_stops, trained
+from forked import command
+from helpers import SMALL, assert_equal_ends, end_of, points, stop_after, train_with_stops, trained
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import Interrupted, UserError
-from rnn_tasks.training import recorder, workers
+from rnn_tasks.training import ranks, recorder, workers
 from rnn_tasks.training.recorder import RunRecorder
 
 TWO = ["trainer.devices=2", "trainer.accelerator=cpu"]
@@ -116,14 +123,17 @@ STOPPED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", STOPPED.values(), ids=STOPPED)
 def test_resumed_run_is_the_uninterrupted_one(tmp_path, monkeypatch, words):
     words = [*words, *LONG]
     trained(tmp_path / "reference", *words)
+    monkeypatch.setattr(ranks, "PAUSE", 0)  # a meeting after each chunk
     train_with_stops(monkeypatch, tmp_path / "run", (30, 70), *words)
     assert_equal_ends(tmp_path / "run", tmp_path / "reference")
 
 
+@pytest.mark.slow
 def test_a_sharded_run_goes_on_in_one_process(tmp_path, monkeypatch):
     words = [*DEEP, "model.replicates=3", "trainer.max_epochs=3", "trainer.accelerator=cpu"]
     trained(tmp_path / "one", *words)
@@ -137,12 +147,20 @@ def test_a_sharded_run_goes_on_in_one_process(tmp_path, monkeypatch):
     assert_close_ends(tmp_path / "run", tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_a_time_limit_ends_all_processes(tmp_path):
     result = trained(tmp_path, *TWO, "trainer.max_epochs=-1", "trainer.max_time=00:00:00:01", "scheduler=none")
     assert result["status"] == "finished" and (tmp_path / "checkpoints" / "last.ckpt").is_file()
 
 
-@pytest.mark.parametrize("words", [TWO, [*SHARDED, "model.replicates=2"]], ids=["batches", "replicates"])
+EITHER = pytest.mark.parametrize(
+    "words",
+    [pytest.param(TWO, marks=pytest.mark.slow), [*SHARDED, "model.replicates=2"]],
+    ids=["batches", "replicates"],
+)
+
+
+@EITHER
 def test_nan_of_all_replicates_ends_the_run_in_the_words_of_one_process(tmp_path, words):
     with pytest.raises(UserError) as one:
         trained(tmp_path / "one", *FAILING, f"model.replicates={2 if SHARDED[-1] in words else 1}")
@@ -190,7 +208,7 @@ def test_workers_are_kept_for_the_next_run(tmp_path, started):
     assert started == [first] and first.process.poll() is None
 
 
-@pytest.mark.parametrize("words", [TWO, [*SHARDED, "model.replicates=2"]], ids=["batches", "replicates"])
+@EITHER
 def test_a_killed_process_ends_the_run_in_one_line_and_resume_goes_on(tmp_path, monkeypatch, started, words):
     words = [*words, "task.batch_size=4", "trainer.max_epochs=3"]
     trained(tmp_path / "whole", *words)
@@ -210,6 +228,7 @@ def test_a_killed_process_ends_the_run_in_one_line_and_resume_goes_on(tmp_path, 
     torch.testing.assert_close(one, two, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_in_one_line(tmp_path, monkeypatch, started):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device", "last.ckpt")
@@ -238,6 +257,7 @@ class Faulty(Callback):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "kind", "message"),
     [
@@ -253,6 +273,7 @@ def test_a_fault_of_another_process_is_raised_here(workplace, monkeypatch, capfd
     assert capfd.readouterr().out == "from every process\n"
 
 
+@pytest.mark.slow
 def test_a_refused_configuration_is_told_once_and_leaves_nothing(tmp_path, capfd):
     with pytest.raises(UserError, match=r"^optimizer.nonsense: no such key"):
         trained(tmp_path / "run", *TWO, "+optimizer.nonsense=1")
@@ -288,6 +309,7 @@ def test_more_processes_than_replicates_or_gpus_are_refused(tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.slow
 def test_examples_that_differ_between_processes_are_refused(workplace, monkeypatch):
     (workplace / "own.py").write_text(
         "import os, torch\nfrom rnn_tasks.tasks import Adder\n\nclass Own(Adder):\n"
@@ -302,3 +324,87 @@ def test_examples_that_differ_between_processes_are_refused(workplace, monkeypat
 
 def test_processes_do_not_change_the_fingerprint():
     assert len({runs.fingerprint(config.compose(words)) for words in ([], TWO[:1], [TWO[0], SHARDED[-1]])}) == 1
+
+
+LONG_RUN = ["task.train_size=320", "trainer.max_epochs=1000", "scheduler=none", "logger=csv", "hydra.run.dir=run"]
+STOPS = {
+    "Ctrl-C": (signal.SIGINT, False),
+    "SIGTERM to the group": (signal.SIGTERM, True),
+}
+
+
+def workers_of(pid):
+    """The process ids of the workers that a process has started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    return [
+        int(child) for child in children if b"rnn_tasks.training.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+def begun(*words):
+    """A training of its own process group that has finished an epoch, and its worker's process id."""
+    line = [sys.executable, "-m", "rnn_tasks.train", *SMALL, *words]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    while not Path("run", "checkpoints", "last.ckpt").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    (worker,) = workers_of(process.pid)
+    return process, worker
+
+
+def ends(pid):
+    """Whether a process ends within some seconds."""
+    for _ in range(200):
+        if not Path(f"/proc/{pid}").exists():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signum", "group"), STOPS.values(), ids=STOPS)
+def test_a_signal_stops_all_processes(workplace, signum, group):
+    process, worker = begun(*LONG_RUN, *SHARDED, "model.replicates=2")
+    (os.killpg if group else os.kill)(process.pid, signum)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum and out == "", err
+    assert [line for line in err.splitlines() if "stop" in line] == [
+        "stopping in a moment; once more to stop at once",
+        "stopped; go on with: python -m rnn_tasks.train resume=run",
+    ]
+    assert ends(worker)
+    checkpoint = torch.load("run/checkpoints/last.ckpt", weights_only=True)
+    assert len(checkpoint["state_dict"]["failed"]) == 2 and checkpoint["global_step"] > 0
+
+
+@pytest.mark.slow
+def test_workers_end_when_the_first_process_is_killed(workplace):
+    process, worker = begun(*LONG_RUN, *TWO)
+    process.kill()
+    process.communicate(timeout=60)
+    assert ends(worker)
+
+
+@pytest.mark.slow
+def test_a_sweep_of_runs_in_several_processes(workplace):
+    ended = command("train", "--multirun", *SMALL, *TWO, "model.hidden=1,2", "hydra.sweep.dir=sweep")
+    assert ended.returncode == 0 and ended.stdout.count("Launching 2 jobs") == 1, ended.stderr
+    assert ended.stdout.count("validation") == 2 and len(list(Path("sweep").glob("*/result.json"))) == 2
+
+
+VARIABLES = [{name: "1"} for name in ("SLURM_PROCID", "RANK", "LOCAL_RANK")] + [{"WORLD_SIZE": "2"}]
+VARIABLES += [{"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "nowhere", "MASTER_PORT": "1"}]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variables", VARIABLES, ids=lambda variables: ",".join(variables))
+@pytest.mark.parametrize("words", [[], TWO], ids=["one", "two"])
+def test_variables_of_another_launcher_change_nothing(workplace, variables, words):
+    line = [sys.executable, "-m", "rnn_tasks.train", *SMALL, *words, "trainer.log_every_n_steps=1", "hydra.run.dir=run"]
+    line += ["trainer.enable_progress_bar=true"]
+    ended = subprocess.run(line, env=os.environ | variables, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0 and ended.stdout.count("validation") == 1, ended.stderr
+    assert ended.stderr.count("run: LSTM, 5 units") == 1 and ended.stderr.count("epoch 2: val loss") == 1
+    assert len(points(Path("run"))["train/loss"]) == 16
+    files = {path.name for path in Path("run").rglob("*")}
+    assert {".lock", "config.yaml", "history.csv", "result.json", "best.ckpt", "last.ckpt"} <= files
