@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from forked import command
-from helpers import SMALL, assert_equal_ends, end_of, points, stop_after, train_with_stops, trained
+from helpers import SMALL, age_events, assert_equal_ends, end_of, points, stop_after, train_with_stops, trained
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import Interrupted, UserError
@@ -143,6 +143,7 @@ def test_a_sharded_run_goes_on_in_one_process(tmp_path, monkeypatch):
     text = (tmp_path / "run" / "config.yaml").read_text(encoding="utf-8")
     assert "devices: 2" in text
     (tmp_path / "run" / "config.yaml").write_text(text.replace("devices: 2", "devices: 1"), encoding="utf-8")
+    age_events(tmp_path / "run")
     trained(tmp_path / "run", *words)
     assert_close_ends(tmp_path / "run", tmp_path / "one")
 
@@ -392,13 +393,14 @@ def test_a_sweep_of_runs_in_several_processes(workplace):
     assert ended.stdout.count("validation") == 2 and len(list(Path("sweep").glob("*/result.json"))) == 2
 
 
-VARIABLES = [{name: "1"} for name in ("SLURM_PROCID", "RANK", "LOCAL_RANK")] + [{"WORLD_SIZE": "2"}]
-VARIABLES += [{"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "nowhere", "MASTER_PORT": "1"}]
+ALL = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "nowhere", "MASTER_PORT": "1"}
+VARIABLES = [{"SLURM_PROCID": "1"}, {"RANK": "1"}, {"LOCAL_RANK": "1"}, {"WORLD_SIZE": "2"}, ALL]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variables", VARIABLES, ids=lambda variables: ",".join(variables))
-@pytest.mark.parametrize("words", [[], TWO], ids=["one", "two"])
+@pytest.mark.parametrize(
+    ("words", "variables"), [*(([], each) for each in VARIABLES), (TWO, ALL)], ids=lambda value: ",".join(value)
+)
 def test_variables_of_another_launcher_change_nothing(workplace, variables, words):
     line = [sys.executable, "-m", "rnn_tasks.train", *SMALL, *words, "trainer.log_every_n_steps=1", "hydra.run.dir=run"]
     line += ["trainer.enable_progress_bar=true"]
