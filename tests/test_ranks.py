@@ -16,7 +16,7 @@ from helpers import SMALL, age_events, assert_equal_ends, end_of, points, stop_a
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import Interrupted, UserError
-from rnn_tasks.training import ranks, recorder, workers
+from rnn_tasks.training import evaluation, ranks, recorder, workers
 from rnn_tasks.training.recorder import RunRecorder
 
 TWO = ["trainer.devices=2", "trainer.accelerator=cpu"]
@@ -187,6 +187,19 @@ def test_a_replicate_that_fails_in_one_process_is_frozen_and_the_others_go_on(tm
         result = trained(tmp_path / name, *words, *more)
         assert [loss is None for loss in result["metrics"]["val"]["loss"]] == [True, False, False, False]
     assert_close_ends(tmp_path / "two", tmp_path / "one")
+
+
+def test_a_replicate_of_a_shard_that_fails_in_the_test_is_left_out(tmp_path, monkeypatch):
+    original = evaluation.measure
+
+    def measure(*args, **kwargs):
+        metrics = original(*args, **kwargs)
+        metrics["loss"][2] = metrics["accuracy"][2] = metrics["sequence_accuracy"][2] = None
+        return metrics
+
+    monkeypatch.setattr(evaluation, "measure", measure)
+    result = trained(tmp_path, *SHARDED, "model.replicates=3", "trainer.limit_val_batches=0")
+    assert [loss is None for loss in result["metrics"]["train"]["loss"]] == [False, False, True]
 
 
 @pytest.fixture

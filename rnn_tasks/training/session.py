@@ -76,6 +76,7 @@ class Session:
             precision = next(tensor.dtype for tensor in state.values() if tensor.is_floating_point())
             _, learner.model = build(self.cfg)
             learner.model.to(precision).load_state_dict(state)
+            learner.trained = [each for each in learner.model.parameters() if each.requires_grad]
 
 
 def build_session(

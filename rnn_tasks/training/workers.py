@@ -108,7 +108,8 @@ def ranks_of(cfg: DictConfig, run: Path) -> Iterator[Ranks]:
             meeting, kind = os.path.join(directory, "meeting"), accelerator(cfg)
             job = Job(0, size, shards[0], kind, meeting, _plain(cfg), str(run), os.getcwd(), sys.path)
             for rank, worker in enumerate(workers, 1):
-                worker.connection.send(job._replace(rank=rank, shard=shards[rank]))
+                with suppress(OSError):  # it has ended, and `_wait` finds out why
+                    worker.connection.send(job._replace(rank=rank, shard=shards[rank]))
             _wait(workers)
             with joined(Ranks(0, size, Shard(*shards[0]) if shards[0] else None, kind), Path(meeting)) as ranks:
                 yield ranks
