@@ -68,7 +68,7 @@ class Plan:
                 return {}
             values = [plain(override.value()) for override in parsed([f"{key}={text}" for text in texts])]
             each.append([(key.lstrip("+~"), value) for value in values])
-        choices = [dict(chosen) for chosen in islice(product(*each), MOST_RUNS)] if each else []
+        choices = [dict(chosen) for chosen in islice(product(*each), MOST_RUNS)]
         return {run_name(chosen): chosen for chosen in choices}
 
 
@@ -131,7 +131,7 @@ def for_a_sweep(overrides: list[str]) -> list[str]:
     for override in (*constant, *swept):
         _check_places(override, [key_of(each) for each in swept])
     given, varied = [key_of(each) for each in constant], {key_of(each) for each in swept}
-    keys = dict.fromkeys(key for key in (*given, *([] if "name" in varied else ["name"])) if key[:5] != "hydra")
+    keys = dict.fromkeys(key for key in (*given, "name") if key not in varied and not key.startswith("hydra"))
     added = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(keys)}]"]
     if PLACE not in given and {"name", *SETTING_TASKS} & varied:  # one place for all runs
         name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f") if "name" in varied else "${name}"
@@ -142,7 +142,7 @@ def for_a_sweep(overrides: list[str]) -> list[str]:
 
 def in_directory(sweep: Path) -> str:
     """Return the override that makes a sweep in a directory."""
-    text = str(sweep).replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
+    text = str(sweep).replace("\\", "\\\\").replace("'", "\\'")
     return f"{PLACE}='{text}'"
 
 
