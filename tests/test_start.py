@@ -12,6 +12,7 @@ import rnn_tasks
 from rnn_tasks import config, runs
 from rnn_tasks.errors import Interrupted, UserError
 from rnn_tasks.runs.identity import fingerprint
+from rnn_tasks.training.checkpoints import model_weights, read_checkpoint
 from rnn_tasks.training.recorder import RunRecorder
 
 STILL = ["optimizer.lr=1e-30", "optimizer.weight_decay=0", "scheduler=none", "trainer.max_epochs=1"]
