@@ -294,7 +294,7 @@ VALUES = {
     "logger.mlflow": [{"_target_": "lightning.pytorch.loggers.MLFlowLogger", "tracking_uri": "file:/tmp/x"}],
     "nonsense": [1],
     "swept": ["x", [1], {"model.hidden": "${oc.env:HOME}"}],
-    "model.weights": ["/dev/zero", "nix.ckpt", [1], "${oc.env:HOME}"],
+    "model.weights": ["/dev/zero", [1], "${oc.env:HOME}"],
     "experiment": [10**400, 5, [], "${oc.env:HOME}", "???", "${nothing}", "${run_name:[x=1],[]}"],
     "task.data_seed": ["${oc.decode:1}", "${now:%Y}", -1, 10**30],
 }
