@@ -107,7 +107,7 @@ class SweepSummary(Callback):
         own = [word for word in hydra.overrides.hydra if not word.startswith("hydra.mode=")]
         try:
             words = [*hydra.overrides.task, *own]
-            sweeps.begin(Path(hydra.sweep.dir), plan(words, hydra.sweeper.get("params") or {}, directory or None))
+            sweeps.begin(Path(hydra.sweep.dir), plan(words, hydra, directory or None))
         except UserError as error:  # of an ordinary exception Hydra would only warn
             refuse(error)
 
