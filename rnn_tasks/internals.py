@@ -83,14 +83,14 @@ def forget_cuda_check() -> None:
         os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 
-def act_as_main_process() -> None:
-    """Let Lightning's loggers write: ``lightning.pytorch.utilities.rank_zero_only.rank``.
+def set_rank(rank: int) -> None:
+    """Tell Lightning's loggers which process this is: ``lightning.pytorch.utilities.rank_zero_only.rank``.
 
-    Lightning guesses the rank from variables like SLURM_PROCID; a run of this project is always one process.
+    Lightning guesses it from variables like SLURM_PROCID, which may be left over from something else.
     """
     from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-    rank_zero_only.rank = 0  # type: ignore[attr-defined]
+    rank_zero_only.rank = rank  # type: ignore[attr-defined]
 
 
 def linear_pointwise(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, added: Tensor | None = None) -> Tensor:

@@ -1,7 +1,7 @@
 """Where every random number of the project comes from."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 
@@ -41,3 +41,11 @@ def global_generators(*keys: int | str) -> Iterator[None]:
         torch.set_rng_state(states[0])
         np.random.set_state(states[1])
         random.setstate(states[2])
+
+
+def digest(tensors: Iterable[torch.Tensor]) -> str:
+    """Return a hash of the content of tensors on a CPU."""
+    content = blake2b(digest_size=8)
+    for tensor in tensors:
+        content.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data)
+    return content.hexdigest()

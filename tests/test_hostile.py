@@ -283,7 +283,7 @@ VALUES = {
     "trainer.accelerator": ["tpu"],
     "trainer.max_time": ["99999999999:00:00:00"],
     "trainer.default_root_dir": ["/tmp"],
-    "trainer.devices": [2, "x", [0, 1]],
+    "trainer.devices": [1000, "x", [0, 1]],
     "logger": ["tensorboard", []],
     "logger.tensorboard": [None, "x", [], {}],
     "logger.tensorboard.name": [[1]],

@@ -115,7 +115,7 @@ internals.forget_cuda_check()
 import torch
 print(before, os.environ.get("PYTORCH_NVML_BASED_CUDA_CHECK"), torch.cuda.is_available())
 
-internals.act_as_main_process()
+internals.set_rank(0)
 from lightning.pytorch.loggers import CSVLogger
 logger = CSVLogger(".", name="", version="")
 logger.log_metrics({"a": 1.0}, 0)
@@ -138,7 +138,7 @@ def test_forget_cuda_check_undoes_what_lightning_sets(afresh):
     assert before == "1" and after == ("1" if available == "True" else "None")
 
 
-def test_act_as_main_process_lets_loggers_write_whatever_slurm_says(afresh):
+def test_set_rank_lets_loggers_write_whatever_slurm_says(afresh):
     assert "1.0" in (afresh[1] / "metrics.csv").read_text()
 
 

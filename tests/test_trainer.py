@@ -110,18 +110,11 @@ def test_a_key_of_one_of_several_loggers(workplace):
         config.compose(["logger=[csv,nothing]"])
 
 
-@pytest.mark.parametrize("devices", ["2", "[0,1]", "-1", "x"])
-def test_more_than_one_device_is_refused(devices):
-    with pytest.raises(UserError, match=r"trainer\.devices=.*: must be 1, or the index of one device like") as refused:
+@pytest.mark.parametrize("devices", ["0", "[0,1]", "-1", "x", "2.0", "true"])
+def test_devices_are_a_number_of_processes_or_one_device(devices):
+    with pytest.raises(UserError, match=r"trainer\.devices=.*: must be a number of processes from 1 to 99") as refused:
         config.compose([f"trainer.devices={devices}"])
     assert "\n" not in str(refused.value)
-
-
-def test_a_run_inside_a_slurm_allocation_writes_its_curves(workplace, monkeypatch):
-    monkeypatch.setenv("SLURM_PROCID", "1")
-    ended = command("train", *SMALL, "hydra.run.dir=run", "trainer.log_every_n_steps=1")
-    assert ended.returncode == 0 and "validation" in ended.stdout, ended.stderr
-    assert len(points(workplace / "run")["train/loss"]) == 16
 
 
 def test_a_run_says_what_it_trains_and_is_never_silent_for_long(tmp_path, monkeypatch, capsys, no_pictures):

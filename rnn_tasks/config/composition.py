@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from rnn_tasks.config.naming import own_choices
-from rnn_tasks.config.values import check
+from rnn_tasks.config.values import STRATEGY, check
 from rnn_tasks.errors import UserError, file_error, one_line
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach `refusals`
@@ -186,6 +186,8 @@ def _explain(error: Exception) -> str:
     """Return what the error says, in one line that names the override and what would be right."""
     cause = error.__cause__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigKeyError | OmegaConfBaseException):
+        if cause.full_key == "trainer.strategy":
+            return STRATEGY
         node = cause.parent_node
         known = sorted(str(key) for key in node) if isinstance(node, DictConfig) else []
         where = (cause.full_key or "").rpartition(".")[0]

@@ -27,7 +27,10 @@ BASES = {  # of the classes of parts
     "optimizer": "torch.optim.Optimizer",
     "scheduler": "torch.optim.lr_scheduler.LRScheduler",
 }
-NOT_ARGUMENTS = {"task": ("lr", "losses"), "model": ("weights",)}  # keys that the constructors do not take
+NOT_ARGUMENTS = {  # keys that the constructors do not take
+    "task": ("lr", "losses"),
+    "model": ("weights", "shard_replicates"),
+}
 
 
 def build(cfg: DictConfig) -> tuple[Any, Any]:

@@ -128,7 +128,8 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def _examples(config: dict[str, Any]) -> dict[str, Any]:
     """Return values that show the kinds of a configuration's keys, from the files of the same classes."""
     examples = {key: value for key, value in conf_file("config").items() if key not in ("defaults", "hydra", "name")}
-    return examples | {key: _example(key, config[key]["_target_"]) for key in PARTS if config[key]}
+    own = {key: {**examples.get(key, {}), **_example(key, config[key]["_target_"])} for key in PARTS if config[key]}
+    return examples | own
 
 
 def _example(group: str, target: str) -> dict[str, Any]:

@@ -85,6 +85,7 @@ PATTERNS = {
     "logger.*.filename_suffix": (r"[^/\\\s\0]{0,100}", "a part of a file's name, without slashes and spaces"),
     "trainer.max_time": (r"[0-9]{1,6}(:[0-9]{2}){3}", "days, hours, minutes and seconds like 00:01:30:00"),
 }
+STRATEGY = "trainer.strategy: would start the command, and so a sweep, again; trainer.devices=N alone takes N processes"
 INTERVALS = ("task.lengths", "task.test_lengths")
 # Values that show the kind of keys that are null, or not there, by default.
 EXAMPLES = {
@@ -136,6 +137,8 @@ def check(cfg: DictConfig, defaults: DictConfig) -> None:
         if key not in defaults:
             raise UserError(f"{key}: no such key; the configuration has {', '.join(map(str, defaults))}")
     if unknown := [key for key in cfg.get("trainer") or () if key not in defaults.trainer]:
+        if "strategy" in unknown:
+            raise UserError(STRATEGY)
         known = ", ".join(map(str, defaults.trainer))
         raise UserError(f"trainer.{unknown[0]}: no such key; trainer has {known}, the project sets the others")
     values = {key for key, _, _ in _leaves(cfg, cfg)}
@@ -188,8 +191,8 @@ def _leaves(node: DictConfig, examples: Any, path: str = "") -> Iterator[tuple[s
 
 def _problem(key: str, value: Any) -> str | None:
     """Return what a value of the right kind would have to be; None if it is that."""
-    if key == "trainer.devices" and str(value) not in ("1", "auto") and not re.fullmatch(r"\[[0-9]+\]", str(value)):
-        return "1, or the index of one device like [2]; model.replicates trains more networks at once"
+    if key == "trainer.devices" and not re.fullmatch(r"auto|[1-9][0-9]?|\[[0-9]+\]", str(value)):
+        return "a number of processes from 1 to 99, each with a device of its own, or the index of one device like [2]"
     if key == "trainer.fast_dev_run" and not (
         isinstance(value, bool) or (isinstance(value, int) and 0 <= value < 10**9)
     ):

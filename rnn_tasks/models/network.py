@@ -40,6 +40,8 @@ class Network(nn.Module):
 
     Attributes:
         backend: how the recurrent layers are computed, see recurrence.layer; None takes the fastest way for each.
+        rows: where the inputs are the rows of a batch that one of several processes computes: the first, and how many
+            rows all have. Dropout then hides what it would hide in the whole batch. None: they are the whole batch.
 
     Raises:
         ValueError: a value is out of its range, or there is no such cell.
@@ -77,6 +79,7 @@ class Network(nn.Module):
         self.seeds = range(seed, seed + replicates)
         self.directions = ("", "_reverse") if bidirectional else ("",)
         self.backend: recurrence.Backend | None = None
+        self.rows: tuple[int, int] | None = None
         width, shapes = hidden * len(self.directions), self._recurrent_shapes(input_size)
         head = {"weight": (output_size, width), "bias": (output_size,)}
         numbers = sum(prod(shape) for shape in (*shapes.values(), *head.values()))
@@ -200,14 +203,15 @@ class Network(nn.Module):
         if not (i and self.dropout and key is not None):
             return states
         streams = [generator("dropout", i, seed, *key) for seed in self.seeds]
-        masks = [_dropout_mask(each, self.dropout, stream) for each, stream in zip(states, streams, strict=True)]
-        return states * torch.stack(masks)
+        first, of = self.rows or (0, states.shape[1])
+        pairs = zip(states, streams, strict=True)
+        return states * torch.stack([_dropout_mask(each, self.dropout, stream, first, of) for each, stream in pairs])
 
 
-def _dropout_mask(states: Tensor, dropout: float, stream: torch.Generator) -> Tensor:
-    """Drawn time-first, so that a mask for 9 steps is the beginning of one for 11: [B, T, H]."""
+def _dropout_mask(states: Tensor, dropout: float, stream: torch.Generator, first: int, of: int) -> Tensor:
+    """Drawn time-first for all ``of`` rows, so that a mask for 9 steps is the beginning of one for 11: [B, T, H]."""
     batch, steps, width = states.shape
-    kept = torch.rand(steps, batch, width, generator=stream) >= dropout
+    kept = torch.rand(steps, of, width, generator=stream)[:, first : first + batch] >= dropout
     return kept.transpose(0, 1).to(states) / (1 - dropout)
 
 

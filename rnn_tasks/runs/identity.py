@@ -1,6 +1,7 @@
 """The fingerprint of a run: its configuration and the version of the numerics."""
 
 import json
+import re
 from hashlib import blake2b
 from typing import Any
 
@@ -20,6 +21,9 @@ def influence(cfg: DictConfig) -> dict[str, Any]:
     values = {key: value for key, value in values.items() if key not in NO_INFLUENCE}
     task = {key: value for key, value in values["task"].items() if key == "name" or key not in NO_INFLUENCE}
     trainer = {key: value for key, value in values["trainer"].items() if key not in ONLY_SHOWN}
+    if re.fullmatch("[0-9]+", str(trainer["devices"])):
+        trainer["devices"] = 1  # the number of processes changes nothing but rounding, like that of threads
+    values["model"].pop("shard_replicates", None)
     if values["model"].get("weights") is None:
         values["model"].pop("weights", None)
     if not values.get("callbacks"):  # a callback may change anything, its absence changes nothing

@@ -22,6 +22,7 @@ from rnn_tasks.training.session import Session
 from rnn_tasks.training.tensorboard_logger import TensorBoard
 
 COMPARED = ("model", "model.hidden", "optimizer", "optimizer.lr", "task.batch_size", "loss", "seed")
+NOT_COMPARED = ("_partial_", "fused", "name", "losses", "data_dir", "shard_replicates")
 
 
 def measure(session: Session, cfg: DictConfig, run: Path) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def _measured(learner: Learner, task: Task, sets: list[Examples], limit: int | f
     metrics = evaluation.measure(learner.model, task, learner.loss, sets, learner.failed.tolist(), limit=limit)
     lost = [loss is None and not failed for loss, failed in zip(metrics["loss"], learner.failed.tolist(), strict=True)]
     if any(lost):
-        learner.fail(torch.tensor(lost, device=learner.failed.device), f"after step {learner.global_step}")
+        learner.fail(torch.tensor(lost, device=learner.failed.device), learner.global_step)
     return metrics
 
 
@@ -97,7 +98,7 @@ def hyperparameters(cfg: DictConfig) -> dict[str, int | float | str]:
         for key, value in (cfg[group] or {}).items():
             if key == "_target_":
                 values[group] = value.rpartition(".")[2]
-            elif key not in ("_partial_", "fused", "name", "losses", "lr" if group == "task" else "", "data_dir"):
+            elif key not in (*NOT_COMPARED, "lr" if group == "task" else ""):
                 values[f"{group}.{key}"] = value
     for key in ("max_epochs", "gradient_clip_val", "precision"):
         values[f"trainer.{key}"] = cfg.trainer[key]

@@ -17,10 +17,11 @@ class WeightNorms(Callback):
 
     def on_validation_end(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
         logged: dict[str, float] = {}
+        failed = learner.ranks.all_replicates(learner.failed).tolist()
         for name, parameter in learner.model.named_parameters():
             weights = parameter.detach() if learner.stacked else parameter.detach()[None]  # [R, ...]
-            norms: list[float | None] = weights.flatten(1).norm(dim=1).tolist()
-            norms = [None if bad else norm for norm, bad in zip(norms, learner.failed.tolist(), strict=True)]
+            norms: list[float | None] = learner.ranks.all_replicates(weights.flatten(1).norm(dim=1)).tolist()
+            norms = [None if bad else norm for norm, bad in zip(norms, failed, strict=True)]
             logged |= {f"weights/{name}{end}": value for end, value in curve(norms).items()}
         for logger in trainer.loggers:
             logger.log_metrics(logged, trainer.global_step)

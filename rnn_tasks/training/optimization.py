@@ -80,6 +80,13 @@ class Scheduling:
             )
         return scheduler
 
+    def end_epoch(self, scheduler: Any, val: dict[str, Any] | None) -> None:
+        """Let a scheduler take its step after an epoch; ``val`` are the metrics of the last validation, if any."""
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step()
+        elif val is not None:
+            scheduler.step(val[self.monitor.removeprefix("val/")][0])
+
 
 def build_optimizer(make: partial, parameters: Iterable[nn.Parameter], replicates: int) -> Optimizer:
     """Return the optimizer of a run.
@@ -102,6 +109,14 @@ def build_optimizer(make: partial, parameters: Iterable[nn.Parameter], replicate
             " take one that treats each alone, like adam or sgd, or model.replicates=1"
         )
     return optimizer
+
+
+def clipped(gradients: list[Tensor], norms: Tensor, limit: float, by: str) -> list[Tensor]:
+    """Return gradients [R, ...] within a limit, by their norms [R] or ("value") by their elements."""
+    if by == "value":
+        return [gradient.clamp(-limit, limit) for gradient in gradients]
+    scales = (limit / (norms + 1e-6)).clamp(max=1.0)
+    return [gradient * scales.view(-1, *[1] * (gradient.dim() - 1)) for gradient in gradients]
 
 
 def _try_optimizer(make: Callable[..., Optimizer], parameters: list[nn.Parameter]) -> None:

@@ -24,18 +24,19 @@ EXPECTED = (
 )
 
 
-def prepare_process(threads: int, profile: bool = False) -> None:
+def prepare_process(threads: int, profile: bool = False, rank: int = 0) -> None:
     """Set up this process for training; called once by ``train()``.
 
     Args:
         threads: for torch's operations; one is the fastest for small networks.
         profile: show Lightning's table of times, which it logs as information.
+        rank: of this process among those of the run.
     """
     torch.set_num_threads(threads)
     _keep_memory()
     threading.excepthook = _without_file_errors
     internals.forget_cuda_check()
-    internals.act_as_main_process()
+    internals.set_rank(rank)
     logging.getLogger("lightning.pytorch").setLevel(logging.INFO if profile else logging.WARNING)
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message)

@@ -62,7 +62,7 @@ class Bar(ProgressBar):
     def on_validation_end(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
         loss, accuracy = (curve(learner.metrics["val"][kind]) for kind in ("loss", "accuracy"))
         text = f"val loss {loss['']:.4f}, accuracy {hundredths(accuracy[''])}%"
-        if learner.replicates > 1:
+        if learner.all_replicates > 1:
             text += f" ({hundredths(accuracy['_min'])}% to {hundredths(accuracy['_max'])}%)"
         if self.bar is not None:
             self.bar.set_postfix_str(text)
@@ -83,7 +83,7 @@ def _beginning(trainer: Trainer, learner: Learner, schedule: TrainSchedule) -> s
     model = learner.model
     name = getattr(model, "description", type(model).__name__)
     parameters = counted(sum(each.numel() for each in model.parameters()) // learner.replicates, "parameter")
-    replicates = f", each of {learner.replicates} replicates" if learner.replicates > 1 else ""
+    replicates = f", each of {learner.all_replicates} replicates" if learner.all_replicates > 1 else ""
     length = (
         f"{counted(schedule.epochs, 'epoch')} of {counted(schedule.steps, 'step')}"
         if schedule.epochs > 0

@@ -19,6 +19,7 @@ from rnn_tasks.training.checkpoints import BEST, LAST, PREVIOUS, are_scores, rea
 from rnn_tasks.training.history import COLUMNS, HISTORY, append_history, as_rows, epoch_rows, write_history
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.metrics import sort_keys
+from rnn_tasks.training.ranks import ALONE, Meetings, Ranks
 from rnn_tasks.training.signals import StopSignals
 
 LONGEST = 1e10  # seconds of a run, three centuries
@@ -37,6 +38,7 @@ class RunRecorder(Checkpoint):
         run: the run directory.
         schedule: of the run.
         signals: those that ask the run to stop.
+        ranks: the processes of the run; the first of them writes for all.
         patience: epochs without better weights after which a replicate is frozen; 0 disables it.
         min_epochs: of a run before patience counts.
         min_steps: optimizer steps of a run before patience counts.
@@ -47,12 +49,14 @@ class RunRecorder(Checkpoint):
         run: Path,
         schedule: TrainSchedule,
         signals: StopSignals,
+        ranks: Ranks = ALONE,
         patience: int = 0,
         min_epochs: int = 0,
         min_steps: int = 0,
     ) -> None:
-        self.schedule, self.signals = schedule, signals
+        self.schedule, self.signals, self.ranks = schedule, signals, ranks
         self.patience, self.min_epochs, self.min_steps = patience, min_epochs, min_steps
+        self.meetings, self.ending = Meetings(ranks), False
         self.file = run / HISTORY
         self.last, self.best = (run / "checkpoints" / name for name in (LAST, BEST))
         self.history = torch.empty(0, len(COLUMNS), dtype=torch.float64)  # all rows of the file
@@ -90,8 +94,10 @@ class RunRecorder(Checkpoint):
                 raise UserError(f"{self.last}: is damaged (its best weights do not fit); delete it to begin again")
             self._save_best()
         else:
-            self.score, self.epoch = [None] * learner.replicates, [0] * learner.replicates
-        write_history(self.file, as_rows(self.history))
+            self.score, self.epoch = [None] * learner.all_replicates, [0] * learner.all_replicates
+        if self.ranks.is_main:
+            write_history(self.file, as_rows(self.history))
+        self._meet(trainer, learner)
 
     def on_train_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
         self.signals.note_from_now_on()
@@ -106,7 +112,11 @@ class RunRecorder(Checkpoint):
         validates = schedule.validates_after(done)
         internals.validate_after(trainer, batch_idx, validates)
         # A validation, or the end of the epoch, comes before the next chance to stop.
-        if self.signals.received and not validates and done < schedule.batches and done % schedule.accumulate == 0:
+        if not self.meetings.is_due():  # whatever would end the run waits for the others
+            self.ending, trainer.should_stop = self.ending or trainer.should_stop, False
+            return
+        stops = self._meet(trainer, learner)
+        if stops and not validates and done < schedule.batches and done % schedule.accumulate == 0:
             self.done = batch_idx + 1
             self._save_and_leave(trainer)
 
@@ -118,16 +128,18 @@ class RunRecorder(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
         if not any(self.score):  # no validation yet
-            self._keep_best(trainer, learner, [True] * learner.replicates, self.score)
-        live = [number for number, frozen in enumerate(learner.frozen.tolist()) if not frozen]
+            self._keep_best(trainer, learner, [True] * learner.all_replicates, self.score)
+        frozen = self.ranks.all_replicates(learner.frozen).tolist()
+        live = [number for number, stays in enumerate(frozen) if not stays]
         metrics = {"train": learner.metrics["train"], "val": self.val}
         rows = epoch_rows(trainer.current_epoch, metrics, live)
-        append_history(self.file, as_rows(rows))
+        if self.ranks.is_main:
+            append_history(self.file, as_rows(rows))
         self.history = torch.cat((self.history, rows))
         if self.val:
             self._freeze_stalled(trainer, learner)
         self.done, self.val = 0, {}
-        if self.signals.received:
+        if self._meet(trainer, learner):
             self._save_and_leave(trainer)
         trainer.save_checkpoint(self.last)
 
@@ -137,30 +149,49 @@ class RunRecorder(Checkpoint):
     def _keep_best(
         self, trainer: Trainer, learner: Learner, better: list[bool], scores: list[list[float] | None]
     ) -> None:
-        failed = learner.failed.tolist()
+        failed = self.ranks.all_replicates(learner.failed).tolist()
         if not any(better) and failed == self.failed:
             return
         self.failed = failed
-        state, which = learner.model.state_dict(), torch.tensor(better)
-        if not self.weights or (learner.replicates == 1 and better[0]):
+        state, which = learner.model.state_dict(), torch.tensor(self.ranks.own(better))
+        if not self.weights or (learner.replicates == 1 and which[0]):
             self.weights = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
         elif learner.replicates > 1:
             for name, tensor in self.weights.items():
                 tensor[which] = state[name].detach().cpu()[which]
-        for replicate in which.nonzero().flatten().tolist():
+        for replicate in torch.tensor(better).nonzero().flatten().tolist():
             self.score[replicate], self.epoch[replicate] = scores[replicate], trainer.current_epoch
         self._save_best()
 
     def _save_best(self) -> None:
-        kept = {"state_dict": self.weights, "epoch": self.epoch, "score": self.score, "failed": self.failed}
-        save(kept, self.best)
+        weights = {name: self.ranks.all_replicates(tensor) for name, tensor in self.weights.items()}
+        if self.ranks.is_main:
+            save({"state_dict": weights, "epoch": self.epoch, "score": self.score, "failed": self.failed}, self.best)
 
     def _freeze_stalled(self, trainer: Trainer, learner: Learner) -> None:
         """Freeze the replicates whose best weights are ``patience`` epochs old."""
         early = trainer.current_epoch + 1 < self.min_epochs or trainer.global_step < self.min_steps
         if self.patience and not early:
-            stalled = [trainer.current_epoch - best >= self.patience for best in self.epoch]
+            stalled = [trainer.current_epoch - best >= self.patience for best in self.ranks.own(self.epoch)]
             learner.freeze_replicates(torch.tensor(stalled, device=learner.frozen.device))
+
+    def _meet(self, trainer: Trainer, learner: Learner) -> bool:
+        """Return whether a signal has been noted. All processes of the run go on, or end, together.
+
+        Raises:
+            UserError: all replicates have failed.
+        """
+        if self.ranks.size > 1:
+            failed, frozen = bool(learner.failed.all()), bool(learner.frozen.all())
+            own = self.signals.received, trainer.should_stop or self.ending, not failed, not frozen
+            received, ends, valid, live = self.meetings.agree(*own)
+            trainer.should_stop, self.ending = bool(ends or not live), False
+            if not valid:
+                learner.refuse_failure()
+            if not received:  # a signal that has come since then has its turn the next time
+                return False
+            self.signals.received = received
+        return self.signals.received > 0
 
     def _save_and_leave(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.last)

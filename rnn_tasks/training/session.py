@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightning import Callback, Trainer
 from omegaconf import DictConfig
+from torch import nn
 
 from rnn_tasks import memory
 from rnn_tasks.config.instantiation import build
@@ -16,6 +17,7 @@ from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.process import prepare_process
+from rnn_tasks.training.ranks import ALONE, PeerLost, Ranks
 from rnn_tasks.training.recorder import RunRecorder, resume_point
 from rnn_tasks.training.signals import StopSignals
 from rnn_tasks.training.start import begin_with
@@ -32,6 +34,8 @@ class Session:
         recorder: what is kept of it.
         trainer: Lightning's Trainer.
         resumed: the checkpoint that it goes on from, None for a new run.
+        cfg: its configuration.
+        ranks: its processes.
     """
 
     task: Task
@@ -39,9 +43,11 @@ class Session:
     recorder: RunRecorder
     trainer: Trainer
     resumed: Path | None
+    cfg: DictConfig
+    ranks: Ranks
 
     def fit(self) -> None:
-        """Train to the end; the model stays on its device.
+        """Train to the end; the model stays on its device. The first of several processes then holds all of the run.
 
         Raises:
             UserError: the loss of all replicates became infinite or NaN.
@@ -50,14 +56,31 @@ class Session:
         try:
             self.trainer.fit(self.learner, datamodule=self.task, ckpt_path=self.resumed, weights_only=True)
         except Exception as error:
-            if self.resumed is None or self.recorder.begun or isinstance(error, UserError | OSError | MemoryError):
+            told = isinstance(error, UserError | OSError | MemoryError | PeerLost)
+            if told or self.resumed is None or self.recorder.begun:
                 raise
             reason = one_line(error)[:100]
             raise UserError(f"{self.resumed}: does not fit its run ({reason}); delete it to begin again") from error
+        if self.ranks.shard is not None:
+            self._gather()
+        self.learner.ranks = ALONE
         self.learner.to(self.trainer.strategy.root_device)  # Lightning has left it on the CPU
 
+    def _gather(self) -> None:
+        """Give the first process the replicates of all."""
+        learner, ranks = self.learner, self.ranks
+        learner.failed, learner.frozen = (ranks.all_replicates(each) for each in (learner.failed, learner.frozen))
+        state = {name: ranks.all_replicates(tensor) for name, tensor in learner.model.state_dict().items()}
+        learner.replicates = learner.all_replicates
+        if ranks.is_main:
+            precision = next(tensor.dtype for tensor in state.values() if tensor.is_floating_point())
+            _, learner.model = build(self.cfg)
+            learner.model.to(precision).load_state_dict(state)
 
-def build_session(cfg: DictConfig, run: Path, signals: StopSignals, callbacks: tuple[Callback, ...] = ()) -> Session:
+
+def build_session(
+    cfg: DictConfig, run: Path, signals: StopSignals, callbacks: tuple[Callback, ...] = (), ranks: Ranks = ALONE
+) -> Session:
     """Set up this process, draw the data and build everything that trains a run.
 
     Args:
@@ -65,23 +88,40 @@ def build_session(cfg: DictConfig, run: Path, signals: StopSignals, callbacks: t
         run: the run directory.
         signals: those that ask the run to stop.
         callbacks: further ones, beside those of the configuration.
+        ranks: the processes of the run, of which this is one; each builds a session.
 
     Raises:
         UserError: the data are missing, or a part of the configuration cannot be built.
     """
-    prepare_process(cfg.threads, profile=bool(cfg.trainer.profiler))
-    task, model = build(cfg)
+    prepare_process(cfg.threads, profile=bool(cfg.trainer.profiler) and ranks.is_main, rank=ranks.rank)
+    task, model = build(ranks.own_part(cfg))
     task.setup()
-    schedule = TrainSchedule.of(cfg.trainer, task.train, task.batch_size, len(task.seeds))
+    _require_equal(ranks, cfg, task, model)
+    schedule = TrainSchedule.of(cfg.trainer, task.train, task.batch_size, cfg.model.get("replicates", 1))
     task.schedule = schedule
     if isinstance(model, Network):
         batch = min(task.batch_size, len(task.train))
         memory.require(model.bytes_of_states(batch, task.longest), f"task.batch_size={task.batch_size}")
     early = {key: cfg.trainer[key] or 0 for key in ("patience", "min_epochs", "min_steps")}
-    recorder = RunRecorder(run, schedule, signals, **early)
-    resumed = resume_point(run)
+    recorder = RunRecorder(run, schedule, signals, ranks, **early)
+    resumed = resume_point(run, quiet=not ranks.is_main)
     if cfg.model.get("weights") and resumed is None:
-        begin_with(model, cfg.model.weights, run, keep=not cfg.trainer.fast_dev_run)
-    learner = build_learner(cfg, task, model, schedule)
-    trainer = build_trainer(cfg, schedule, run, [recorder, *callbacks], resumed)
-    return Session(task, learner, recorder, trainer, resumed)
+        _begin_with_weights(cfg, run, model, ranks)
+    learner = build_learner(cfg, task, model, schedule, ranks)
+    trainer = build_trainer(cfg, schedule, run, [recorder, *callbacks], resumed, ranks)
+    return Session(task, learner, recorder, trainer, resumed, cfg, ranks)
+
+
+def _require_equal(ranks: Ranks, cfg: DictConfig, task: Task, model: nn.Module) -> None:
+    """Refuse a task whose examples, or a model whose initial weights, each process draws anew."""
+    ranks.require_equal(f"task._target_={cfg.task._target_}", [task.train.inputs, task.train.targets])
+    if ranks.split_batches:
+        ranks.require_equal(f"model._target_={cfg.model._target_}", list(model.state_dict().values()))
+
+
+def _begin_with_weights(cfg: DictConfig, run: Path, model: nn.Module, ranks: Ranks) -> None:
+    """Give the model of this process the weights of another run; those of a shard are cut out of those of all."""
+    whole = model if ranks.shard is None else build(cfg)[1]
+    begin_with(whole, cfg.model.weights, run, keep=ranks.is_main and not cfg.trainer.fast_dev_run)
+    if ranks.shard is not None:
+        model.load_state_dict({name: ranks.own(tensor) for name, tensor in whole.state_dict().items()})

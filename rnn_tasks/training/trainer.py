@@ -12,7 +12,9 @@ import torch
 from lightning import Callback, Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from omegaconf import DictConfig, OmegaConf
 
 from rnn_tasks import internals
@@ -25,6 +27,7 @@ from rnn_tasks.training.checkpoints import AtomicCheckpointIO, read_checkpoint
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.optimization import Scheduling
 from rnn_tasks.training.progress import Bar
+from rnn_tasks.training.ranks import ALONE, Ranks
 
 # Keys of ``cfg.trainer`` that the learner, the schedule and the recorder use; Lightning gets the others.
 OWN = (
@@ -33,7 +36,9 @@ OWN = (
 )
 
 
-def build_learner(cfg: DictConfig, task: Task, model: torch.nn.Module, schedule: TrainSchedule) -> Learner:
+def build_learner(
+    cfg: DictConfig, task: Task, model: torch.nn.Module, schedule: TrainSchedule, ranks: Ranks = ALONE
+) -> Learner:
     """Return the learning problem of a configuration."""
     loss = instantiated("loss", cfg.loss)
     return Learner(
@@ -46,6 +51,7 @@ def build_learner(cfg: DictConfig, task: Task, model: torch.nn.Module, schedule:
         clip=cfg.trainer.gradient_clip_val,
         clip_by=cfg.trainer.gradient_clip_algorithm,
         log_every=cfg.trainer.log_every_n_steps,
+        ranks=ranks,
     )
 
 
@@ -70,7 +76,12 @@ def depends_on_length(scheduler: DictConfig | None) -> bool:
 
 
 def build_trainer(
-    cfg: DictConfig, schedule: TrainSchedule, run: Path, callbacks: list[Callback], resumed: Path | None = None
+    cfg: DictConfig,
+    schedule: TrainSchedule,
+    run: Path,
+    callbacks: list[Callback],
+    resumed: Path | None = None,
+    ranks: Ranks = ALONE,
 ) -> Trainer:
     """Return the Trainer of a run: its callbacks, progress bar and loggers, and Lightning's own arguments.
 
@@ -80,12 +91,15 @@ def build_trainer(
         run: the run directory.
         callbacks: those of the run, which come before those of the configuration.
         resumed: the checkpoint that the run goes on from, if it does.
+        ranks: the processes of the run, of which only the first shows and logs anything.
 
     Raises:
         UserError: Lightning refuses an argument, or a callback or logger cannot be built.
     """
     arguments: dict[str, Any] = OmegaConf.to_container(cfg.trainer, resolve=True)  # type: ignore[assignment]
     arguments = {key: value for key, value in arguments.items() if key not in OWN}
+    if ranks.size > 1:
+        arguments |= _of_one(ranks)
     bar = [Bar(schedule)] if arguments["enable_progress_bar"] else []
     own = [_callback(str(name), part) for name, part in cfg.callbacks.items()]
     with refusals():
@@ -93,20 +107,60 @@ def build_trainer(
             **arguments,
             max_epochs=schedule.epochs,
             callbacks=[*callbacks, *bar, *own],
-            logger=_loggers(cfg, run, resumed),
+            logger=_loggers(cfg, run, resumed) if ranks.is_main else DummyLogger(),
             plugins=[AtomicCheckpointIO(), LightningEnvironment()],
             default_root_dir=run,
             num_sanity_val_steps=0,
         )
     if trainer.world_size > 1:
         raise UserError(
-            f"trainer.devices={cfg.trainer.devices}: gives {trainer.world_size} devices, and a run uses one; take"
-            " trainer.devices=1, and model.replicates for more networks at once"
+            f"trainer.devices={cfg.trainer.devices}: gives {trainer.world_size} devices; take"
+            f" trainer.devices={trainer.world_size} for a process on each, or trainer.devices=1"
         )
     slow = str(cfg.trainer.precision).startswith("bf16") and trainer.strategy.root_device.type == "cpu"
     if slow and internals.emulates_bfloat16():
         tell(f"trainer.precision={cfg.trainer.precision}: slow on this processor, which has no bfloat16; try 32-true")
     return trainer
+
+
+def accelerator(cfg: DictConfig) -> str:
+    """Return "cpu" or "cuda", what the processes of a run of several compute with.
+
+    Raises:
+        UserError: there is no such device, or fewer than processes.
+    """
+    named, size = str(cfg.trainer.accelerator), int(cfg.trainer.devices)
+    given = f"trainer.devices={size} trainer.accelerator={named}"
+    if named == "cpu" or (named == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if named == "mps":
+        raise UserError(f"{given}: there is one such device; take trainer.devices=1")
+    if (count := torch.cuda.device_count()) < size:
+        raise UserError(f"{given}: there are {count} GPUs; take fewer, or trainer.accelerator=cpu")
+    return "cuda"
+
+
+def _of_one(ranks: Ranks) -> dict[str, Any]:
+    """Return the arguments of the Trainer of one of several processes."""
+    kind = ranks.device.type
+    arguments: dict[str, Any] = {"accelerator": kind, "devices": 1 if kind == "cpu" else [ranks.rank]}
+    if not ranks.is_main:  # the time limit of the first holds for all
+        quiet = ("enable_progress_bar", "enable_model_summary")
+        arguments |= {"max_time": None, "profiler": None, **dict.fromkeys(quiet, False)}
+        arguments["strategy"] = NotFirst(ranks)
+    return arguments
+
+
+class NotFirst(SingleDeviceStrategy):
+    """Tells callbacks that this process is not the one that writes: ``trainer.is_global_zero``."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        super().__init__(ranks.device)
+        self.global_rank = ranks.rank
+
+    @property
+    def is_global_zero(self) -> bool:
+        return False
 
 
 def _callback(name: str, part: DictConfig) -> Callback:
