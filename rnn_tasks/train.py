@@ -14,10 +14,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from rnn_tasks import config
+from rnn_tasks import config, internals
 from rnn_tasks.arguments import command, discard_output
 from rnn_tasks.errors import Interrupted, UserError, file_error, refuse, tell
-from rnn_tasks.runs import summaries, sweeps
+from rnn_tasks.runs import launching, summaries, sweeps
 from rnn_tasks.runs.directory import CONFIG
 
 TRUST = "--trust"
@@ -88,7 +88,8 @@ def _job(cfg: DictConfig) -> float | None:
             refuse(error)
         sweeps.note_failure(run, error)
     except Interrupted as stop:
-        _tell_how_to_go_on(run, _place(job, job.sweep.dir) if job.mode == RunMode.MULTIRUN else None)
+        if launching.Launch.home:
+            _tell_how_to_go_on(run, _place(job, job.sweep.dir) if job.mode == RunMode.MULTIRUN else None)
         sys.exit(128 + stop.signum)
     except OSError as error:  # of the standard output: the run has finished
         discard_output()
@@ -132,7 +133,8 @@ def _run(words: list[str]) -> None:
             raise UserError(f"{TRUST}: belongs to resume=RUN, a run that somebody else has made")
         completing = {"-sc", "--shell-completion"} & set(flags)
         sys.argv[1:] = flags + overrides if completing else [*flags, *config.for_a_sweep(overrides), *overrides]
-        with config.refusals():
+        internals.prefer_own_options(config.CONF)
+        with config.refusals(), launching.outages():
             return _job()
     from rnn_tasks import runs
 

@@ -22,6 +22,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from rnn_tasks.config.values import check
 from rnn_tasks.errors import UserError, file_error, one_line
+from rnn_tasks.internals import prefer_own_options
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach `refusals`
 
@@ -53,6 +54,7 @@ def compose(overrides: list[str] | None = None) -> DictConfig:
     Raises:
         UserError: an override is refused.
     """
+    prefer_own_options(CONF)
     with refusals(), initialize_config_dir(str(CONF), version_base="1.3"):
         parsed(overrides or [])
         cfg = hydra_compose("config", overrides or [], return_hydra_config=True)

@@ -57,7 +57,7 @@ def note_failure(run: Path, error: Exception) -> None:
 
 def sweep_results(sweep: Path) -> dict[str, dict[str, Any] | None]:
     """Read each run's result.json, in the natural order of the runs' names; None if it has not finished."""
-    directories = sorted((path.name for path in sweep.iterdir() if path.is_dir()), key=_natural)
+    directories = sorted((path.name for path in sweep.iterdir() if path.is_dir() and path.name[0] != "."), key=_natural)
     return {name: _result(sweep / name) for name in directories}
 
 
