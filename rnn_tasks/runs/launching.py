@@ -6,6 +6,8 @@ launcher itself fails, the command still ends with the summary.
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
 import socket
 import sys
@@ -51,7 +53,8 @@ class Launch:
     def start(self) -> None:
         """Prepare this process for the launcher, and print a line for each run that ends from now on."""
         Launch.running = self
-        PREPARATIONS.get(self.launcher, lambda: None)()
+        for part in (self.launcher, self.sweeper):
+            PREPARATIONS.get(part, lambda: None)()
         if self.watch:
             self.watch.start()
 
@@ -161,8 +164,15 @@ def _prepare_ray() -> None:
     internals.survive_lost_tasks(_lost)
 
 
+def _prepare_optuna() -> None:
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    optuna_logging = importlib.import_module("optuna.logging")
+    optuna_logging.set_verbosity(optuna_logging.WARNING)  # Hydra says the same
+
+
 PREPARATIONS: dict[str, Callable[[], None]] = {
     "joblib": _prepare_joblib,
     "slurm": _prepare_slurm,
     "ray": _prepare_ray,
+    "optuna": _prepare_optuna,
 }
