@@ -58,6 +58,14 @@ def prefer_own_options(folder: Path) -> None:
         group.pop(file.name, None)
 
 
+def end_joblib_workers() -> None:
+    """End the processes that joblib would keep for five minutes: ``joblib.externals.loky``, its reusable executor."""
+    from joblib.externals.loky import reusable_executor
+
+    if reusable_executor._executor is not None:
+        reusable_executor._executor.shutdown(wait=True, kill_workers=True)
+
+
 def follow_slurm_jobs(lost: Callable[[str], Any]) -> None:
     """Let submitit ask squeue how its jobs are, and return from a lost one: ``submitit.slurm.slurm.SlurmJob``.
 
@@ -111,11 +119,30 @@ SLURM_ENDS = (
 )
 
 
-def silence_ray() -> None:
-    """Set what Ray reads from the environment: no token for a cluster of this user, no advice."""
+def shorten_ray(tell: Callable[[str], Any]) -> None:
+    """Let Ray print the first sentence of what its own processes report: ``ray._private.worker.print_to_stdstream``.
+
+    It prints forty lines of a log when a node dies. Also set what it reads from the environment: no token, which a
+    cluster that the user has started has not either, no advice.
+
+    Args:
+        tell: prints a line.
+    """
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    from ray._private import worker
+
+    original, shown = worker.print_to_stdstream, set()
+
+    def show(data: dict[str, Any], ignore_prefix: bool) -> None:
+        if data.get("pid") not in ("raylet", "gcs", "autoscaler"):  # of a job
+            return original(data, ignore_prefix)
+        for text in {line.partition("\n")[0].partition(". ")[0] for line in data["lines"]} - shown:
+            shown.add(text)
+            tell(f"Ray: {text}")
+
+    worker.print_to_stdstream = show
 
 
 def survive_lost_tasks(lost: Callable[[str], Any]) -> None:

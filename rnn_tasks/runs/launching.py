@@ -59,8 +59,10 @@ class Launch:
             self.watch.start()
 
     def stop(self) -> None:
-        """Print no more lines."""
+        """Print no more lines; of joblib no process is left."""
         Launch.running = None
+        if self.launcher == "joblib":
+            internals.end_joblib_workers()
         if self.watch:
             self.watch.stop()
 
@@ -74,7 +76,7 @@ class Launch:
             what, status = "stopped", 128 + reason.signum
         else:
             part = f"sweeper={self.sweeper}" if self.launcher == BASIC else f"launcher={self.launcher}"
-            text = "a run was stopped" if isinstance(reason, SystemExit) else one_line(reason)
+            text = "a run was stopped" if isinstance(reason, SystemExit) else one_line(reason).partition(". ")[0]
             what, status = f"error: hydra/{part}: {text}", 1
         tell(f"{what}; the sweep goes on with the same command and hydra.sweep.dir={self.sweep}")
         sys.exit(status)
@@ -160,7 +162,7 @@ def _prepare_slurm() -> None:
 
 
 def _prepare_ray() -> None:
-    internals.silence_ray()
+    internals.shorten_ray(tell)
     internals.survive_lost_tasks(_lost)
 
 
