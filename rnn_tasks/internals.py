@@ -63,7 +63,7 @@ def end_joblib_workers() -> None:
     from joblib.externals.loky import reusable_executor
 
     if reusable_executor._executor is not None:
-        reusable_executor._executor.shutdown(wait=True, kill_workers=True)
+        reusable_executor._executor.terminate(kill_workers=True)
 
 
 def follow_slurm_jobs(lost: Callable[[str], Any]) -> None:
@@ -102,7 +102,7 @@ def follow_slurm_jobs(lost: Callable[[str], Any]) -> None:
                 lost(f"Slurm job {self.job_id}: {reason}, {self.paths.stderr}")
                 return [JobReturn(status=JobStatus.COMPLETED)]
 
-    slurm.SlurmJob = slurm.SlurmExecutor.job_class = Job
+    slurm.SlurmJob = slurm.SlurmExecutor.job_class = Job  # type: ignore[misc]
 
 
 def slurm_jobs() -> list[str]:
@@ -133,7 +133,8 @@ def shorten_ray(tell: Callable[[str], Any]) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     from ray._private import worker
 
-    original, shown = worker.print_to_stdstream, set()
+    original = worker.print_to_stdstream
+    shown: set[str] = set()
 
     def show(data: dict[str, Any], ignore_prefix: bool) -> None:
         if data.get("pid") not in ("raylet", "gcs", "autoscaler"):  # of a job
@@ -162,7 +163,7 @@ def survive_lost_tasks(lost: Callable[[str], Any]) -> None:
             lost(f"Ray: {str(error).splitlines()[0]}")
             return JobReturn(status=JobStatus.COMPLETED)
 
-    _core.ray = SimpleNamespace(get=get)
+    _core.ray = SimpleNamespace(get=get)  # type: ignore[assignment]
 
 
 def count_optimizer_steps(trainer: Trainer, steps: int) -> None:

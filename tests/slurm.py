@@ -111,7 +111,11 @@ def _write_files(place):
     controller, daemon = _free_ports(2)
     text = CONFIGURATION.format(
         host=socket.gethostname().partition(".")[0],
-        place=place, controller=controller, daemon=daemon, cores=CORES, memory=memory // 2,
+        place=place,
+        controller=controller,
+        daemon=daemon,
+        cores=CORES,
+        memory=memory // 2,
     )
     (place / "slurm.conf").write_text(text, encoding="utf-8")
 

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,8 @@ import slurm
 from forked import command, start
 from helpers import assert_equal_ends, wait_for
 
-from rnn_tasks import runs
+from rnn_tasks import config, runs
+from rnn_tasks.config import launchers
 
 LAUNCHERS = ("joblib", "slurm", "ray")
 TINY = [
@@ -95,6 +95,93 @@ def reference(tmp_path_factory):
     return place / "sweep"
 
 
+def rows_of(sweep):
+    """The rows of summary.csv without the seconds."""
+    with (Path(sweep) / "summary.csv").open(encoding="utf-8") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+def table_of(text):
+    """The table at the end of what a sweep has printed, without its last column, the seconds."""
+    lines = text.rpartition("\n\n")[2].splitlines()[:-1]
+    width = lines[0].index("seconds")
+    return [line[:width].rstrip() for line in lines[:1] + lines[2:]]
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory):
+    """A serial sweep of six tiny runs, and what it printed."""
+    place = tmp_path_factory.mktemp("serial")
+    ended = command("train", "--multirun", *GRID, *TINY, "hydra.sweep.dir=sweep", cwd=place)
+    return place / "sweep", ended
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_each_launcher_gives_what_a_serial_sweep_gives(request, serial, sweep, launcher):
+    words = on_cluster(request.getfixturevalue("ray_cluster")) if launcher == "ray" else []
+    if launcher == "slurm":
+        request.getfixturevalue("cluster")
+    pytest.importorskip(f"hydra_plugins.hydra_{PLUGINS[launcher]}_launcher")
+    (reference, printed), ended = serial, sweep(launcher, *GRID, *TINY, *words).wait(180)
+    assert ended.returncode == printed.returncode == 0, ended.stderr
+    assert table_of(ended.stdout) == table_of(printed.stdout)
+    assert rows_of("sweep") == rows_of(reference)
+    for run in reference.glob("*/"):
+        own = Path("sweep", run.name)
+        assert runs.read_result(own)["metrics"] == runs.read_result(run)["metrics"]
+        assert (own / "history.csv").read_text() == (run / "history.csv").read_text()
+        log = Path(f"sweep/.logs/{run.name}.txt").read_text("utf-8")
+        assert f"sweep/{run.name}\n" in log
+    said = [re.sub(r"\d+\.\d\d %|[\d.]+ seconds", "#", line) for line in ended.stderr.splitlines()]
+    assert sorted(said) == [f"{run}: test accuracy #, #" for run in sorted(row["run"] for row in rows_of("sweep"))]
+
+
+PLUGINS = {"joblib": "joblib", "slurm": "submitit", "ray": "ray"}
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["hydra/launcher=joblib"], "hydra/launcher=joblib: needs hydra-joblib-launcher; .*'rnn-tasks.joblib.'"),
+        (["hydra/launcher=slurm"], "hydra/launcher=slurm: needs hydra-submitit-launcher; .*'rnn-tasks.slurm.'"),
+        (["hydra/launcher=ray"], "hydra/launcher=ray: needs hydra-ray-launcher; .*'rnn-tasks.ray.'"),
+        (["hydra/sweeper=optuna"], "hydra/sweeper=optuna: needs hydra-optuna-sweeper; .*'rnn-tasks.optuna.'"),
+        (
+            ["hydra/launcher=slrum"],
+            "hydra/launcher=slrum: no such hydra/launcher; there are basic, joblib, ray, .*slurm",
+        ),
+        (["hydra/sweeper=optun"], "hydra/sweeper=optun: no such hydra/sweeper; there are basic, optuna"),
+    ],
+)
+def test_a_launcher_that_is_not_there_is_refused_in_one_line(workplace, call, monkeypatch, words, line):
+    monkeypatch.setattr(launchers, "_is_installed", lambda module: False)
+    status, output, errors = call("train", "--multirun", "model.hidden=1,2", *words)
+    assert (status, output) == (2, "")
+    assert re.fullmatch(f"error: {line}.*\n", errors)
+    assert not list(workplace.iterdir())
+
+
+def test_a_launcher_without_multirun_is_named(workplace, call, no_pictures):
+    status, _, errors = call("train", "hydra/launcher=slurm", *TINY)
+    assert status == 0
+    assert errors.splitlines()[0] == "hydra/launcher=slurm: has no effect without --multirun"
+
+
+def test_options_of_our_own_hide_those_of_the_plugins(workplace, recwarn):
+    cfg = config.compose(["hydra/launcher=joblib", "hydra/sweeper=optuna", "hydra.launcher.n_jobs=3"])
+    assert cfg.task.name == "adder" and not [each for each in recwarn if "ConfigStore" in str(each.message)]
+
+
+@pytest.mark.slow
+def test_a_failing_run_of_a_launcher_is_named_and_the_others_go_on(workplace, sweep):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    ended = sweep("joblib", "model.hidden=1,x", *TINY).wait(180)
+    assert ended.returncode == 1 and "Traceback" not in ended.stdout + ended.stderr
+    reason = "model.hidden=x: must be a whole number like 5"
+    assert f"model.hidden=x: failed: {reason}" in ended.stderr.splitlines()
+    assert [row["failed"] for row in rows_of("sweep")] == ["", reason]
+
+
 def disturb_by_requeue(job):
     subprocess.run(["scontrol", "requeue", job], check=True)
 
@@ -130,7 +217,7 @@ def test_a_requeued_slurm_job_goes_on_to_the_same_end(cluster, sweep, reference,
     slurm.release(job)
     ended = process.wait(180)
     assert ended.returncode == 0 and "Traceback" not in ended.stderr
-    log = Path("sweep/.logs/model.hidden=1.txt").read_text()
+    log = Path("sweep/.logs/model.hidden=1.txt").read_text("utf-8")
     assert "stopping in a moment" in log and "; from epoch" in log
     assert_ends_like(reference)
 
@@ -146,11 +233,9 @@ def test_slurm_jobs_that_are_cancelled_killed_or_out_of_time_are_stopped_and_go_
     wait_for(lambda: has_begun(Path("sweep/model.hidden=3")), process)
     disturb_by_preemption(job_of(None, 3))
     ended = process.wait(180)
-    print(ended.stdout, ended.stderr)
     assert_stopped(ended, *(f"model.hidden={hidden}" for hidden in (1, 2, 3)))
     assert ended.stderr.count("error: Slurm job") == 3
-    again = sweep("slurm", "model.hidden=1,2", *LONG).wait(180)
-    print(again.stdout, again.stderr)
+    assert sweep("slurm", "model.hidden=1,2", *LONG).wait(180).returncode == 0
     assert_ends_like(reference)
 
 
@@ -161,7 +246,6 @@ def test_ctrl_c_leaves_slurm_jobs_and_says_so(cluster, sweep, reference):
     job = job_of(None, 1).partition("_")[0]
     process.send_signal(signal.SIGINT)
     ended = process.wait(180)
-    print(ended.stdout, ended.stderr)
     assert_stopped(ended, "model.hidden=1", "model.hidden=2", status=130)
     assert f"scancel {job}" in ended.stderr
     for hidden in (1, 2):
@@ -202,7 +286,6 @@ def test_a_sweep_by_joblib_whose_worker_dies_goes_on(sweep, reference, signum):
     every = children(process.process.pid)
     os.kill(workers_of(every)[0], signum)
     ended = process.wait(180)
-    print(ended.stdout, ended.stderr)
     assert_stopped(ended, "model.hidden=1", "model.hidden=2")
     assert re.search(r"^error: hydra/launcher=joblib: .*; the sweep goes on with .*=sweep$", ended.stderr, re.M)
     assert sweep("joblib", "model.hidden=1,2", *LONG).wait(180).returncode == 0
@@ -219,7 +302,6 @@ def test_ctrl_c_stops_the_workers(sweep, reference, launcher):
     assert len(workers) == 2
     process.send_signal(signal.SIGINT)
     ended = process.wait(180)
-    print(ended.stdout, ended.stderr)
     assert_stopped(ended, "model.hidden=1", "model.hidden=2", status=130)
     assert "stopped; the sweep goes on with" in ended.stderr
     wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
@@ -232,20 +314,34 @@ def on_cluster(ray_cluster):
     return [f"hydra.launcher.ray.init.address={ray_cluster.address}", "hydra.launcher.ray.init.num_cpus=null"]
 
 
-def worker_on(node, run):
-    """The process on a node of a local Ray that does a run."""
+@pytest.mark.slow
+def test_a_run_whose_ray_node_is_killed_goes_on_elsewhere(ray_cluster, sweep, reference):
+    node = ray_cluster.add_node(num_cpus=1)
+    process = sweep("ray", "model.hidden=1,2", *LONG, *on_cluster(ray_cluster))
+    for hidden in (1, 2):
+        wait_for(lambda hidden=hidden: has_begun(Path(f"sweep/model.hidden={hidden}")), process)
     raylet = next(info.process.pid for info in node.all_processes["raylet"])
-    return raylet, [worker for worker in workers_of(children(raylet)) if f"{run}/.lock" in held(worker)]
+    lost = workers_of(children(raylet))
+    ray_cluster.remove_node(node, allow_graceful=False)
+    ended = process.wait(180)
+    assert ended.returncode == 0 and "Traceback" not in ended.stdout + ended.stderr
+    logs = "".join(path.read_text() for path in Path("sweep/.logs").iterdir())
+    assert logs.count("; from epoch") == len(lost) <= 1
+    assert len(ended.stderr.splitlines()) < 8
+    assert_ends_like(reference)
 
 
 @pytest.mark.slow
-def test_runs_of_a_killed_ray_node_go_on_elsewhere(ray_cluster, sweep, reference):
-    node = ray_cluster.add_node(num_cpus=1, resources={"lost": 1})
-    process = sweep("ray", "model.hidden=1,2", *LONG, *on_cluster(ray_cluster), "hydra.launcher.ray.remote.num_cpus=1")
+def test_a_run_that_ray_gives_up_is_stopped(ray_cluster, sweep, reference):
+    words = [*LONG, *on_cluster(ray_cluster), "hydra.launcher.ray.remote.max_retries=0"]
+    process = sweep("ray", "model.hidden=1,2", *words)
     for hidden in (1, 2):
         wait_for(lambda hidden=hidden: has_begun(Path(f"sweep/model.hidden={hidden}")), process)
-    ray_cluster.remove_node(node, allow_graceful=False)
+    os.kill(workers_of(children(os.getpid()))[0], signal.SIGKILL)
     ended = process.wait(180)
-    print(ended.stdout, ended.stderr)
-    assert ended.returncode == 0
+    failed = [row["run"] for row in rows_of("sweep") if row["failed"]]
+    assert len(failed) == 1
+    assert_stopped(ended, *failed)
+    assert "its run has not finished" in ended.stderr
+    assert sweep("ray", "model.hidden=1,2", *words).wait(180).returncode == 0
     assert_ends_like(reference)

@@ -29,7 +29,7 @@ def require_packages(hydra: HydraConf) -> None:
         UserError: one is missing.
     """
     for group in GROUPS:
-        module = str(hydra[group]._target_).rpartition(".")[0].rpartition(".")[0]
+        module = str(getattr(hydra, group)._target_).rpartition(".")[0].rpartition(".")[0]
         if module in PACKAGES and not _is_installed(module):
             package, extra = PACKAGES[module]
             option = chosen(hydra, group)

@@ -13,7 +13,9 @@ from rnn_tasks import internals
 from rnn_tasks.errors import Interrupted, one_line, tell
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
-REQUEUES = (signal.SIGUSR2,)  # of a cluster before it ends a job; submitit has a handler that puts it into the queue again
+REQUEUES = (
+    signal.SIGUSR2,
+)  # of a cluster before it ends a job; submitit has a handler that puts it into the queue again
 
 
 class StopSignals:
