@@ -235,7 +235,7 @@ def test_slurm_jobs_that_are_cancelled_killed_or_out_of_time_are_stopped_and_go_
     ended = process.wait(180)
     assert_stopped(ended, *(f"model.hidden={hidden}" for hidden in (1, 2, 3)))
     assert ended.stderr.count("error: Slurm job") == 3
-    assert sweep("slurm", "model.hidden=1,2", *LONG).wait(180).returncode == 0
+    assert sweep("slurm", "model.hidden=1,2,3", *LONG).wait(180).returncode == 0
     assert_ends_like(reference)
 
 

@@ -47,14 +47,22 @@ class Launch:
 
     def __init__(self, config: DictConfig) -> None:
         self.launcher, self.sweeper = (chosen(config.hydra, group) for group in GROUPS)
+        self.name = f"hydra/launcher={self.launcher}" if self.launcher != BASIC else f"hydra/sweeper={self.sweeper}"
         self.sweep = Path(config.hydra.sweep.dir)
         self.watch = Watch(self.sweep) if self.launcher != BASIC else None
 
     def start(self) -> None:
-        """Prepare this process for the launcher, and print a line for each run that ends from now on."""
+        """Prepare this process for the launcher, and print a line for each run that ends from now on.
+
+        Raises:
+            UserError: a package of the launcher, or of the sweeper, does not work.
+        """
         Launch.running = self
-        for part in (self.launcher, self.sweeper):
-            PREPARATIONS.get(part, lambda: None)()
+        try:
+            for part in (self.launcher, self.sweeper):
+                PREPARATIONS.get(part, lambda: None)()
+        except (ImportError, AttributeError) as error:  # of versions that do not fit together
+            raise UserError(f"{self.name}: {one_line(error)}") from error
         if self.watch:
             self.watch.start()
 
@@ -75,9 +83,8 @@ class Launch:
         if isinstance(reason, Interrupted):
             what, status = "stopped", 128 + reason.signum
         else:
-            part = f"sweeper={self.sweeper}" if self.launcher == BASIC else f"launcher={self.launcher}"
             text = "a run was stopped" if isinstance(reason, SystemExit) else one_line(reason).partition(". ")[0]
-            what, status = f"error: hydra/{part}: {text}", 1
+            what, status = f"error: {self.name}: {text}", 1
         tell(f"{what}; the sweep goes on with the same command and hydra.sweep.dir={self.sweep}")
         sys.exit(status)
 
@@ -112,12 +119,12 @@ class Launching(Callback):
                 tell(f"hydra/{group}={option}: has no effect without --multirun")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        try:
+        try:  # Hydra makes warnings of a callback's exceptions
             require_packages(config.hydra)
+            if any(chosen(config.hydra, group) != BASIC for group in GROUPS):
+                Launch(config).start()
         except UserError as error:
-            refuse(error)  # Hydra swallows exceptions of callbacks
-        if any(chosen(config.hydra, group) != BASIC for group in GROUPS):
-            Launch(config).start()
+            refuse(error)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if Launch.running:
