@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 from hydra.conf import HydraConf
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from rnn_tasks.config.composition import CONF, parsed, refusals
+from rnn_tasks.config.composition import composing, parsed
 from rnn_tasks.config.naming import key_of, plain, run_name
 from rnn_tasks.errors import UserError
 
@@ -101,7 +100,7 @@ def planned(words: Sequence[str]) -> Plan:
     Raises:
         UserError: a word is no override, or is refused.
     """
-    with refusals(), initialize_config_dir(str(CONF), version_base="1.3"):
+    with composing():
         constant = [str(each.input_line) for each in constant_and_swept(words)[0]]
         hydra = hydra_compose("config", constant, return_hydra_config=True).hydra
         return plan(words, hydra)
