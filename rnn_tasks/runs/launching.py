@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rnn_tasks import internals
 from rnn_tasks.arguments import command_line
-from rnn_tasks.config.launchers import BASIC, GROUPS, chosen, require_packages
+from rnn_tasks.config.launchers import BASIC, GROUPS, chosen
 from rnn_tasks.errors import Interrupted, UserError, one_line, refuse, tell
 from rnn_tasks.runs import summaries
 from rnn_tasks.runs.directory import LOCK
@@ -111,7 +111,7 @@ def outages() -> Iterator[None]:
 
 
 class Launching(Callback):
-    """Hydra's callback that checks the launcher of a sweep, reports on its runs, and redirects what these print."""
+    """Hydra's callback that prepares the launcher of a sweep, reports on its runs, and redirects what these print."""
 
     def __init__(self) -> None:
         self.process = _process()
@@ -123,7 +123,6 @@ class Launching(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         try:  # Hydra makes warnings of a callback's exceptions
-            require_packages(config.hydra)
             if any(chosen(config.hydra, group) != BASIC for group in GROUPS):
                 Launch(config).start()
         except UserError as error:
