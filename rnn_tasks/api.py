@@ -110,7 +110,7 @@ def sweep(*overrides: str, directory: str | Path | None = None, progress: bool =
         KeyboardInterrupt: the sweep was stopped.
     """
     plan = config.planned(overrides)
-    if not plan.jobs():
+    if not plan.swept or not plan.jobs():
         raise UserError(f"{' '.join(overrides)}: must list the values of a key, like model.hidden=1,3,5 or range(4)")
     jobs = [_composed(progress, *plan.overrides, swept=job) for job in plan.jobs()]
     path = Path(directory or runs.OUTPUTS / jobs[0].task.name / jobs[0].name)

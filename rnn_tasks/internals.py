@@ -7,6 +7,7 @@ torch is imported.
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import signal
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from traceback import extract_tb
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,6 +37,133 @@ def hydra_parser() -> ArgumentParser:
 def flags_with_values(parser: ArgumentParser) -> dict[str, bool]:
     """Return whether each flag of a parser is followed by a value: ``argparse.ArgumentParser._actions``."""
     return {flag: action.nargs is None for action in parser._actions for flag in action.option_strings}
+
+
+def prefer_own_options(folder: Path) -> None:
+    """Let files in a folder ``hydra`` replace plugins' options of the same name: ``ConfigStore.instance().repo``.
+
+    Hydra would merge both, with a warning, and refuse a file with a defaults list.
+
+    Args:
+        folder: that of all configuration files.
+    """
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()  # plugins store their options when they are found
+    for file in folder.glob("hydra/*/**/*.yaml"):
+        group = ConfigStore.instance().repo
+        for name in file.relative_to(folder).parent.parts:
+            group = group.get(name, {})
+        group.pop(file.name, None)
+
+
+def end_joblib_workers() -> None:
+    """End the processes that joblib would keep for five minutes: ``joblib.externals.loky``, its reusable executor."""
+    from joblib.externals.loky import reusable_executor
+
+    if reusable_executor._executor is not None:
+        reusable_executor._executor.terminate(kill_workers=True)
+
+
+def follow_slurm_jobs(lost: Callable[[str], Any]) -> None:
+    """Let submitit ask squeue how its jobs are, and return from a lost one: ``submitit.slurm.slurm.SlurmJob``.
+
+    It asks sacct, which fails where a cluster keeps no accounts; a cancelled job would then be waited for for ever.
+    A lost job would end the waiting for the others.
+
+    Args:
+        lost: is called with what became of a job that has ended without a result.
+    """
+    from hydra.core.utils import JobReturn, JobStatus
+    from submitit.core.utils import FailedJobError, UncompletedJobError
+    from submitit.slurm import slurm
+
+    logging.getLogger("submitit").setLevel(logging.ERROR)  # slurmctld may not answer for a while
+
+    class Watcher(slurm.SlurmInfoWatcher):
+        def _make_command(self) -> list[str]:
+            return ["squeue", "--me", "--array", "--noheader", "--states=all", "--format=%i %T"]
+
+        def read_info(self, output: bytes | str) -> dict[str, dict[str, str]]:
+            text = output if isinstance(output, str) else output.decode()
+            states = dict(line.split() for line in text.splitlines())
+            states = {job: states.get(job, "FORGOTTEN") for job in self._registered}
+            return {job: {"State": state if state in SLURM_ENDS else "RUNNING"} for job, state in states.items()}
+
+    class Job(slurm.SlurmJob):
+        watcher = Watcher(delay_s=30)
+
+        def results(self) -> list[Any]:
+            try:
+                return super().results()
+            except (FailedJobError, UncompletedJobError) as error:
+                reason = "see its log" if isinstance(error, FailedJobError) else f"is {self.state.lower()}"
+                lost(f"Slurm job {self.job_id}: {reason}, {self.paths.stderr}")
+                return [JobReturn(status=JobStatus.COMPLETED)]
+
+    slurm.SlurmJob = slurm.SlurmExecutor.job_class = Job  # type: ignore[misc]
+
+
+def slurm_jobs() -> list[str]:
+    """Return the numbers of the Slurm jobs of this process that have not ended: ``SlurmJob.watcher``."""
+    from submitit.slurm import slurm
+
+    watcher = slurm.SlurmJob.watcher
+    return sorted({job.partition("_")[0] for job in watcher._registered if not watcher.is_done(job, "force")})
+
+
+SLURM_ENDS = (
+    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"),
+    "FORGOTTEN",  # some minutes after its end
+)
+
+
+def shorten_ray(tell: Callable[[str], Any]) -> None:
+    """Let Ray print the first sentence of what its own processes report: ``ray._private.worker.print_to_stdstream``.
+
+    It prints forty lines of a log when a node dies. Also set what it reads from the environment: no token, which a
+    cluster that the user has started has not either, no advice.
+
+    Args:
+        tell: prints a line.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    from ray._private import worker
+
+    original = worker.print_to_stdstream
+    shown: set[str] = set()
+
+    def show(data: Any, ignore_prefix: bool) -> Any:
+        if data.get("pid") not in ("raylet", "gcs", "autoscaler"):  # of a job
+            return original(data, ignore_prefix)
+        for text in {line.partition("\n")[0].partition(". ")[0] for line in data["lines"]} - shown:
+            shown.add(text)
+            tell(f"Ray: {text}")
+
+    worker.print_to_stdstream = show
+
+
+def survive_lost_tasks(lost: Callable[[str], Any]) -> None:
+    """Let the Ray launcher go on when a task is lost for good: ``hydra_plugins.hydra_ray_launcher._core.ray``.
+
+    Args:
+        lost: is called with what became of the task.
+    """
+    import ray
+    from hydra.core.utils import JobReturn, JobStatus
+    from hydra_plugins.hydra_ray_launcher import _core
+
+    def get(reference: Any) -> Any:
+        try:
+            return ray.get(reference)
+        except ray.exceptions.RayError as error:
+            lost(f"Ray: {str(error).splitlines()[0]}")
+            return JobReturn(status=JobStatus.COMPLETED)
+
+    _core.ray = SimpleNamespace(get=get)  # type: ignore[assignment]
 
 
 def count_optimizer_steps(trainer: Trainer, steps: int) -> None:

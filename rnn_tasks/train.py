@@ -14,10 +14,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from rnn_tasks import config
-from rnn_tasks.arguments import command, discard_output
+from rnn_tasks import config, internals
+from rnn_tasks.arguments import command, command_line, discard_output
 from rnn_tasks.errors import Interrupted, UserError, file_error, refuse, tell
-from rnn_tasks.runs import summaries, sweeps
+from rnn_tasks.runs import launching, summaries, sweeps
 from rnn_tasks.runs.directory import CONFIG
 from rnn_tasks.runs.plans import is_sweep, own_plan
 
@@ -94,7 +94,8 @@ def _job(cfg: DictConfig) -> float | None:
             refuse(error)
         sweeps.note_failure(run, error)
     except Interrupted as stop:
-        _tell_how_to_go_on(run, _place(job, job.sweep.dir) if job.mode == RunMode.MULTIRUN else None)
+        if launching.Launch.home:
+            _tell_how_to_go_on(run, _place(job, job.sweep.dir) if job.mode == RunMode.MULTIRUN else None)
         sys.exit(128 + stop.signum)
     except OSError as error:  # of the standard output: the run has finished
         discard_output()
@@ -125,7 +126,7 @@ def _tell_how_to_go_on(run: Path, sweep: Path | None = None) -> None:
     if sweep is None and not (run / CONFIG).exists():
         tell("stopped before the run began")
     else:
-        tell(f"stopped; go on with: python -m rnn_tasks.train {shlex.quote(f'resume={sweep or run}')}")
+        tell(f"stopped; go on with: {command_line('train', shlex.quote(f'resume={sweep or run}'))}")
 
 
 def _run(words: list[str]) -> None:
@@ -145,7 +146,8 @@ def _start(flags: list[str], overrides: list[str]) -> None:
     """Train a new run, or sweep; one that has begun in the same directory goes on."""
     completing = {"-sc", "--shell-completion"} & set(flags)
     sys.argv[1:] = flags + overrides if completing else [*flags, *config.for_a_sweep(overrides), *overrides]
-    with config.refusals():
+    internals.prefer_own_options(config.CONF)
+    with config.refusals(), launching.outages():
         _job()
 
 

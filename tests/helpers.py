@@ -97,7 +97,7 @@ def assert_equal_ends(run, reference):
     assert others == reference_others
 
 
-def stop_after(monkeypatch, *batches):
+def stop_after(monkeypatch, *batches, signum=signal.SIGINT):
     """Make the next runs stop as by a signal after so many batches, each once."""
     waiting = list(batches)
     original = RunRecorder.on_train_batch_end
@@ -105,7 +105,7 @@ def stop_after(monkeypatch, *batches):
     def hook(self, trainer, *args):
         if waiting and batches_done(trainer) >= waiting[0]:
             waiting.pop(0)
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signum)
         original(self, trainer, *args)
 
     monkeypatch.setattr(RunRecorder, "on_train_batch_end", hook)

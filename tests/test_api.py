@@ -113,7 +113,7 @@ def test_a_sweep_is_that_of_the_command_line(workplace, capsys):
 def test_a_sweep_notes_what_cannot_be_trained(workplace, capsys):
     swept = rnn_tasks.sweep(*TINY, "trainer.max_epochs=1", "optimizer.lr=1e30,0.01", directory="own", progress=False)
     assert swept.names == ["optimizer.lr=0.01"]
-    (failed,) = (row["failed"] for row in swept.table().to_dict("records") if row["optimizer.lr"] == 1e30)
+    (failed,) = (row["note"] for row in swept.table().to_dict("records") if row["optimizer.lr"] == 1e30)
     assert "became infinite or NaN" in failed
 
 
@@ -128,12 +128,12 @@ def test_values_of_ones_own_take_the_place_of_an_experiments(workplace, no_pictu
 def test_a_stopped_sweep_has_a_summary_and_goes_on_in_its_directory(workplace, monkeypatch, no_pictures, capsys):
     words = [*TINY, "trainer.max_epochs=1", "model.hidden=1,2"]
     whole = rnn_tasks.sweep(*words, directory="whole", progress=False)
-    rnn_tasks.train(*words[:-1], "model.hidden=1", directory="stopped/model.hidden=1", progress=False)
+    rnn_tasks.sweep(*words[:-1], "model.hidden=1,1", directory="stopped", progress=False)
     stop_after(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt, match="directory='stopped' goes on with the sweep"):
         rnn_tasks.sweep(*words, directory="stopped", progress=False)
     summary = Path("stopped/summary.csv").read_text(encoding="utf-8").splitlines()
-    assert summary[1].startswith("model.hidden=1,1,,") and summary[2].startswith("model.hidden=2,2,stopped before")
+    assert summary[1].startswith("model.hidden=1,1,done,,") and summary[2].startswith("model.hidden=2,2,stopped,")
     assert Path("stopped/networks.csv").exists() and capsys.readouterr().out == ""
     swept = rnn_tasks.sweep(*words, directory="stopped", progress=False)
     assert_equal_ends(swept.path / "model.hidden=2", whole.path / "model.hidden=2")
@@ -149,8 +149,8 @@ def test_an_experiment_that_sweeps_is_a_sweep(workplace):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["model.hidden=3"], "a sweep needs a key with several values"),
-        (["optimizer.lr=interval(0,1)"], r"optimizer.lr=interval\(0,1\): must list its values"),
+        (["model.hidden=3"], "model.hidden=3: must list the values of a key, like"),
+        (["optimizer.lr=interval(0,1)"], r"optimizer.lr=interval\(0,1\): must list the values of a key"),
         (["model.hidden=1,x"], "model.hidden=x: must be a whole number"),
         (["model.hidden=["], "no viable alternative"),
     ],

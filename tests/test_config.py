@@ -8,7 +8,6 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 import torch
-from forked import command
 from hydra.utils import instantiate
 
 from rnn_tasks import config
@@ -222,44 +221,62 @@ def test_flags_and_overrides_in_any_order():
             config.arguments(words)
 
 
-def test_directory_names_of_a_sweep_are_safe_and_distinct():
-    assert config.directory_name("model.hidden=3,seed=1") == "model.hidden=3,seed=1"
-    names = [
-        config.directory_name(text) for text in ("a=b/c", "a=b_c", "a=b c", "a=" + "x" * 300, "a=" + "x" * 301, "")
-    ]
-    assert len(set(names)) == len(names)
-    assert all(len(name.encode()) <= 200 and "/" not in name and " " not in name for name in names)
+def test_names_of_runs_of_a_sweep_are_readable_safe_and_distinct():
+    names = {
+        "model.hidden=3,seed=1": {"seed": 1, "model.hidden": 3},
+        "task.lengths=1+5": {"task.lengths": [1, 5]},
+        "logger=csv+tensorboard": {"logger": ["csv", "tensorboard"]},
+        "callbacks=none": {"callbacks": []},
+        "optimizer=lr=0.1+momentum=0.9": {"optimizer": {"lr": 0.1, "momentum": 0.9}},
+        "task.augmentation=none": {"task/augmentation": "none"},
+        "model.bidirectional=true,trainer.max_time=null": {"trainer.max_time": None, "model.bidirectional": True},
+        "optimizer.lr=1e-05": {"optimizer.lr": 1e-5},
+        "run": {},
+    }
+    assert list(names) == [config.run_name(choices) for choices in names.values()]
+    texts = ["b/c", "b_c", "b c", "x" * 300, "x" * 301, "1+5", "1,5", "c=d", ["1+5"], [[1], 5], [1, [5]], [1, 5], "ü"]
+    made = [config.run_name({"a": text}) for text in texts]
+    assert len(set(made)) == len(made)
+    assert all(re.fullmatch(r"[\w.,=+-]{1,200}", name, re.ASCII) for name in made)
+    assert config.run_name({"a": "c,b=d"}) != config.run_name({"a": "c", "b": "d"})
 
 
 def test_nothing_may_stand_beside_resume():
-    assert config.run_to_resume([], ["resume=outputs/a=1"]) == ("outputs/a=1", None)
-    assert config.run_to_resume([], ["trainer.max_epochs=12", "resume=a"]) == ("a", 12)
-    assert config.run_to_resume([], ["seed=1"]) is None
+    assert config.to_resume([], ["resume=outputs/a=1"]) == config.Resumption("outputs/a=1")
+    assert config.to_resume([], ["trainer.max_epochs=12", "resume=a"]) == config.Resumption("a", 12)
+    launched = config.to_resume(["--multirun"], ["resume=a", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"])
+    assert launched.launching == ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    assert config.to_resume([], ["seed=1"]) is None
     for flags, overrides in (
-        (["--multirun"], ["resume=x"]),
+        (["--cfg", "job"], ["resume=x"]),
+        ([], ["resume=x", "hydra.run.dir=y"]),
         ([], ["resume=x", "seed=1"]),
         ([], ["resume=x", "resume=y"]),
         ([], ["resume=x", "trainer.max_epochs=3", "trainer.max_epochs=4"]),
     ):
-        with pytest.raises(UserError, match=r"nothing but trainer\.max_epochs can stand beside resume="):
-            config.run_to_resume(flags, overrides)
+        with pytest.raises(UserError, match=r"nothing but trainer\.max_epochs, or .* can stand beside resume="):
+            config.to_resume(flags, overrides)
     for number in ("1.5", "-1", "", "10,20", "\u0663"):
         with pytest.raises(UserError, match=f"^trainer.max_epochs={number}: must be a whole number$"):
-            config.run_to_resume([], ["resume=x", f"trainer.max_epochs={number}"])
+            config.to_resume([], ["resume=x", f"trainer.max_epochs={number}"])
 
 
 def test_constant_keys_do_not_name_runs_of_a_sweep():
     words = ["experiment=adder_hidden", "model.hidden=1,3", "+task.k=3", "hydra.sweep.dir=x", "task.lengths=[1,5]"]
     words += ["seed=range(4)", "model=glob(*)", "task.order=choice(lsb,msb)", "task.test_lengths=[1,2],[1,3]"]
     (override,) = config.for_a_sweep(words)
-    assert override == "hydra.job.config.override_dirname.exclude_keys=[name,experiment,task.k,task.lengths]"
+    assert override == "hydra.job.config.override_dirname.exclude_keys=[experiment,task.k,task.lengths,name]"
 
 
 def test_a_sweep_over_tasks_has_one_directory():
     assert config.for_a_sweep(["task=adder,memory"])[1] == "hydra.sweep.dir=outputs/sweeps/${name}"
     assert len(config.for_a_sweep(["task=adder,memory", "hydra.sweep.dir=x"])) == 1
-    with pytest.raises(UserError, match="name: cannot be swept"):
-        config.for_a_sweep(["name=a,b"])
+    place = r"hydra\.sweep\.dir=outputs/\$\{task\.name\}/[-\d_]+"
+    keys, named = config.for_a_sweep(["name=a,b", "seed=1"])
+    assert re.fullmatch(place, named) and keys.endswith("exclude_keys=[seed]")
+    assert re.fullmatch(
+        place.replace(r"\$\{task\.name\}", "sweeps"), config.for_a_sweep(["name=a,b", "task=adder,mnist"])[1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -279,14 +296,6 @@ def test_a_sweep_has_one_directory_and_each_of_its_runs_one_of_its_own(word, swe
     config.for_a_sweep(["hydra.sweep.dir=sw${seed}", "hydra.sweep.dir=${task.name}/${name}", "model.hidden=1,2"])
 
 
-def test_runs_of_a_sweep_are_known_by_the_names_that_hydra_gives_them(tmp_path):
-    words = ["task=adder", "model.hidden=3,1", "+scheduler.x='a b',[1,2]", "seed=range(2)", "trainer.fast_dev_run=true"]
-    ended = command("train", "--multirun", "hydra.sweep.dir=sweep", *words, cwd=tmp_path)
-    assert ended.returncode == 1 and "scheduler" in ended.stderr
-    made = {path.name for path in (tmp_path / "sweep").iterdir() if path.is_dir()}
-    assert made == set(config.runs_of_a_sweep(words)) and len(made) == 8
-
-
 def test_words_of_which_it_can_be_told_what_was_meant():
     assert config.arguments(["~scheduler", "--info", "all"]) == (["--info=all"], ["scheduler=none"])
     with pytest.raises(UserError, match=r"^debug=null,fast: must be one name, of fast, limit"):
@@ -294,7 +303,7 @@ def test_words_of_which_it_can_be_told_what_was_meant():
     config.for_a_sweep(["model='lstm',gru", "task=glob(*)", "logger=[csv,tensorboard],csv", "+scheduler={a:1}"])
     with pytest.raises(UserError, match="logger: one must be chosen"):
         config.arguments(["~logger"])
-    assert config.run_to_resume([], ["resume='a b'"]) == ("a b", None)
+    assert config.to_resume([], ["resume='a b'"]).named == "a b"
 
 
 def test_error_of_the_grammar_says_how_to_quote():

@@ -57,7 +57,7 @@ def leaves(node, path=""):
 @pytest.mark.parametrize("words", OPTIONS)
 def test_every_key_of_a_configuration_is_documented(keys, words):
     documented = {key for key, *_ in keys}
-    assert set(leaves(config.compose(words.split()))) - {"experiment"} <= documented
+    assert set(leaves(config.compose(words.split()))) - {"experiment", "swept"} <= documented
 
 
 def test_every_key_has_a_meaning_and_the_kind_of_its_value(keys):
@@ -160,7 +160,7 @@ def test_the_training_commands_of_the_site_compose():
     assert len(commands) >= 5
     for words in commands:
         if any(word.startswith("resume=") for word in words):
-            assert config.run_to_resume([], words)
+            assert config.to_resume([], words)
             continue
         chosen = [word for word in words if not word.startswith(("--", "name=", "hydra")) and "(" not in word]
         config.compose([word if "[" in word else word.partition(",")[0] for word in chosen])

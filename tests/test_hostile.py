@@ -293,7 +293,9 @@ VALUES = {
     "callbacks.mine": [None, {}, {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "dirpath": "/tmp"}],
     "logger.mlflow": [{"_target_": "lightning.pytorch.loggers.MLFlowLogger", "tracking_uri": "file:/tmp/x"}],
     "nonsense": [1],
-    "experiment": [10**400, 5, [], "${oc.env:HOME}", "???", "${nothing}", "${directory_name:x}"],
+    "swept": ["x", [1], {"model.hidden": "${oc.env:HOME}"}],
+    "model.weights": ["/dev/zero", [1], "${oc.env:HOME}"],
+    "experiment": [10**400, 5, [], "${oc.env:HOME}", "???", "${nothing}", "${run_name:[x=1],[]}"],
     "task.data_seed": ["${oc.decode:1}", "${now:%Y}", -1, 10**30],
 }
 CASES = [(key, value) for key, values in VALUES.items() for value in values]

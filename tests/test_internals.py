@@ -173,3 +173,91 @@ def test_every_function_of_the_module_has_a_test_by_its_name():
     tests = [name for name in globals() if name.startswith("test_")]
     assert len(functions) >= 10
     assert not [name for name in functions if not any(test.startswith(f"test_{name}") for test in tests)]
+
+
+def test_prefer_own_options_takes_those_of_plugins_away(tmp_path):
+    from hydra.core.config_store import ConfigStore
+
+    for name in ("own", "other"):
+        ConfigStore.instance().store(name=name, group="hydra/launcher", node={"a": 1})
+    (tmp_path / "hydra" / "launcher").mkdir(parents=True)
+    (tmp_path / "hydra" / "launcher" / "own.yaml").write_text("b: 1")
+    internals.prefer_own_options(tmp_path)
+    options = ConfigStore.instance().repo["hydra"]["launcher"]
+    assert "own.yaml" not in options and "other.yaml" in options
+    del options["other.yaml"]
+
+
+@pytest.fixture
+def four_jobs(tmp_path, monkeypatch):
+    """Four jobs, whose states squeue tells, and what is said of lost ones."""
+    slurm = pytest.importorskip("submitit.slurm.slurm")
+    monkeypatch.setattr(slurm, "SlurmJob", slurm.SlurmJob)
+    monkeypatch.setattr(slurm.SlurmExecutor, "job_class", slurm.SlurmExecutor.job_class)
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho 7_0 PENDING; echo 7_1 CANCELLED; echo 7_3 CONFIGURING\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    lost = []
+    internals.follow_slurm_jobs(lost.append)
+    jobs = [slurm.SlurmJob(tmp_path / "%j", f"7_{number}") for number in range(4)]
+    for job in jobs:
+        job.paths.folder.mkdir(exist_ok=True)
+        job._results_timeout_s = 0
+    return jobs, lost
+
+
+def test_follow_slurm_jobs_asks_squeue_and_survives_a_lost_job(four_jobs):
+    jobs, lost = four_jobs
+    assert [job.done(force_check=True) for job in jobs] == [False, True, True, False]
+    assert [job.results()[0].return_value for job in jobs[1:3]] == [None, None]
+    assert [line.partition(",")[0] for line in lost] == ["Slurm job 7_1: is cancelled", "Slurm job 7_2: is forgotten"]
+
+
+def test_slurm_jobs_are_those_that_have_not_ended(four_jobs):
+    assert internals.slurm_jobs() == ["7"]
+    for number in (0, 3):
+        four_jobs[0][number].watcher._registered.remove(f"7_{number}")
+    assert internals.slurm_jobs() == []
+
+
+def test_survive_lost_tasks_returns_nothing_for_a_lost_task(monkeypatch):
+    ray = pytest.importorskip("ray")
+    core = pytest.importorskip("hydra_plugins.hydra_ray_launcher._core")
+    monkeypatch.setattr(core, "ray", core.ray)
+    lost = []
+    internals.survive_lost_tasks(lost.append)
+
+    def get(reference):
+        if reference == "lost":
+            raise ray.exceptions.WorkerCrashedError
+        return reference
+
+    monkeypatch.setattr(ray, "get", get)
+    assert core.ray.get("kept") == "kept" and not lost
+    assert core.ray.get("lost").return_value is None and len(lost) == 1
+    assert "ray.get(" in inspect.getsource(core) and inspect.getsource(core).count("ray.") == 1
+
+
+def test_shorten_ray_prints_each_report_of_a_node_once(monkeypatch):
+    worker = pytest.importorskip("ray._private.worker")
+    printed = []
+    monkeypatch.setattr(worker, "print_to_stdstream", lambda data, ignore_prefix: printed.append(data["lines"]))
+    for name in ("RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
+        monkeypatch.setenv(name, "as it was")
+    told = []
+    internals.shorten_ray(told.append)
+    for pid in ("raylet", "raylet", 17):
+        worker.print_to_stdstream({"lines": ["It died. Forty lines:\nmore"], "pid": pid, "is_err": False}, False)
+    assert told == ["Ray: It died"] and printed == [["It died. Forty lines:\nmore"]]
+    assert "print_to_stdstream(" in inspect.getsource(worker.listen_error_messages)
+
+
+def test_end_joblib_workers_leaves_none(tmp_path):
+    joblib = pytest.importorskip("joblib")
+    from joblib.externals.loky import reusable_executor
+
+    pids = joblib.Parallel(2)(joblib.delayed(os.getpid)() for _ in range(4))
+    internals.end_joblib_workers()
+    assert reusable_executor._executor is None or reusable_executor._executor._processes == {}
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

@@ -139,7 +139,8 @@ def test_tab_completion_of_training(installed, typed, expected):
     [
         (
             "rnn-tasks ",
-            {"train", "evaluate", "compare", "predict", "export", "show", "draw", "new", "reproduce", "report"},
+            {"train", "sweep", "evaluate", "compare", "predict", "export", "show", "draw", "new", "reproduce"}
+            | {"report"},
         ),
         ("rnn-tasks re", {"reproduce", "report"}),
         *((f"rnn-tasks train {typed}", expected) for typed, expected in COMPLETIONS),

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import time
 from itertools import product
 from pathlib import Path
@@ -104,6 +105,55 @@ def test_resume_after_sigterm_at_the_end_of_an_epoch(tmp_path, monkeypatch, unin
     age_events(tmp_path)
     trained(tmp_path, *DEEP)
     assert_equal_ends(tmp_path, uninterrupted)
+
+
+def test_a_requeue_signal_reaches_its_handler_when_the_run_has_been_saved(tmp_path, monkeypatch, uninterrupted):
+    saved = tmp_path / "checkpoints" / "last.ckpt"
+    received = []
+
+    def requeue(number, frame):
+        received.append((number, saved.exists()))
+        sys.exit(255)
+
+    stop_after(monkeypatch, 7, signum=signal.SIGUSR2)
+    former = signal.signal(signal.SIGUSR2, requeue)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            trained(tmp_path, *DEEP)
+        assert signal.getsignal(signal.SIGUSR2) is requeue
+        age_events(tmp_path)
+        stop_after(monkeypatch, 12, signum=signal.SIGUSR2)
+        signal.signal(signal.SIGUSR2, refuse_to_requeue)
+        with pytest.raises(Interrupted) as stopped:
+            trained(tmp_path, *DEEP)
+    finally:
+        signal.signal(signal.SIGUSR2, former)
+    assert ended.value.code == 255 and stopped.value.signum == signal.SIGUSR2
+    assert received == [(signal.SIGUSR2, True)]
+    age_events(tmp_path)
+    trained(tmp_path, *DEEP)
+    assert_equal_ends(tmp_path, uninterrupted)
+
+
+def refuse_to_requeue(number, frame):
+    raise RuntimeError("timed-out too many times")
+
+
+def test_in_a_slurm_job_no_handler_of_lightning_competes(tmp_path, monkeypatch, no_pictures):
+    for name, value in {"JOB_ID": "1", "NTASKS": "1", "PROCID": "0", "LOCALID": "0", "JOB_NAME": "a"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    handlers = []
+    original = RunRecorder.on_train_batch_end
+    monkeypatch.setattr(
+        RunRecorder,
+        "on_train_batch_end",
+        lambda *args: (
+            handlers.append([signal.getsignal(each) for each in (signal.SIGUSR1, signal.SIGUSR2)]),
+            original(*args),
+        )[1],
+    )
+    trained(tmp_path)
+    assert handlers and all(each == [signal.SIG_DFL, signal.SIG_DFL] for each in handlers)
 
 
 def test_resume_after_a_second_signal_starts_from_the_beginning(tmp_path, monkeypatch, uninterrupted):

@@ -1,14 +1,15 @@
 """Tables of metrics, of one run and of a sweep, from numbers written by hand."""
 
 import csv
+import os
 
 import pytest
-import yaml
 from helpers import write_result_by_hand
 
-from rnn_tasks import runs
+from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
-from rnn_tasks.runs import plots, summaries, sweeps, tables
+from rnn_tasks.runs import plots, summaries, sweep_tables, sweeps, tables
+from rnn_tasks.runs.directory import InUse
 from rnn_tasks.runs.tables import Row
 from rnn_tasks.training.intervals import counted, summarize
 
@@ -96,29 +97,35 @@ def test_things_are_counted_in_words():
     assert [counted(number, "step") for number in (0, 1, 1200)] == ["0 steps", "1 step", "1,200 steps"]
 
 
-def write_run(sweep, name, metrics=None, failed=None):
-    (run := sweep / name).mkdir(parents=True)
+def write_run(sweep, key, value, metrics=None, failed=None):
+    (run := sweep / f"{key}={value}").mkdir(parents=True)
+    cfg = config.compose([])
+    cfg.swept = {key: value}
     if failed:
         sweeps.note_failure(run, ValueError(failed))
     if metrics:
-        write_result_by_hand(run, {"train": metrics["test"]} | metrics)
+        write_result_by_hand(run, {"train": metrics["test"]} | metrics, cfg)
+    else:
+        runs.write_config(run, cfg)
 
 
 @pytest.fixture
 def sweep(tmp_path):
     """A sweep of three runs, of which one has failed and one has been stopped."""
     curve = {"by_length": {"5": THREE, "10": THREE}, "chance": 0.5}
-    write_run(tmp_path, "model.hidden=10", {"test": THREE | curve, "val": THREE})
-    write_run(tmp_path, "model.hidden=9", failed="no luck")
-    write_run(tmp_path, "model.hidden=1")
+    write_run(tmp_path, "model.hidden", 10, {"test": THREE | curve, "val": THREE})
+    write_run(tmp_path, "model.hidden", 9, failed="no luck")
+    write_run(tmp_path, "model.hidden", 1)
+    (tmp_path / "model.hidden=1" / "history.csv").write_text("epoch,replicate\n1,0\n1,1\n2,0\n2,1\n3")
     return tmp_path
 
 
 def test_rows_of_a_sweep_are_in_natural_order_with_reasons_of_failure(sweep):
     stopped, failed, ended = sweeps.sweep_rows(sweep)
-    assert (stopped.run, stopped.failed, stopped.splits) == ("model.hidden=1", "stopped before its end", {})
-    assert (failed.run, failed.failed, failed.seconds) == ("model.hidden=9", "no luck", None)
-    assert (ended.run, ended.failed, ended.seconds) == ("model.hidden=10", None, 2.5)
+    assert (stopped.run, str(stopped), stopped.splits) == ("model.hidden=1", "stopped: 2 of 10 epochs", {})
+    assert (failed.run, str(failed), failed.seconds) == ("model.hidden=9", "failed: no luck", None)
+    assert (ended.run, str(ended), ended.seconds) == ("model.hidden=10", "done", 2.5)
+    assert [row.swept["model.hidden"] for row in (stopped, failed, ended)] == [1, 9, 10]
     assert ended.splits == {"test": Row.of("test", THREE), "val": Row.of("val", THREE)}
 
 
@@ -134,31 +141,61 @@ def test_a_sweep_in_the_place_of_a_run_is_refused_with_its_first_runs(tmp_path):
     assert runs.require(tmp_path / "hidden=1") == tmp_path / "hidden=1"
 
 
-def test_runs_of_a_sweep_that_have_not_begun_are_listed(sweep):
-    note = {"hydra": {"sweeper": {"params": {"model.hidden": "1,9,10,100"}}, "overrides": {"task": ["task=adder"]}}}
-    (sweep / "multirun.yaml").write_text(yaml.safe_dump(note))
-    rows = {row.run: row.failed for row in sweeps.sweep_rows(sweep)}
+def test_runs_of_a_sweep_that_have_not_begun_are_missing(sweep):
+    sweeps.begin(sweep, config.Plan(["task=adder"], {"model.hidden": ["1", "9", "10", "100"]}))
+    rows = {row.run: row for row in sweeps.sweep_rows(sweep)}
     assert list(rows) == ["model.hidden=1", "model.hidden=9", "model.hidden=10", "model.hidden=100"]
-    assert rows["model.hidden=100"] == "not begun" and rows["model.hidden=1"] == "stopped before its end"
-    note["hydra"]["overrides"]["task"] = ["seed=range(10)"]  # as if the runs were named in another way
-    (sweep / "multirun.yaml").write_text(yaml.safe_dump(note))
+    assert str(rows["model.hidden=100"]) == "missing" and rows["model.hidden=100"].swept == {"model.hidden": 100}
+    assert sweep_tables.counted_states([*rows.values()]) == "4 runs: 1 done, 1 stopped, 1 failed, 1 missing"
+    sweeps.begin(sweep, config.Plan([], {"model.hidden": "interval(1, 9)"}))  # chosen by a sweeper as it goes
     assert len(sweeps.sweep_rows(sweep)) == 3
+    with pytest.raises(UserError, match=r"holds a sweep over model\.hidden, not over model\.hidden and seed; take"):
+        sweeps.begin(sweep, config.Plan([], {"model.hidden": ["1"], "seed": ["1"]}))
 
 
-def test_what_comes_after_a_result_does_not_make_a_run_fail(sweep):
-    sweeps.note_failure(sweep / "model.hidden=10", ValueError("too late"))
-    assert [row.failed for row in sweeps.sweep_rows(sweep)] == ["stopped before its end", "no luck", None]
+def test_a_run_that_a_process_holds_is_running(sweep):
+    run = sweep / "model.hidden=1"
+    with runs.claimed(run):
+        assert str(sweeps.sweep_rows(sweep)[0]) == "running: 2 of 10 epochs"
+        with pytest.raises(InUse, match="is being trained by another process"), runs.claimed(run):
+            pass
+        sweeps.note_failure(run, InUse("elsewhere"))
+    assert not (run / "error.txt").exists()  # the run of the other process has not failed
+    assert str(sweeps.sweep_rows(sweep)[0]) == "stopped: 2 of 10 epochs"
+
+
+def test_a_new_attempt_forgets_why_the_last_one_failed(sweep):
+    with runs.claimed(sweep / "model.hidden=9"):
+        pass
+    assert sweeps.sweep_rows(sweep)[1].state == "stopped"
+
+
+def test_a_finished_run_in_the_place_of_another_one_is_no_result_of_that(sweep):
+    result = sweep / "model.hidden=10" / "result.json"
+    os.utime(result, ns=(0, 0))
+    sweeps.note_failure(sweep / "model.hidden=10", ValueError("holds another run"))
+    ended = sweeps.sweep_rows(sweep)[2]
+    assert (str(ended), ended.splits) == ("failed: holds another run", {}) and result.exists()
+    os.utime(sweep / "model.hidden=10" / "error.txt", ns=(0, 0))
+    os.utime(result)  # it has finished since
+    assert sweeps.sweep_rows(sweep)[2].state == "done"
 
 
 def test_damaged_result_is_a_failure(sweep):
     (sweep / "model.hidden=10" / "result.json").write_text("{")
-    assert sweeps.sweep_rows(sweep)[-1].failed == "result.json is damaged"
+    assert str(sweeps.sweep_rows(sweep)[-1]) == "failed: result.json is damaged"
+
+
+def test_a_trial_is_neither_done_nor_failed(sweep):
+    cfg = config.compose(["debug=fast"])
+    runs.write_config(sweep / "model.hidden=1", cfg)
+    assert str(sweeps.sweep_rows(sweep)[0]) == "trial: nothing is kept"
 
 
 def test_sweep_table_of_replicates(sweep):
-    head, *_, ended = cells(sweeps.sweep_table(sweeps.sweep_rows(sweep), "github"), "|")
+    head, *_, ended = cells(sweep_tables.sweep_table(sweeps.sweep_rows(sweep), "github"), "|")
     assert head == [
-        *("run", "failed", "test accuracy", "test exact match", "test at 100 %"),
+        *("run", "state", "test accuracy", "test exact match", "test at 100 %"),
         *("val exact match", "val at 100 %", "seconds"),
     ]
     assert ended[0] == "model.hidden=10" and ended[-1] == "2.5"
@@ -166,8 +203,8 @@ def test_sweep_table_of_replicates(sweep):
 
 
 def test_sweep_table_of_single_networks_whose_accuracies_are_equal(tmp_path):
-    write_run(tmp_path, "seed=0", {"test": EQUAL, "val": ONE})
-    head, row = cells(sweeps.sweep_table(sweeps.sweep_rows(tmp_path), "github"), "|")
+    write_run(tmp_path, "seed", 0, {"test": EQUAL, "val": ONE})
+    head, row = cells(sweep_tables.sweep_table(sweeps.sweep_rows(tmp_path), "github"), "|")
     assert head == ["run", "test accuracy", "val accuracy", "seconds"]
     assert row == ["seed=0", "87.50%", "87.50%", "2.5"]
 
@@ -176,9 +213,10 @@ def test_summary_files_of_a_sweep(sweep, capsys):
     assert not summaries.write_summary(sweep)  # not all have finished
     with (sweep / "summary.csv").open(newline="") as file:
         stopped, failed, ended = csv.DictReader(file)
-    assert (stopped["failed"], failed["failed"], ended["failed"]) == ("stopped before its end", "no luck", "")
-    assert list(ended)[:3] == ["run", "model.hidden", "failed"] and ended["model.hidden"] == "10"
-    numbers = {title: float(text) for title, text in ended.items() if title not in ("run", "failed", "model.hidden")}
+    assert [row["state"] for row in (stopped, failed, ended)] == ["stopped", "failed", "done"]
+    assert [row["note"] for row in (stopped, failed, ended)] == ["2 of 10 epochs", "no luck", ""]
+    assert list(ended)[:4] == ["run", "model.hidden", "state", "note"] and ended["model.hidden"] == "10"
+    numbers = {title: float(text) for title, text in [*ended.items()][4:]}
     share = summarize(THREE["sequence_accuracy"])
     assert list(numbers)[-1] == "seconds" and numbers["seconds"] == 2.5
     assert numbers["test accuracy"] == pytest.approx(0.95) and numbers["val loss"] == pytest.approx(0.15)
@@ -192,39 +230,42 @@ def test_summary_files_of_a_sweep(sweep, capsys):
 
 def test_summary_of_a_sweep_whose_runs_have_all_finished(tmp_path, capsys):
     for hidden in (1, 3, 5):
-        write_run(tmp_path, f"model.hidden={hidden}", {"test": ONE | {"by_length": {}}, "val": ONE})
+        write_run(tmp_path, "model.hidden", hidden, {"test": ONE | {"by_length": {}}, "val": ONE})
     assert summaries.write_summary(tmp_path)
     assert (tmp_path / "test_by_model.hidden.png").stat().st_size > 1000
     assert "test accuracy low" not in (tmp_path / "summary.csv").read_text()  # there are no replicates
 
 
+def by_number(*choices):
+    names = {config.run_name(each): each for each in choices}
+    return sweep_tables.by_number({name: name for name in names}, names)
+
+
 def test_by_number_arranges_values_by_the_number_swept_most():
-    names = {f"model={model},task.batch_size={size}": (model, size) for model in ("rnn", "gru") for size in (16, 2, 4)}
-    key, lines = sweeps.by_number(names)
+    key, lines = by_number(*({"model": m, "task.batch_size": s} for m in ("rnn", "gru") for s in (16, 2, 4)))
     assert key == "task.batch_size" and set(lines) == {"model=rnn", "model=gru"}
-    assert list(lines["model=rnn"].items()) == [(2.0, ("rnn", 2)), (4.0, ("rnn", 4)), (16.0, ("rnn", 16))]
+    assert list(lines["model=rnn"].items()) == [(s, f"model=rnn,task.batch_size={s}") for s in (2, 4, 16)]
 
 
-def test_by_number_leaves_a_comma_within_a_value():
-    names = [f"model.hidden={hidden},task.lengths=_1,{longest}_a9c86a4d" for hidden in (1, 3, 5) for longest in (5, 9)]
-    key, lines = sweeps.by_number({name: name for name in names})
-    assert key == "model.hidden"
-    assert set(lines) == {"task.lengths=_1,5_a9c86a4d", "task.lengths=_1,9_a9c86a4d"}
+def test_by_number_names_lines_by_lists():
+    key, lines = by_number(*({"model.hidden": h, "task.lengths": [1, n]} for h in (1, 3, 5) for n in (5, 9)))
+    assert key == "model.hidden" and set(lines) == {"task.lengths=1+5", "task.lengths=1+9"}
     assert all(list(points) == [1, 3, 5] for points in lines.values())
 
 
 @pytest.mark.parametrize(
-    "names",
+    "choices",
     [
         [],
-        ["model.hidden=1", "model.hidden=3"],  # too few
-        ["seed=0", "seed=1", "seed=2"],  # is no quantity
-        ["model=rnn", "model=gru", "model=lstm"],
-        ["model.hidden=1", "model.hidden=2", "model.hidden=3", "model=gru"],  # one run has none
+        [{"model.hidden": 1}, {"model.hidden": 3}],  # too few
+        [{"seed": 0}, {"seed": 1}, {"seed": 2}],  # is no quantity
+        [{"model": "rnn"}, {"model": "gru"}, {"model": "lstm"}],
+        [{"model.hidden": 1}, {"model.hidden": 2}, {"model.hidden": 3}, {"model": "gru"}],  # one run has none
+        [{"model.dropout": True}, {"model.dropout": 2}, {"model.dropout": 3}],  # truth is no number
     ],
 )
-def test_by_number_without_a_number_to_plot_over(names):
-    assert sweeps.by_number(dict.fromkeys(names)) == ("", {})
+def test_by_number_without_a_number_to_plot_over(choices):
+    assert by_number(*choices) == ("", {})
 
 
 @pytest.mark.parametrize(

@@ -312,8 +312,8 @@ def test_a_sweep_goes_on_after_a_failed_run_and_tells(workplace):
     ended = command("train", *words)
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     rows = list(csv.DictReader((workplace / "sweep" / "summary.csv").open()))
-    assert [bool(row["failed"]) for row in rows] == [False, False, True]
-    assert rows[2]["failed"] == "model.hidden=x: must be a whole number like 5"
+    assert [row["state"] for row in rows] == ["done", "done", "failed"]
+    assert rows[2]["note"] == "model.hidden=x: must be a whole number like 5"
     markdown = (workplace / "sweep" / "summary.md").read_text()
     assert markdown.count("\n|") == 4 and "model.hidden=x: must be" in markdown
     assert "model.hidden=1" in ended.stdout and str(rows[0]["run"]) in markdown

@@ -88,8 +88,8 @@ def to_resume(flags: list[str], overrides: list[str]) -> Resumption | None:
     others = [word for word in overrides if not word.startswith(("resume=", EPOCHS, *LAUNCHING))]
     if others := [*(flag for flag in flags if flag not in MULTIRUN), *others, *named[1:], *epochs[1:]]:
         raise UserError(
-            f"{others[0]}: nothing but trainer.max_epochs, of a sweep hydra/launcher, can stand beside resume=, a run"
-            " goes on with its own configuration"
+            f"{others[0]}: nothing but trainer.max_epochs, or of a sweep its launcher, can stand beside resume=, which"
+            " goes on with the configuration that is there"
         )
     run = named[0]
     if len(run) > 1 and run[0] == run[-1] and run[0] in "'\"":  # as Hydra's values may be quoted

@@ -23,6 +23,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from rnn_tasks.config.naming import own_choices
 from rnn_tasks.config.values import STRATEGY, check
 from rnn_tasks.errors import UserError, file_error, one_line
+from rnn_tasks.internals import prefer_own_options
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # so that errors reach `refusals`
 
@@ -46,10 +47,22 @@ def compose(overrides: list[str] | None = None, swept: list[str] | None = None) 
         UserError: an override is refused.
     """
     words = [with_quoted_run(word) for word in (*(overrides or []), *(swept or []))]
-    with refusals(), initialize_config_dir(str(CONF), version_base="1.3"):
+    with composing():
         parsed(words)
         cfg = hydra_compose("config", words, return_hydra_config=True)
         return prepare(cfg, cfg.hydra, own_choices(swept, ()) if swept else None)
+
+
+@contextmanager
+def composing() -> Iterator[None]:
+    """Let Hydra compose from the project's own files.
+
+    Raises:
+        UserError: Hydra refuses something, in one line.
+    """
+    prefer_own_options(CONF)
+    with refusals(), initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
 
 
 def parsed(words: Sequence[str]) -> list[Override]:

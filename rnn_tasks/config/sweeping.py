@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
+from hydra.conf import HydraConf
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from rnn_tasks.config.composition import CONF, parsed, refusals
+from rnn_tasks.config.composition import composing, parsed
 from rnn_tasks.config.naming import key_of, plain, run_name
 from rnn_tasks.errors import UserError
 
@@ -68,27 +68,30 @@ class Plan:
                 return {}
             values = [plain(override.value()) for override in parsed([f"{key}={text}" for text in texts])]
             each.append([(key.lstrip("+~"), value) for value in values])
-        choices = [dict(chosen) for chosen in islice(product(*each), MOST_RUNS)] if each else []
+        choices = [dict(chosen) for chosen in islice(product(*each), MOST_RUNS)]
         return {run_name(chosen): chosen for chosen in choices}
 
 
-def plan(words: Sequence[str], params: Mapping[str, Any], config_dir: str | None = None) -> Plan:
+def plan(words: Sequence[str], hydra: HydraConf, config_dir: str | None = None) -> Plan:
     """Return the sweep that a command line makes.
 
     Args:
         words: its overrides; a later one of a key wins, and all win over the experiment's.
-        params: the values that its experiment sweeps over, ``hydra.sweeper.params``.
+        hydra: Hydra's own configuration, with the sweeper and the values that the experiment sweeps over.
         config_dir: of ``--config-dir``.
 
     Raises:
         UserError: a word is no override.
     """
-    own = parsed([*(f"{key}={values}" for key, values in params.items() if values is not None)])
-    last = {key_of(each): each for each in (*own, *parsed(words))}
+    given = parsed(words)
+    params = {key: values for key, values in (hydra.sweeper.get("params") or {}).items() if values is not None}
+    own = parsed([f"{key}={values}" for key, values in params.items()])
+    last = {key_of(each): each for each in (*own, *given)}
     kept = [each for each in last.values() if not key_of(each).startswith((*LAUNCHING, *PLACES, *NAMING))]
-    constant = [str(each.input_line) for each in kept if not each.is_sweep_override()]
-    swept = {each.get_key_element(): _values(each) for each in kept if each.is_sweep_override()}
-    return Plan(constant, swept, config_dir)
+    swept = [each for each in kept if each.is_sweep_override() or each in own]
+    takes_all = hydra.sweeper._target_.endswith(".BasicSweeper")  # others choose as they go
+    values = {each.get_key_element(): _values(each) if takes_all else _text(each) for each in swept}
+    return Plan([str(each.input_line) for each in kept if each not in swept], values, config_dir)
 
 
 def planned(words: Sequence[str]) -> Plan:
@@ -97,16 +100,22 @@ def planned(words: Sequence[str]) -> Plan:
     Raises:
         UserError: a word is no override, or is refused.
     """
-    with refusals(), initialize_config_dir(str(CONF), version_base="1.3"):
+    with composing():
         constant = [str(each.input_line) for each in constant_and_swept(words)[0]]
         hydra = hydra_compose("config", constant, return_hydra_config=True).hydra
-        return plan(words, hydra.sweeper.get("params") or {})
+        return plan(words, hydra)
 
 
 def _values(override: Override) -> list[str] | str:
+    if not override.is_sweep_override():
+        return [_text(override)]
     with suppress(HydraException):
         if override.is_discrete_sweep():
             return list(override.sweep_string_iterator())
+    return _text(override)
+
+
+def _text(override: Override) -> str:
     return str(override.input_line).partition("=")[2]
 
 
@@ -131,7 +140,7 @@ def for_a_sweep(overrides: list[str]) -> list[str]:
     for override in (*constant, *swept):
         _check_places(override, [key_of(each) for each in swept])
     given, varied = [key_of(each) for each in constant], {key_of(each) for each in swept}
-    keys = dict.fromkeys(key for key in (*given, *([] if "name" in varied else ["name"])) if key[:5] != "hydra")
+    keys = dict.fromkeys(key for key in (*given, "name") if key not in varied and not key.startswith("hydra"))
     added = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(keys)}]"]
     if PLACE not in given and {"name", *SETTING_TASKS} & varied:  # one place for all runs
         name = datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f") if "name" in varied else "${name}"
@@ -142,7 +151,7 @@ def for_a_sweep(overrides: list[str]) -> list[str]:
 
 def in_directory(sweep: Path) -> str:
     """Return the override that makes a sweep in a directory."""
-    text = str(sweep).replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
+    text = str(sweep).replace("\\", "\\\\").replace("'", "\\'")
     return f"{PLACE}='{text}'"
 
 

@@ -92,7 +92,7 @@ EXAMPLES = {
     "trainer.min_epochs": 1,
     "trainer.min_steps": 1,
     "model.init": 0.5,
-    "model.weights": "word",
+    "model.weights": "outputs/adder/NAME",
     "logger.*.name": "word",
     "logger.*.filename_suffix": ".word",
     "logger.*.max_queue": 10,

@@ -10,6 +10,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from rnn_tasks.config import plan
+from rnn_tasks.config.launchers import require_packages
 from rnn_tasks.errors import UserError, one_line, refuse, tell
 from rnn_tasks.files import write_atomically
 from rnn_tasks.runs import sweep_tables, sweeps
@@ -106,8 +107,9 @@ class SweepSummary(Callback):
         )
         own = [word for word in hydra.overrides.hydra if not word.startswith("hydra.mode=")]
         try:
+            require_packages(hydra)
             words = [*hydra.overrides.task, *own]
-            sweeps.begin(Path(hydra.sweep.dir), plan(words, hydra.sweeper.get("params") or {}, directory or None))
+            sweeps.begin(Path(hydra.sweep.dir), plan(words, hydra, directory or None))
         except UserError as error:  # of an ordinary exception Hydra would only warn
             refuse(error)
 

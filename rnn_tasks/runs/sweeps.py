@@ -76,7 +76,7 @@ def note_failure(run: Path, error: Exception) -> None:
 
 
 def sweep_results(sweep: Path) -> dict[str, dict[str, Any] | None]:
-    """Read each run's result.json, in the natural order of the runs' names; None if it has not finished or failed."""
+    """Read each run's result.json, in the natural order of the runs' names; None if it has not finished."""
     return {name: _result(sweep / name) for name in sorted(_directories(sweep), key=_natural)}
 
 
@@ -85,8 +85,6 @@ def _directories(sweep: Path) -> list[str]:
 
 
 def _result(run: Path) -> dict[str, Any] | None:
-    if (run / FAILURE).exists():  # it may lie in the place of another run, which has finished
-        return None
     with suppress(UserError):
         return read_result(run)
     return None
@@ -104,13 +102,20 @@ def _row(run: Path, planned: dict[str, Any]) -> SweepRow:
 
     held = is_held(run)  # before the result is read, which may be written at this moment
     result = _result(run)
-    if result is None:
+    if result is None or _is_refused(run):
         config = _config(run)
         state, note = _state(run, config, held)
         return SweepRow(run.name, state, config.get("swept") or planned, note=note)
     metrics = result["metrics"]
     splits = {split: Row.of(split, metrics[split]) for split in ("test", "val") if split in metrics}
     return SweepRow(run.name, "done", result["config"]["swept"] or planned, splits, result["seconds"])
+
+
+def _is_refused(run: Path) -> bool:
+    """Return whether the last attempt at a finished run has failed: it was another run in the same directory."""
+    with suppress(OSError):
+        return (run / FAILURE).stat().st_mtime_ns > (run / RESULT).stat().st_mtime_ns
+    return False
 
 
 def _planned(sweep: Path) -> dict[str, dict[str, Any]]:

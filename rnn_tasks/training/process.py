@@ -21,6 +21,7 @@ EXPECTED = (
     ".*`isinstance.treespec, LeafSpec.` is deprecated.*",
     ".*your dataloader is not resumable.*",
     ".*GPU available but not used.*",
+    ".*`srun` command is available.*",
 )
 
 

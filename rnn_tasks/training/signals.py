@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM during a run: stop at the next moment from which the run can go on without a difference."""
+"""Signals during a run: it stops at the next moment from which it can go on without a difference."""
 
 from __future__ import annotations
 
@@ -10,11 +10,18 @@ from types import TracebackType
 from typing import Any
 
 from rnn_tasks import internals
-from rnn_tasks.errors import Interrupted, tell
+from rnn_tasks.errors import Interrupted, one_line, tell
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+REQUEUES = (
+    signal.SIGUSR2,
+)  # of a cluster before it ends a job; submitit has a handler that puts it into the queue again
 
 
 class StopSignals:
     """Turns SIGINT and SIGTERM into ``Interrupted`` inside ``with StopSignals() as signals:``.
+
+    So it does with SIGUSR2 where that has a handler, which is called when the run has been saved.
 
     Before and after training the signal raises Interrupted at once. In training it is noted in ``received``, and
     whoever keeps the run raises Interrupted when the run has been saved. A second signal always raises at once.
@@ -32,7 +39,8 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if _in_main_thread():
-            self._former = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+            handled = (*STOPS, *(number for number in REQUEUES if callable(signal.getsignal(number))))
+            self._former = {number: signal.signal(number, self._stop) for number in handled}
             self._former_hook, sys.unraisablehook = sys.unraisablehook, self._repeat
         return self
 
@@ -43,6 +51,15 @@ class StopSignals:
             signal.signal(number, handler)
         if self._former_hook is not None:
             sys.unraisablehook = self._former_hook
+        if isinstance(error, Interrupted) and error.signum in REQUEUES and error.signum in self._former:
+            self._requeue(error.signum)
+
+    def _requeue(self, number: int) -> None:
+        """Let the former handler put the job into the queue again, which ends the process; where it does not, go on."""
+        try:
+            self._former[number](number, None)
+        except Exception as reason:
+            tell(one_line(reason))
 
     def note_from_now_on(self) -> None:
         """Training has started: note a signal, and take SIGTERM back from Lightning."""

@@ -1,0 +1,204 @@
+"""Sweeps on the command line: their plan, their runs' names, how they go on, and what shows how far they are."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from forked import command
+from helpers import SMALL, assert_equal_ends, trained
+
+from rnn_tasks import config, runs
+from rnn_tasks.errors import UserError
+from rnn_tasks.runs import plans, sweeps
+
+train = sys.modules["rnn_tasks.train"]  # the command; rnn_tasks.train is the function
+TINY = [*SMALL, "trainer.max_epochs=1", "task.test_size=40"]
+
+
+def swept(run):
+    return yaml.safe_load((run / "config.yaml").read_text())["swept"]
+
+
+# Each form of a value in Hydra's grammar, and what the runs have of it for themselves.
+FORMS = {
+    "model.hidden=3,1": [3, 1],
+    "seed=range(2)": [0, 1],
+    "seed=range(start=1,stop=6,step=2)": [1, 3, 5],
+    "seed=shuffle(range(2))": [0, 1],
+    "seed=sort(3,1,reverse=true)": [3, 1],
+    "optimizer.lr=choice(0.1,1e-3)": [0.1, 0.001],
+    "optimizer.lr=tag(t,choice(0.1,0.2))": [0.1, 0.2],
+    "model.dropout=float(choice(0,0))": [0.0],
+    "task.lengths=[1,5],[2,3]": [[1, 5], [2, 3]],
+    "model=glob(*nn,exclude=[cr*,bi*])": ["rnn"],
+    "model=glob([l*,g*])": ["gru", "lstm"],
+    "logger=[csv],[csv,tensorboard]": [["csv"], ["csv", "tensorboard"]],
+    "callbacks=[],[weight_norms]": [[], ["weight_norms"]],
+    "trainer.max_time=null,'00:00:01:00'": [None, "00:00:01:00"],
+    "++trainer.max_epochs=1,2": [1, 2],
+    "+task.extra=1,2": [1, 2],
+    "trainer.detect_anomaly=true,false": [True, False],
+    "task=adder,memory": ["adder", "memory"],
+    "experiment=adder_length5,memory_hidden2": ["adder_length5", "memory_hidden2"],
+    "name=a,'b'": ["a", "b"],
+    "data_dir=/a/b,/a/c": ["/a/b", "/a/c"],
+}
+
+
+@pytest.mark.parametrize("word", FORMS)
+def test_runs_of_a_sweep_are_those_of_its_plan(workplace, monkeypatch, word):
+    """Hydra makes the runs, which write their configuration and are not trained."""
+
+    def write_config(cfg, run, trust=False):
+        with runs.claimed(run):
+            return {"metrics": {}, "config": runs.own_config(run, cfg)}
+
+    monkeypatch.setattr(train, "_train_and_report", write_config)
+    monkeypatch.setattr(sys, "argv", ["train"])
+    with pytest.raises(SystemExit):  # the runs have no result
+        train._start(["--multirun"], [*SMALL, word, "hydra.sweep.dir=sweep"])
+    made = {path.name for path in Path("sweep").iterdir() if path.is_dir()}
+    plan = plans.read_plan(Path("sweep"))
+    key = word.partition("=")[0].lstrip("+")
+    assert made == set(plan.runs()) and plan.overrides == [each for each in SMALL if not each.startswith(f"{key}=")]
+    values = [choices[key] for choices in plan.runs().values()]
+    assert sorted(map(str, values)) == sorted(map(str, FORMS[word]))
+    assert all(swept(Path("sweep", name)) == plan.runs()[name] for name in made)
+
+
+def test_a_sweep_goes_on_by_its_name_and_by_resume(workplace):
+    words = ["--multirun", *TINY, "model.hidden=1,2", "task.lengths=[1,3],[1,4]", "name=mine"]
+    assert command("train", *words).returncode == 0
+    sweep = Path("outputs/adder/mine")
+    names = [f"model.hidden={hidden},task.lengths=1+{longest}" for hidden in (1, 2) for longest in (3, 4)]
+    assert runs.finding.find_sweep("latest") == sweep and [row.run for row in sweeps.sweep_rows(sweep)] == names
+    shutil.copytree(sweep, "whole")
+    lost, cut = (sweep / name for name in names[1:3])
+    shutil.rmtree(lost)
+    (cut / "result.json").unlink()
+    kept = (sweep / names[0] / "result.json").stat().st_mtime_ns
+    shown = command("sweep", str(sweep))
+    assert shown.stdout.endswith(f"{sweep}: 4 runs: 2 done, 1 stopped, 1 missing\n") and "1 of 1 epochs" in shown.stdout
+    ended = command("train", f"resume={sweep}")
+    assert ended.returncode == 0, ended.stderr
+    shutil.rmtree(lost)
+    assert command("train", *words).returncode == 0  # the same command, too
+    for name in names:
+        assert_equal_ends(sweep / name, Path("whole", name))
+    assert (sweep / names[0] / "result.json").stat().st_mtime_ns == kept
+    rows = json.loads(command("sweep", "latest", "--json").stdout)
+    assert [row["task.lengths"] for row in rows] == ["[1, 3]", "[1, 4]"] * 2
+    assert {row["state"] for row in rows} == {"done"} and [row["model.hidden"] for row in rows] == [1, 1, 2, 2]
+
+
+def test_a_sweep_in_the_place_of_another_one_changes_nothing(workplace):
+    words = ["--multirun", *TINY, "name=mine"]
+    assert command("train", *words, "model.hidden=1,2").returncode == 0
+    run = Path("outputs/adder/mine/model.hidden=1")
+    result = (run / "result.json").read_text()
+    ended = command("train", *words, "model.hidden=1,2", "optimizer.lr=0.5", "loss=mse")
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    assert "holds another run, with optimizer.lr=0.01 (here 0.5), loss._target_=" in ended.stderr
+    assert "losses.bce (here rnn_tasks.training.losses.mse); take another name=" in ended.stderr
+    assert (run / "result.json").read_text() == result and ended.stdout.count("failed: outputs") == 2
+    assert command("train", *words, "model.hidden=1,2").returncode == 0  # the table is whole again
+    ended = command("train", *words, "seed=1,2")
+    assert (
+        ended.returncode == 2 and "holds a sweep over model.hidden, not over seed; take another name=" in ended.stderr
+    )
+    ended = command("train", *TINY, "name=mine")
+    assert (
+        ended.returncode == 2
+        and ended.stderr == "error: outputs/adder/mine: holds a sweep; take another name= for the run\n"
+    )
+    trained("outputs/adder/single")
+    ended = command("train", *words[:-1], "name=single", "seed=1,2")
+    assert ended.returncode == 2 and "single: holds a run; take another name= for the sweep\n" in ended.stderr
+
+
+def test_an_experiment_that_sweeps_goes_on(workplace):
+    words = ["experiment=adder_loss", *TINY, "model.replicates=2", "name=mine"]
+    assert command("train", *words).returncode == 0
+    sweep = Path("outputs/adder/mine")
+    plan = plans.read_plan(sweep)
+    assert plan.swept == {"loss": ["mse", "bce"]} and plan.words()[-1] == "loss=mse,bce"
+    shutil.rmtree(sweep / "loss=bce")
+    assert command("train", f"resume={sweep}").returncode == 0
+    assert runs.read_result(sweep / "loss=bce")["replicates"] == 2
+
+
+def test_nobody_elses_sweep_is_gone_on_with_unasked(workplace):
+    sweep = Path("outputs/adder/a b'c,d=e")  # a name that Hydra would read in another way
+    sweeps.begin(sweep, config.Plan(TINY, {"seed": ["0", "1"]}))
+    plan = sweep / "sweep.yaml"
+    plan.write_text(plan.read_text().replace("task.val_size=32", "task.val_size=31"))
+    ended = command("train", f"resume={sweep}")
+    assert ended.returncode == 2 and "was begun by somebody else, or on another machine; --trust" in ended.stderr
+    assert [row.state for row in sweeps.sweep_rows(sweep)] == ["missing", "missing"]
+    ended = command("train", f"resume={sweep}", "--trust")
+    assert ended.returncode == 0, ended.stderr
+    assert {row.state for row in sweeps.sweep_rows(sweep)} == {"done"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "overrides: []",
+        "{overrides: [], swept: {seed: []}, config_dir: null}",
+        "{overrides: [], swept: {seed: [1]}, config_dir: null}",
+        "{overrides: [[]], swept: {}, config_dir: null}",
+        "{overrides: [], swept: {}, config_dir: 1}",
+        "{overrides: [], swept: {}, config_dir: null, more: 1}",
+        "{overrides: &a [*a], swept: {}, config_dir: null}",
+        "overrides: !!python/object/apply:os.system [touch /tmp/executed]",
+    ],
+)
+def test_a_damaged_plan_is_refused_in_one_line(tmp_path, content):
+    (tmp_path / "sweep.yaml").write_text(content)
+    with pytest.raises(UserError, match=r"sweep\.yaml: is damaged; give the command of the sweep again$"):
+        plans.own_plan(tmp_path, trust=True)
+    assert sweeps.sweep_rows(tmp_path) == []
+
+
+def test_words_beside_the_name_of_a_sweep(workplace):
+    sweeps.begin(Path("sweep"), config.Plan(TINY, {"seed": ["0", "1"]}))
+    trained("run")
+    for words, problem in (
+        (["resume=sweep", "trainer.max_epochs=3"], "trainer.max_epochs=3: lengthens a run, and sweep is a sweep"),
+        (["resume=run", "hydra/launcher=joblib"], "hydra/launcher=joblib: belongs to a sweep, and run is a run"),
+        (["resume=sweep", "seed=3"], "seed=3: nothing but trainer.max_epochs, or of a sweep its launcher"),
+    ):
+        ended = command("train", *words)
+        assert ended.returncode == 2 and ended.stderr.startswith(f"error: {problem}"), ended.stderr
+
+
+def test_the_state_of_what_is_no_sweep(workplace):
+    trained("run")
+    Path("empty").mkdir()
+    for name, problem in (
+        ("run", "run: is a run; give the directory of a sweep"),
+        ("empty", "empty: holds no sweep; give a directory of runs, or latest"),
+        ("nix", "nix: holds no sweep"),
+        ("latest", "latest: no sweep in outputs yet"),
+    ):
+        ended = command("sweep", name)
+        assert ended.returncode == 2 and ended.stderr.startswith(f"error: {problem}"), ended.stderr
+
+
+def test_two_commands_share_a_sweep(workplace):
+    """Each run is trained by one of them; the other one tells it, and nothing fails."""
+    words = ["--multirun", *SMALL, "task.train_size=4000", "seed=range(3)", "name=mine"]
+    first, second = (
+        subprocess.Popen([sys.executable, "-m", "rnn_tasks.train", *words], stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    )
+    told = first.communicate()[1] + second.communicate()[1]
+    rows = sweeps.sweep_rows(Path("outputs/adder/mine"))
+    assert {row.state for row in rows} == {"done"} and len(rows) == 3
+    assert "Traceback" not in told and not list(Path("outputs/adder/mine").glob("*/error.txt"))
