@@ -115,6 +115,14 @@ def test_a_run_whose_replicates_are_split_is_that_of_one_process(tmp_path, words
         assert loaded[0].failed == loaded[1].failed and loaded[0].replicate == loaded[1].replicate
 
 
+def test_shards_begin_with_the_weights_of_another_run(tmp_path):
+    trained(tmp_path / "before", "model.replicates=3")
+    words = ["model.replicates=3", f"model.weights={tmp_path / 'before'}", "trainer.log_every_n_steps=2"]
+    trained(tmp_path / "one", *words)
+    trained(tmp_path / "two", *words, *SHARDED)
+    assert_close_ends(tmp_path / "two", tmp_path / "one")
+
+
 # Epochs of 50 batches in chunks of at most 38, of 3 replicates 12: a run can stop within an epoch.
 LONG = ["task.lengths=[1,200]", "task.test_lengths=[1,2]", "task.batch_size=32", "task.train_size=1600"]
 STOPPED = {
