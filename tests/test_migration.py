@@ -80,6 +80,10 @@ def test_configuration_of_version_0_1_is_read_in_todays_form(run):
     assert OmegaConf.to_container(cfg) == runs.read_result(run)["config"]
 
 
+def test_fingerprint_of_a_stored_run_stays_as_it_was(run):
+    assert runs.fingerprint(runs.read_config(run)) == "014f7268cb3f7cf5036f659fe618e031"
+
+
 def test_run_of_version_0_1_builds(run):
     cfg = runs.read_config(run)
     task, model = config.build(cfg)
