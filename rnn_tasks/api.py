@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from rnn_tasks import config, runs
+from rnn_tasks.config.sweeping import LAUNCHING
 from rnn_tasks.errors import Interrupted, UserError
 from rnn_tasks.report.comparison import compare
 from rnn_tasks.runs import Run, evaluation, load, summaries, sweep_tables, sweeps
@@ -45,7 +47,7 @@ def train(*overrides: str, directory: str | Path | None = None, progress: bool =
         UserError: an override is refused, or the run cannot be trained there.
         KeyboardInterrupt: the run was stopped.
     """
-    cfg = _composed(progress, *overrides)
+    cfg = _composed(progress, *runs.with_located_weights(overrides))
     run = Path(directory or runs.OUTPUTS / cfg.task.name / cfg.name)
     try:
         train_into(cfg, run)
@@ -91,29 +93,32 @@ class Sweep:
         Raises:
             UserError: pandas is not installed.
         """
-        return frame(sweep_tables.network_rows(self.path))
+        return frame(sweep_tables.network_rows(sweeps.sweep_rows(self.path)))
 
 
 def sweep(*overrides: str, directory: str | Path | None = None, progress: bool = True) -> Sweep:
     """Train a run for each choice of values, as ``python -m rnn_tasks.train --multirun`` does.
 
-    A run that cannot be trained is noted in the table, and the others go on. A sweep that was stopped has a table of
-    what has finished; the same call with its directory goes on, and does not train again what has finished.
+    What is refused is told before anything is trained. A run that fails is noted in the table, and the others go on. A
+    sweep that was stopped has a table of what has finished; the same call with its directory goes on, and does not
+    train again what has finished.
 
     Args:
         overrides: as on the command line; "model.hidden=1,3,5" and "seed=range(4)" give several values.
-        directory: of the sweep; without one a new directory in outputs/TASK/.
+        directory: of the sweep; without one a new directory, as on the command line.
         progress: as for ``train``.
 
     Raises:
         UserError: an override is refused.
         KeyboardInterrupt: the sweep was stopped.
     """
-    plan = config.planned(overrides)
+    if elsewhere := [word for word in overrides if word.startswith(LAUNCHING)]:
+        raise UserError(f"{elsewhere[0]}: belongs to the command line; here one run is trained after the other")
+    plan, place = config.planned(runs.with_located_weights(overrides))
     if not plan.swept or not plan.jobs():
         raise UserError(f"{' '.join(overrides)}: must list the values of a key, like model.hidden=1,3,5 or range(4)")
     jobs = [_composed(progress, *plan.overrides, swept=job) for job in plan.jobs()]
-    path = Path(directory or runs.OUTPUTS / jobs[0].task.name / jobs[0].name)
+    path = Path(directory or place)
     sweeps.begin(path, plan)
     try:
         for cfg, job in zip(jobs, plan.jobs(), strict=True):
@@ -129,6 +134,9 @@ def _train_or_note(cfg: DictConfig, run: Path) -> None:
     try:
         train_into(cfg, run)
     except UserError as error:
+        sweeps.note_failure(run, error)
+    except Exception as error:  # a fault of a program, as of a task of the user's own
+        traceback.print_exc()
         sweeps.note_failure(run, error)
 
 

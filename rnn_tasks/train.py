@@ -19,9 +19,10 @@ from rnn_tasks.arguments import command, command_line, discard_output
 from rnn_tasks.errors import Interrupted, UserError, file_error, refuse, tell
 from rnn_tasks.runs import launching, summaries, sweeps
 from rnn_tasks.runs.directory import CONFIG
-from rnn_tasks.runs.plans import is_sweep, own_plan
+from rnn_tasks.runs.plans import is_sweep, read_plan
 
 TRUST = "--trust"
+WEIGHTS = "model.weights="
 
 
 def train(cfg: DictConfig, run: Path, trust: bool = False) -> dict[str, Any]:
@@ -41,8 +42,7 @@ def train(cfg: DictConfig, run: Path, trust: bool = False) -> dict[str, Any]:
     """
     from rnn_tasks import runs
 
-    if (weights := cfg.model.get("weights")) and not str(weights).endswith(".ckpt"):
-        cfg.model.weights = str(runs.weights_of(str(weights)))
+    runs.tell_weights_apart(cfg, run)
     if result := runs.result_of(run, cfg, trust):  # also where nothing can be written
         return result
     with runs.claimed(run):
@@ -144,6 +144,10 @@ def _run(words: list[str]) -> None:
 
 def _start(flags: list[str], overrides: list[str]) -> None:
     """Train a new run, or sweep; one that has begun in the same directory goes on."""
+    if any(WEIGHTS in word for word in overrides):
+        from rnn_tasks import runs
+
+        overrides = runs.with_located_weights(overrides)
     completing = {"-sc", "--shell-completion"} & set(flags)
     sys.argv[1:] = flags + overrides if completing else [*flags, *config.for_a_sweep(overrides), *overrides]
     internals.prefer_own_options(config.CONF)
@@ -161,13 +165,14 @@ def _resume(resumed: config.Resumption, trust: bool) -> None:
             raise UserError(
                 f"trainer.max_epochs={epochs}: lengthens a run, and {run} is a sweep; resume its runs one by one"
             )
-        plan = own_plan(run, trust)
-        flags = ["--multirun", *(["--config-dir", plan.config_dir] if plan.config_dir else [])]
-        return _start(flags, [*plan.words(), *resumed.launching, config.in_directory(run)])
+        plan = read_plan(run, own=not trust)
+        return _start(["--multirun", *plan.flags], [*plan.words(), *resumed.launching, config.in_directory(run)])
     if resumed.launching:
         raise UserError(f"{resumed.launching[0]}: belongs to a sweep, and {run} is a run")
     try:
         cfg = runs.read_config(run, trust) if epochs is None else runs.lengthen(run, epochs, trust)
+        if cfg.model.get("weights") and not runs.keeps_weights(run):
+            raise UserError(f"{run}: has not kept the weights that it begins with; give its own command again")
         _train_and_report(cfg, run, trust)
     except Interrupted as stop:
         _tell_how_to_go_on(run)

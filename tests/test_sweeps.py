@@ -1,19 +1,22 @@
 """Sweeps on the command line: their plan, their runs' names, how they go on, and what shows how far they are."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from forked import command
-from helpers import SMALL, assert_equal_ends, trained
+from forked import command, start
+from helpers import SMALL, assert_equal_ends, trained, wait_for
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
-from rnn_tasks.runs import plans, sweeps
+from rnn_tasks.runs import plans, sweep_tables, sweeps
+from rnn_tasks.runs.directory import is_held
 
 train = sys.modules["rnn_tasks.train"]  # the command; rnn_tasks.train is the function
 TINY = [*SMALL, "trainer.max_epochs=1", "task.test_size=40"]
@@ -101,11 +104,22 @@ def test_a_sweep_in_the_place_of_another_one_changes_nothing(workplace):
     run = Path("outputs/adder/mine/model.hidden=1")
     result = (run / "result.json").read_text()
     ended = command("train", *words, "model.hidden=1,2", "optimizer.lr=0.5", "loss=mse")
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "error: outputs/adder/mine: holds a sweep with optimizer.lr=as usual (here 0.5), with loss=as usual (here mse);"
+        " take another name=, or resume=outputs/adder/mine for that one\n"
+    )
+    Path("outputs/adder/mine/sweep.yaml").write_text("[")  # its runs are still known
+    ended = command("train", *words, "model.hidden=1,2", "optimizer.lr=0.5", "loss=mse")
     assert ended.returncode == 1 and "Traceback" not in ended.stderr
     assert "holds another run, with optimizer.lr=0.01 (here 0.5), loss._target_=" in ended.stderr
     assert "losses.bce (here rnn_tasks.training.losses.mse); take another name=" in ended.stderr
     assert (run / "result.json").read_text() == result and ended.stdout.count("failed: outputs") == 2
-    assert command("train", *words, "model.hidden=1,2").returncode == 0  # the table is whole again
+    assert len(Path("outputs/adder/mine/networks.csv").read_text().splitlines()) == 1  # no networks of this sweep
+    Path("outputs/adder/mine/sweep.yaml").unlink()
+    ended = command("train", *words, "model.hidden=1,2", "trainer.log_every_n_steps=3", "logger=csv")
+    assert ended.returncode == 0, ended.stderr  # the table is whole again
+    assert len(Path("outputs/adder/mine/networks.csv").read_text().splitlines()) == 3
     ended = command("train", *words, "seed=1,2")
     assert (
         ended.returncode == 2 and "holds a sweep over model.hidden, not over seed; take another name=" in ended.stderr
@@ -132,7 +146,7 @@ def test_an_experiment_that_sweeps_goes_on(workplace):
 
 
 def test_nobody_elses_sweep_is_gone_on_with_unasked(workplace):
-    sweep = Path("outputs/adder/a b'c,d=e")  # a name that Hydra would read in another way
+    sweep = Path("outputs/adder/a b'c,d=e\\f\\'g\\")  # a name that Hydra would read in another way
     sweeps.begin(sweep, config.Plan(TINY, {"seed": ["0", "1"]}))
     plan = sweep / "sweep.yaml"
     plan.write_text(plan.read_text().replace("task.val_size=32", "task.val_size=31"))
@@ -150,19 +164,21 @@ def test_nobody_elses_sweep_is_gone_on_with_unasked(workplace):
         "",
         "[]",
         "overrides: []",
-        "{overrides: [], swept: {seed: []}, config_dir: null}",
-        "{overrides: [], swept: {seed: [1]}, config_dir: null}",
-        "{overrides: [[]], swept: {}, config_dir: null}",
-        "{overrides: [], swept: {}, config_dir: 1}",
-        "{overrides: [], swept: {}, config_dir: null, more: 1}",
-        "{overrides: &a [*a], swept: {}, config_dir: null}",
+        "{overrides: [], swept: {seed: []}, flags: []}",
+        "{overrides: [], swept: {seed: [1]}, flags: []}",
+        "{overrides: [[]], swept: {}, flags: []}",
+        "{overrides: [], swept: {}, flags: x}",
+        "{overrides: [], swept: {}, flags: [], more: 1}",
+        "{overrides: &a [x], swept: {a: *a}, flags: []}",
+        "{overrides: [" + "x, " * 100_000 + "], swept: {}, flags: []}",
+        "[" * 100,
         "overrides: !!python/object/apply:os.system [touch /tmp/executed]",
     ],
 )
 def test_a_damaged_plan_is_refused_in_one_line(tmp_path, content):
     (tmp_path / "sweep.yaml").write_text(content)
     with pytest.raises(UserError, match=r"sweep\.yaml: is damaged; give the command of the sweep again$"):
-        plans.own_plan(tmp_path, trust=True)
+        plans.read_plan(tmp_path)
     assert sweeps.sweep_rows(tmp_path) == []
 
 
@@ -202,3 +218,101 @@ def test_two_commands_share_a_sweep(workplace):
     rows = sweeps.sweep_rows(Path("outputs/adder/mine"))
     assert {row.state for row in rows} == {"done"} and len(rows) == 3
     assert "Traceback" not in told and not list(Path("outputs/adder/mine").glob("*/error.txt"))
+
+
+def test_a_sweep_of_one_value_goes_on(workplace):
+    assert command("train", "--multirun", *TINY, "seed=range(1)", "model=glob(r*)", "name=mine").returncode == 0
+    run = Path("outputs/adder/mine/model=rnn,seed=0")
+    (run / "result.json").unlink()
+    ended = command("train", "resume=outputs/adder/mine")
+    assert ended.returncode == 0 and (run / "result.json").exists(), ended.stderr
+
+
+def test_a_sweep_with_a_configuration_of_ones_own_goes_on(workplace):
+    (options := workplace / "own" / "model").mkdir(parents=True)
+    shutil.copy(config.CONF / "model" / "gru.yaml", options / "mine.yaml")
+    (workplace / "own" / "named.yaml").write_text("defaults: [config, _self_]\noptimizer: {lr: 0.123}\n")
+    flags = ["--config-dir", "own", "--config-name", "named"]
+    ended = command("train", *flags, "--multirun", *TINY, "model=mine", "seed=0,1", "name=mine")
+    assert ended.returncode == 0, ended.stderr
+    sweep = Path("outputs/adder/mine").resolve()
+    shutil.rmtree(sweep / "seed=1")
+    (elsewhere := workplace / "elsewhere").mkdir()
+    ended = command("train", f"resume={sweep}", cwd=elsewhere)
+    assert ended.returncode == 0, ended.stderr
+    cfg = runs.read_config(sweep / "seed=1")
+    assert (cfg.model.cell, cfg.optimizer.lr, cfg.swept) == ("gru", 0.123, {"seed": 1})
+
+
+def test_an_interrupted_sweep_says_how_it_goes_on(workplace):
+    words = ["--multirun", *SMALL, "task.train_size=20000", "trainer.max_epochs=50", "seed=0,1", "name=mine"]
+    started = start("train", *words)
+    first = Path("outputs/adder/mine/seed=0")
+    wait_for(lambda: sweeps.sweep_rows(first.parent)[0].state == "running" if first.exists() else False, started)
+    started.send_signal(signal.SIGINT)
+    ended = started.wait(60)
+    assert ended.returncode == 130
+    assert ended.stderr.endswith("stopped; go on with: python -m rnn_tasks.train resume=outputs/adder/mine\n")
+    assert [row.state for row in sweeps.sweep_rows(first.parent)] == ["stopped", "missing"]
+
+
+def test_a_checkpoint_stands_for_its_run(workplace):
+    trained("run")
+    result = runs.read_result(Path("run"))
+    (Path("run") / "result.json").unlink()
+    ended = command("train", "resume=run/checkpoints/last.ckpt")
+    assert ended.returncode == 0 and runs.read_result(Path("run"))["metrics"] == result["metrics"], ended.stderr
+
+
+def test_a_trial_does_not_keep_its_name(workplace):
+    assert command("train", *TINY, "trainer.fast_dev_run=true", "name=mine").returncode == 0
+    ended = command("train", *TINY, "optimizer.lr=0.02", "name=mine")
+    assert ended.returncode == 0, ended.stderr
+    assert runs.read_config(Path("outputs/adder/mine")).optimizer.lr == 0.02
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["name=a b", "seed=0,1"], "name=a b: mismatched input"),
+        (["name='a b'", "seed=0,1"], "name=a b: must be the name of a directory, without slashes and spaces"),
+        (["optimizer.lr=interval(0,1)"], "optimizer.lr=interval(0,1): must list its values, like 1,3,5 or range(4)"),
+    ],
+)
+def test_a_sweep_that_is_refused_leaves_nothing(workplace, words, problem):
+    ended = command("train", "--multirun", *words)
+    assert ended.returncode == 2 and ended.stderr.startswith(f"error: {problem}"), ended.stderr
+    assert not list(workplace.rglob("sweep.yaml"))
+
+
+def test_an_experiment_cannot_scatter_a_sweep(workplace):
+    (options := workplace / "own" / "experiment").mkdir(parents=True)
+    (options / "both.yaml").write_text(
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {task: 'adder,memory'}}}\n"
+    )
+    ended = command("train", "--config-dir", "own", "experiment=both", *TINY)
+    assert ended.returncode == 2
+    assert (
+        ended.stderr
+        == "error: task: is swept by the experiment; give one place, like hydra.sweep.dir=outputs/sweeps/NAME\n"
+    )
+    ended = command("train", "--config-dir", "own", "experiment=both", *TINY, "hydra.sweep.dir=here")
+    assert ended.returncode == 0 and {row.state for row in sweeps.sweep_rows(Path("here"))} == {"done"}, ended.stderr
+
+
+def test_strange_things_in_a_sweep_do_no_harm(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("hidden")
+    for name in ("fifo", "link", "list", "notes", "\x1b[31m"):
+        (sweep := tmp_path / "sweep").joinpath(name).mkdir(parents=True)
+    for name in ("fifo", "link", "list", "\x1b[31m"):
+        (sweep / name / "config.yaml").write_text("swept: [1, 2]\n")
+    os.mkfifo(sweep / "fifo" / ".lock")
+    (sweep / "link" / "error.txt").symlink_to(secret)
+    rows = {row.run: row for row in sweeps.sweep_rows(sweep)}
+    assert set(rows) == {"fifo", "link", "list", "\x1b[31m"}  # notes are no run
+    assert rows["list"].swept == {} and "is a link that leads out of" in rows["link"].note
+    table = sweep_tables.sweep_table([*rows.values()], "simple")
+    assert "\x1b" not in table and "hidden" not in table
+    assert "neither a file nor a directory" in rows["fifo"].note
+    assert not is_held(sweep / "fifo")

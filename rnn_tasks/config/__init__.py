@@ -3,8 +3,8 @@
 from rnn_tasks.config.command_line import Resumption, arguments, to_resume
 from rnn_tasks.config.composition import CONF, compose, prepare, refusals
 from rnn_tasks.config.instantiation import build, build_task, instantiated
-from rnn_tasks.config.naming import own_choices, run_name
-from rnn_tasks.config.sweeping import Plan, for_a_sweep, in_directory, plan, planned
+from rnn_tasks.config.naming import own_choices, quoted, run_name
+from rnn_tasks.config.sweeping import Plan, for_a_sweep, in_directory, plan, planned, require_one_place
 
 __all__ = [
     "CONF",
@@ -21,7 +21,9 @@ __all__ = [
     "plan",
     "planned",
     "prepare",
+    "quoted",
     "refusals",
+    "require_one_place",
     "run_name",
     "to_resume",
 ]

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
-from rnn_tasks.config.composition import REQUIRED, not_chosen, with_quoted_run
+from rnn_tasks.config.composition import REQUIRED, not_chosen
 from rnn_tasks.config.sweeping import LAUNCHING
 from rnn_tasks.errors import UserError
 from rnn_tasks.internals import flags_with_values, hydra_parser
@@ -56,7 +56,7 @@ def _checked(word: str) -> str:
         return "scheduler=none"
     if word.startswith("~") and word[1:] in REQUIRED:
         raise not_chosen(word[1:])
-    return with_quoted_run(word)
+    return word
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,8 @@ def parsed(words: Sequence[str]) -> list[Override]:
 def with_quoted_run(word: str) -> str:
     """Return an override, in which the name of a run of a sweep, like "model.hidden=3,seed=1", is quoted."""
     key, _, run = word.partition("=")
-    quoted = run[:1] in ("'", '"')
-    return f"{key}='{run}'" if key == WEIGHTS and "=" in run and not quoted else word
+    plain = key.lstrip("+") == WEIGHTS and "=" in run and not any(sign in run for sign in "'\"()[]{}")
+    return f"{key}='{run}'" if plain else word
 
 
 def _wanted(group: str) -> str:

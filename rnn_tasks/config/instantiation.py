@@ -29,7 +29,7 @@ BASES = {  # of the classes of parts
 }
 NOT_ARGUMENTS = {  # keys that the constructors do not take
     "task": ("lr", "losses"),
-    "model": ("weights", "shard_replicates"),
+    "model": ("weights", "weights_digest", "shard_replicates"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Names of the runs of a sweep: readable, safe as a directory, another one for each choice of values."""
+"""Names of the runs of a sweep, readable and safe as a directory."""
 
 import json
 import re
@@ -9,6 +9,8 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import OmegaConf
+
+from rnn_tasks.errors import UserError
 
 LONGEST = 200  # bytes of a name
 UNSAFE = r"[^\w.,=+-]+"  # characters
@@ -30,6 +32,17 @@ def plain(value: Any) -> Any:
     return value
 
 
+def quoted(text: str) -> str:
+    """Return a text as a value of Hydra's grammar, which reads two backslashes as one only before a quote.
+
+    Raises:
+        UserError: it has "${", which Hydra would replace.
+    """
+    if "${" in text:
+        raise UserError(f"{text}: has ${{ in its name, which Hydra would replace; rename it")
+    return "'" + re.sub(r"(\\+)(?='|$)", r"\1\1", text).replace("'", "\\'") + "'"
+
+
 def own_choices(words: Sequence[str], constant: Collection[str]) -> dict[str, Any]:
     """Return the values that a run of a sweep has for itself, by their keys.
 
@@ -45,6 +58,7 @@ def run_name(choices: Mapping[str, Any]) -> str:
     """Return the name of a run's directory within a sweep, at most 200 bytes of safe characters.
 
     A hash of the choices keeps names apart where characters are replaced or cut, or a text could be taken for a list.
+    Values that are written alike, as 1 and "1" or csv and [csv], give one name.
 
     >>> run_name({"model.hidden": 3, "task.lengths": [1, 5], "task/augmentation": "none"})
     'model.hidden=3,task.augmentation=none,task.lengths=1+5'

@@ -49,6 +49,21 @@ def parse(text: str) -> dict[str, Any]:
         ValueError: it is too deep, has aliases, or is no mapping.
         yaml.YAMLError: it is no yaml.
     """
+    require_simple(text)
+    cfg = OmegaConf.create(text)
+    content = OmegaConf.to_container(cfg) if isinstance(cfg, DictConfig) else None
+    if not isinstance(content, dict):
+        raise ValueError("is no mapping")
+    return {str(key): value for key, value in content.items()}
+
+
+def require_simple(text: str) -> None:
+    """Check that a yaml text cannot become larger when it is read.
+
+    Raises:
+        ValueError: it is too deep, or has aliases.
+        yaml.YAMLError: it is no yaml.
+    """
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
@@ -56,11 +71,6 @@ def parse(text: str) -> dict[str, Any]:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise ValueError(f"is nested deeper than {DEEPEST} levels")
-    cfg = OmegaConf.create(text)
-    content = OmegaConf.to_container(cfg) if isinstance(cfg, DictConfig) else None
-    if not isinstance(content, dict):
-        raise ValueError("is no mapping")
-    return {str(key): value for key, value in content.items()}
 
 
 def checked(config: dict[str, Any]) -> DictConfig:
@@ -73,7 +83,7 @@ def checked(config: dict[str, Any]) -> DictConfig:
         UserError: a key is missing or unknown, or a value is of the wrong kind or out of range.
     """
     own = conf_file("config")
-    known = {*own, *SECTIONS, *OPTIONAL, "experiment", "swept"} - {"defaults", "hydra"}
+    known = {*own, *SECTIONS, *OPTIONAL, "experiment"} - {"defaults", "hydra"}
     for key in config:
         if key not in known:
             raise UserError(f"{key}: no such key; the configuration has {', '.join(sorted(known))}")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice, product
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra.conf import HydraConf
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
-from rnn_tasks.config.composition import composing, parsed
-from rnn_tasks.config.naming import key_of, plain, run_name
+from rnn_tasks.config.composition import composing, parsed, refusals
+from rnn_tasks.config.naming import key_of, plain, quoted, run_name
 from rnn_tasks.errors import UserError
 
 PLACE = "hydra.sweep.dir"
@@ -36,17 +35,16 @@ class Plan:
         overrides: what all runs have in common, and words of Hydra's own.
         swept: the values of each key, as they are written; of a key whose values the sweeper chooses as it goes, a text
             like "interval(0.001, 0.1)".
-        config_dir: the directory that ``--config-dir`` named.
+        flags: ``--config-dir`` and ``--config-name``, each with its value.
     """
 
     overrides: list[str]
     swept: dict[str, list[str] | str]
-    config_dir: str | None = None
+    flags: list[str] = field(default_factory=list)
 
     def words(self) -> list[str]:
         """Return the overrides that make this sweep."""
-        values = {key: texts if isinstance(texts, str) else ",".join(texts) for key, texts in self.swept.items()}
-        return [*self.overrides, *(f"{key}={text}" for key, text in values.items())]
+        return [*self.overrides, *(f"{key}={_as_sweep(texts)}" for key, texts in self.swept.items())]
 
     def jobs(self) -> list[list[str]]:
         """Return the swept overrides of each run; nothing where the sweeper chooses as it goes."""
@@ -62,6 +60,8 @@ class Plan:
         Raises:
             UserError: a value is not of Hydra's grammar.
         """
+        if sum(map(len, self.swept.values())) > MOST_RUNS:
+            return {}
         each = []
         for key, texts in self.swept.items():
             if isinstance(texts, str):
@@ -72,16 +72,16 @@ class Plan:
         return {run_name(chosen): chosen for chosen in choices}
 
 
-def plan(words: Sequence[str], hydra: HydraConf, config_dir: str | None = None) -> Plan:
+def plan(words: Sequence[str], hydra: HydraConf, flags: Sequence[str] = ()) -> Plan:
     """Return the sweep that a command line makes.
 
     Args:
         words: its overrides; a later one of a key wins, and all win over the experiment's.
         hydra: Hydra's own configuration, with the sweeper and the values that the experiment sweeps over.
-        config_dir: of ``--config-dir``.
+        flags: of the command line that say where configurations are.
 
     Raises:
-        UserError: a word is no override.
+        UserError: a word is no override, or does not list its values where the sweeper takes one after the other.
     """
     given = parsed(words)
     params = {key: values for key, values in (hydra.sweeper.get("params") or {}).items() if values is not None}
@@ -91,28 +91,48 @@ def plan(words: Sequence[str], hydra: HydraConf, config_dir: str | None = None) 
     swept = [each for each in kept if each.is_sweep_override() or each in own]
     takes_all = hydra.sweeper._target_.endswith(".BasicSweeper")  # others choose as they go
     values = {each.get_key_element(): _values(each) if takes_all else _text(each) for each in swept}
-    return Plan([str(each.input_line) for each in kept if each not in swept], values, config_dir)
+    return Plan([str(each.input_line) for each in kept if each not in swept], values, list(flags))
 
 
-def planned(words: Sequence[str]) -> Plan:
-    """Return the sweep that ``python -m rnn_tasks.train --multirun WORDS`` makes.
+def planned(words: Sequence[str]) -> tuple[Plan, str]:
+    """Return the sweep that ``python -m rnn_tasks.train --multirun WORDS`` makes, and its directory.
 
     Raises:
         UserError: a word is no override, or is refused.
     """
     with composing():
         constant = [str(each.input_line) for each in constant_and_swept(words)[0]]
-        hydra = hydra_compose("config", constant, return_hydra_config=True).hydra
-        return plan(words, hydra)
+        hydra = hydra_compose("config", [*for_a_sweep(words), *constant], return_hydra_config=True).hydra
+        made = plan(words, hydra)
+        require_one_place(made, hydra)
+        return made, hydra.sweep.dir
 
 
-def _values(override: Override) -> list[str] | str:
+def require_one_place(made: Plan, hydra: HydraConf) -> None:
+    """Refuse a sweep over tasks, by an experiment, whose directory depends on the task.
+
+    Raises:
+        UserError: it does.
+    """
+    varied = [key for key in made.swept if key.lstrip("+") in SETTING_TASKS]
+    place = str(OmegaConf.to_container(hydra.sweep, resolve=False)["dir"])  # type: ignore[index, call-overload]
+    if varied and "${task" in place:
+        raise UserError(f"{varied[0]}: is swept by the experiment; give one place, like {PLACE}=outputs/sweeps/NAME")
+
+
+def _values(override: Override) -> list[str]:
     if not override.is_sweep_override():
         return [_text(override)]
-    with suppress(HydraException):
-        if override.is_discrete_sweep():
-            return list(override.sweep_string_iterator())
-    return _text(override)
+    if not override.is_discrete_sweep():
+        raise UserError(f"{override.input_line}: must list its values, like 1,3,5 or range(4); Optuna takes intervals")
+    with refusals():
+        return list(override.sweep_string_iterator())
+
+
+def _as_sweep(texts: list[str] | str) -> str:
+    if isinstance(texts, str):
+        return texts
+    return ",".join(texts) if len(texts) > 1 else f"choice({texts[0]})"  # which Hydra takes for several values
 
 
 def _text(override: Override) -> str:
@@ -130,16 +150,18 @@ def constant_and_swept(words: Sequence[str]) -> tuple[list[Override], list[Overr
     return constant, [override for override in overrides if override.is_sweep_override()]
 
 
-def for_a_sweep(overrides: list[str]) -> list[str]:
+def for_a_sweep(overrides: Sequence[str]) -> list[str]:
     """Return the overrides that give each run of a sweep a directory of its own, named by what is swept alone.
 
     Raises:
         UserError: a word is no override, or runs would share a directory or lie in several sweeps.
     """
     constant, swept = constant_and_swept(overrides)
+    last = {key_of(override): override for override in parsed(overrides)}
     for override in (*constant, *swept):
         _check_places(override, [key_of(each) for each in swept])
-    given, varied = [key_of(each) for each in constant], {key_of(each) for each in swept}
+    given = [key for key, override in last.items() if not override.is_sweep_override()]
+    varied = last.keys() - set(given)
     keys = dict.fromkeys(key for key in (*given, "name") if key not in varied and not key.startswith("hydra"))
     added = [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(keys)}]"]
     if PLACE not in given and {"name", *SETTING_TASKS} & varied:  # one place for all runs
@@ -151,8 +173,7 @@ def for_a_sweep(overrides: list[str]) -> list[str]:
 
 def in_directory(sweep: Path) -> str:
     """Return the override that makes a sweep in a directory."""
-    text = str(sweep).replace("\\", "\\\\").replace("'", "\\'")
-    return f"{PLACE}='{text}'"
+    return f"{PLACE}={quoted(str(sweep))}"
 
 
 def _check_places(override: Override, swept: list[str]) -> None:

@@ -250,4 +250,4 @@ def _is_of_kind(value: Any, kind: type) -> bool:
 
 
 def _text(value: Any) -> str:
-    return str(value).replace(" ", "").replace("None", "null")
+    return value if isinstance(value, str) else str(value).replace(" ", "").replace("None", "null")

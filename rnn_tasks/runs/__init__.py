@@ -10,11 +10,12 @@ from rnn_tasks.runs.directory import (
     result_of,
     write_config,
 )
-from rnn_tasks.runs.finding import PRETRAINED, find, find_to_resume, finished, require, results, weights_of
+from rnn_tasks.runs.finding import PRETRAINED, find, find_to_resume, finished, require, results
 from rnn_tasks.runs.identity import fingerprint, influence
 from rnn_tasks.runs.loading import load, tell_run, weights_to_measure
 from rnn_tasks.runs.results import describe, read_result, write_result
 from rnn_tasks.runs.run import Run
+from rnn_tasks.runs.starting import keeps_weights, tell_weights_apart, with_located_weights
 
 __all__ = [
     "CONFIG",
@@ -28,6 +29,7 @@ __all__ = [
     "fingerprint",
     "finished",
     "influence",
+    "keeps_weights",
     "lengthen",
     "load",
     "own_config",
@@ -37,8 +39,9 @@ __all__ = [
     "result_of",
     "results",
     "tell_run",
-    "weights_of",
+    "tell_weights_apart",
     "weights_to_measure",
+    "with_located_weights",
     "write_config",
     "write_result",
 ]

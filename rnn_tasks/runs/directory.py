@@ -67,7 +67,7 @@ def claimed(run: Path) -> Iterator[None]:
 def is_held(run: Path) -> bool:
     """Return whether a process trains in a run directory, on this machine or another one that shares its files."""
     try:
-        descriptor = os.open(run / LOCK, os.O_RDONLY)
+        descriptor = os.open(run / LOCK, os.O_RDONLY | os.O_NONBLOCK)  # does not wait for the writer of a FIFO
     except OSError:
         return False
     try:
@@ -90,10 +90,15 @@ def own_config(run: Path, cfg: DictConfig, trust: bool = False) -> DictConfig:
     if not (run / CONFIG).exists():
         write_config(run, cfg)
     begun = read_config(run, trust)
+    if begun.trainer.fast_dev_run and not (run / "checkpoints").exists():  # nothing is kept of a trial
+        write_config(run, cfg)
+        begun = read_config(run, trust)
     if differences := _differences(influence(begun), influence(cfg)):
         raise UserError(
             f"{run}: holds another run, with {differences}; take another name=, or resume={run} for that one"
         )
+    if begun.model.get("weights"):
+        begun.model.weights = cfg.model.weights
     if "data_dir" in begun.task:
         begun.task.data_dir = cfg.task.data_dir  # the user has named it now, or read_config has looked at it
     return begun

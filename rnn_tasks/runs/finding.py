@@ -12,7 +12,6 @@ from rnn_tasks.runs.directory import CONFIG, OUTPUTS, require_run
 from rnn_tasks.runs.plans import SWEEP, is_sweep
 from rnn_tasks.runs.results import RESULT, read_result
 
-CHECKPOINT = ".ckpt"
 PRETRAINED = Path(__file__).parent.parent / "pretrained"  # runs that come with the package
 
 
@@ -89,26 +88,6 @@ def _root(run: str) -> Path | None:
     """Return the directory in which "latest", or the name of a task, is looked for; None for another word."""
     root = OUTPUTS if run == "latest" else OUTPUTS / run
     return root if run == "latest" or (root.parent == OUTPUTS and root.is_dir()) else None
-
-
-def weights_of(run: str) -> Path:
-    """Return the checkpoint that ``model.weights=RUN`` names.
-
-    Args:
-        run: a checkpoint, or a run as for ``find``, whose best weights are meant.
-
-    Raises:
-        UserError: there is no such run, or it has no weights yet.
-    """
-    path = Path(run)
-    if path.suffix != CHECKPOINT:
-        try:
-            path = require(run) / "checkpoints" / f"best{CHECKPOINT}"
-        except UserError as error:
-            raise UserError(f"model.weights={error}") from None
-    if not path.is_file():
-        raise UserError(f"model.weights={run}: {path} is missing; give a run that has got so far, or a checkpoint")
-    return path
 
 
 def find_to_resume(run: str) -> Path:

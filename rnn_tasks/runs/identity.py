@@ -12,7 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 NUMERICS = 1
 
 NO_INFLUENCE = ("name", "threads", "data_dir", "logger", "swept")  # keys that do not change the numbers of a run
+PLACES = ("task.data_dir", "trainer.devices", "model.shard_replicates")  # where it is computed
 ONLY_SHOWN = ("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler")  # the same in ``trainer``
+
+
+def changes_numbers(key: str) -> bool:
+    """Return whether a key of the command line, like "trainer.max_epochs", may change the numbers of a run."""
+    shown = [f"trainer.{name}" for name in ONLY_SHOWN]
+    return key.partition(".")[0] not in (*NO_INFLUENCE, "hydra") and key not in (*shown, *PLACES)
 
 
 def influence(cfg: DictConfig) -> dict[str, Any]:
@@ -24,8 +31,8 @@ def influence(cfg: DictConfig) -> dict[str, Any]:
     if re.fullmatch("[0-9]+", str(trainer["devices"])):
         trainer["devices"] = 1  # the number of processes changes nothing but rounding, like that of threads
     values["model"].pop("shard_replicates", None)
-    if values["model"].get("weights") is None:
-        values["model"].pop("weights", None)
+    if values["model"].get("weights_digest") or values["model"].get("weights") is None:
+        values["model"].pop("weights", None)  # the weights count, not where they lie
     if not values.get("callbacks"):  # a callback may change anything, its absence changes nothing
         values.pop("callbacks", None)
     return {**values, "trainer": trainer, "task": task}

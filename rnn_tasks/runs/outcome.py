@@ -22,7 +22,7 @@ from rnn_tasks.training.session import Session
 from rnn_tasks.training.tensorboard_logger import TensorBoard
 
 COMPARED = ("model", "model.hidden", "optimizer", "optimizer.lr", "task.batch_size", "loss", "seed")
-NOT_COMPARED = ("_partial_", "fused", "name", "losses", "data_dir", "shard_replicates")
+NOT_COMPARED = ("_partial_", "fused", "name", "losses", "data_dir", "shard_replicates", "weights_digest")
 
 
 def measure(session: Session, cfg: DictConfig, run: Path) -> dict[str, Any]:

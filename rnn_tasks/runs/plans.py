@@ -1,17 +1,18 @@
 """sweep.yaml: what a sweep is to make, kept in its directory so that it can be gone on with and looked at."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from rnn_tasks.config.stored import LARGEST, require_simple
 from rnn_tasks.config.sweeping import Plan
 from rnn_tasks.errors import UserError
 from rnn_tasks.files import read_text, write_atomically
 from rnn_tasks.runs.trust import is_signed, sign
 
 SWEEP = "sweep.yaml"
-LARGEST = 1 << 24  # bytes
 
 
 def is_sweep(directory: Path) -> bool:
@@ -26,43 +27,35 @@ def write_plan(sweep: Path, plan: Plan) -> None:
         OSError: it cannot be written.
     """
     sweep.mkdir(parents=True, exist_ok=True)
-    content = {"overrides": plan.overrides, "swept": plan.swept, "config_dir": plan.config_dir}
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    text = yaml.safe_dump(asdict(plan), sort_keys=False, allow_unicode=True, width=120)
     sign(sweep, text.encode())
     write_atomically(sweep / SWEEP, text)
 
 
-def read_plan(sweep: Path) -> Plan:
+def read_plan(sweep: Path, own: bool = False) -> Plan:
     """Return what a sweep is to make; nothing of it is executed.
 
+    Args:
+        sweep: its directory.
+        own: refuse the plan of somebody else.
+
     Raises:
-        UserError: there is no sweep, or its sweep.yaml is damaged.
+        UserError: there is no sweep, its sweep.yaml is damaged, or somebody else has begun it.
     """
     try:
-        content = yaml.safe_load(read_text(sweep / SWEEP, LARGEST))
+        text = read_text(sweep / SWEEP, LARGEST)
+        require_simple(text)
+        content = yaml.safe_load(text)
         swept = content["swept"]
         _require(_are_texts(content["overrides"]) and isinstance(swept, dict) and _are_texts(list(swept)))
         _require(all(isinstance(texts, str) or (_are_texts(texts) and texts) for texts in swept.values()))
-        _require(content["config_dir"] is None or isinstance(content["config_dir"], str))
-        return Plan(**content)
+        _require(_are_texts(content["flags"]))
+        plan = Plan(**content)
     except FileNotFoundError:
         raise UserError(f"{sweep}: holds no sweep; give a directory with a {SWEEP}") from None
     except Exception as error:  # a damaged yaml file raises many kinds
         raise UserError(f"{sweep / SWEEP}: is damaged; give the command of the sweep again") from error
-
-
-def own_plan(sweep: Path, trust: bool = False) -> Plan:
-    """Return what a sweep is to make, to be made.
-
-    Args:
-        sweep: its directory.
-        trust: take the words of somebody else.
-
-    Raises:
-        UserError: somebody else has begun it, or as for ``read_plan``.
-    """
-    plan = read_plan(sweep)
-    if not trust and not is_signed(sweep, (sweep / SWEEP).read_bytes()):
+    if own and not is_signed(sweep, text.encode()):
         raise UserError(
             f"{sweep}: was begun by somebody else, or on another machine; --trust goes on with it, if you trust it"
         )

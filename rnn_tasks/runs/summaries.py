@@ -1,6 +1,7 @@
 """The summary of a sweep: tables and plots in its directory, and a table on the terminal."""
 
 import csv
+import re
 import sys
 from io import StringIO
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from rnn_tasks.config import plan
+from rnn_tasks.checks import DIRECTORY, DIRECTORY_RULE
+from rnn_tasks.config import plan, require_one_place
 from rnn_tasks.config.launchers import require_packages
 from rnn_tasks.errors import UserError, one_line, refuse, tell
 from rnn_tasks.files import write_atomically
@@ -18,20 +20,18 @@ from rnn_tasks.runs import sweep_tables, sweeps
 MOST_CURVES = 6  # of one plot, so that they can be told apart
 
 
-def plot(sweep: Path) -> None:
+def plot(sweep: Path, rows: list[sweeps.SweepRow]) -> None:
     """Save plots of the test accuracy of all runs: over the length if there are several, over the swept number."""
     from rnn_tasks.runs import plots
 
-    results = {
-        name: result for name, result in sweeps.sweep_results(sweep).items() if result and "test" in result["metrics"]
-    }
+    results = {row.run: row.result for row in rows if row.result and "test" in row.result["metrics"]}
     tests = {name: result["metrics"]["test"] for name, result in results.items()}
     curves = {name: test["by_length"] for name, test in tests.items() if len(test["by_length"]) > 1}
     if 1 <= len(curves) <= MOST_CURVES:
         first = next(iter(curves))
         trained = results[first]["config"]["task"]["lengths"]
         plots.save(plots.by_length(curves, tests[first]["chance"], trained), sweep / "test_by_length.png")
-    swept = {name: result["config"]["swept"] or {} for name, result in results.items()}
+    swept = {row.run: row.swept for row in rows}
     key, lines = sweep_tables.by_number({name: test["sequence_accuracy"] for name, test in tests.items()}, swept)
     if key:
         plots.save(plots.by_number(key, lines), sweep / f"test_by_{key}.png")
@@ -49,9 +49,9 @@ def write_summary(sweep: Path, show: bool = True) -> bool:
     """
     rows = sweeps.sweep_rows(sweep)
     _write_csv(sweep / "summary.csv", [sweep_tables.csv_row(row) for row in rows])
-    _write_csv(sweep / "networks.csv", sweep_tables.network_rows(sweep))
+    _write_csv(sweep / "networks.csv", sweep_tables.network_rows(rows))
     write_atomically(sweep / "summary.md", sweep_tables.sweep_table(rows, "github") + "\n")
-    plot(sweep)
+    plot(sweep, rows)
     if show:
         print(f"\n{sweep_tables.sweep_table(rows, 'simple')}\n{sweep}", flush=True)
     return all(row.state in ("done", "trial") for row in rows)
@@ -102,14 +102,18 @@ class SweepSummary(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         hydra = config.hydra
-        directory = next(
-            (source.path for source in hydra.runtime.config_sources if source.provider == "command-line"), ""
-        )
+        flags = ["--config-name", hydra.job.config_name] if hydra.job.config_name != "config" else []
+        for source in hydra.runtime.config_sources:
+            flags += ["--config-dir", source.path] if source.provider == "command-line" else []
         own = [word for word in hydra.overrides.hydra if not word.startswith("hydra.mode=")]
         try:
             require_packages(hydra)
             words = [*hydra.overrides.task, *own]
-            sweeps.begin(Path(hydra.sweep.dir), plan(words, hydra, directory or None))
+            made = plan(words, hydra, flags)
+            require_one_place(made, hydra)
+            if not re.fullmatch(DIRECTORY, str(config.name)):
+                raise UserError(f"name={config.name}: must be {DIRECTORY_RULE}")
+            sweeps.begin(Path(hydra.sweep.dir), made)
         except UserError as error:  # of an ordinary exception Hydra would only warn
             refuse(error)
 

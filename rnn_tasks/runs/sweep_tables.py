@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any, TypeVar
 
 from tabulate import tabulate
 
 from rnn_tasks.config.naming import run_name
-from rnn_tasks.runs.sweeps import STATES, SweepRow, sweep_results
+from rnn_tasks.errors import printable
+from rnn_tasks.runs.sweeps import STATES, SweepRow
 
 TITLES = {"accuracy": "accuracy", "sequence_accuracy": "exact match", "loss": "loss"}  # of columns
 FEWEST_VALUES = 3  # of a number, for a plot over it
@@ -38,7 +38,7 @@ def sweep_table(rows: list[SweepRow], style: str) -> str:
     parts = not all(split.whole for split in splits if split.name == "test")
     cells = []
     for row in rows:
-        texts = {"run": row.run}
+        texts = {"run": printable(row.run)}
         for name, split in row.splits.items():
             if name == "test" or not (parts and several):
                 texts[f"{name} accuracy"] = percent(split.accuracy, best=True)
@@ -70,14 +70,13 @@ def csv_row(row: SweepRow) -> dict[str, Any]:
     return cells | {"seconds": row.seconds}
 
 
-def network_rows(sweep: Path) -> list[dict[str, Any]]:
+def network_rows(runs: list[SweepRow]) -> list[dict[str, Any]]:
     """Return the rows of networks.csv, one for each network of each finished run; a failed one has no numbers."""
     rows = []
-    finished = {name: result for name, result in sweep_results(sweep).items() if result}
-    for name, result in finished.items():
-        choices = _cells(result["config"]["swept"] or {})
+    for run in runs:
+        result = run.result or {"replicates": 0}
         for replicate in range(result["replicates"]):
-            row = {"run": name, **choices, "replicate": replicate, "seed": result["seed"] + replicate}
+            row = {"run": run.run, **_cells(run.swept), "replicate": replicate, "seed": result["seed"] + replicate}
             for split in ("test", "val"):
                 metrics = result["metrics"].get(split, {})
                 row |= {

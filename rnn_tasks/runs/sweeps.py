@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 from rnn_tasks.config.stored import read_yaml
 from rnn_tasks.config.sweeping import Plan
 from rnn_tasks.errors import UserError, file_error, one_line, printable, tell
-from rnn_tasks.files import read_text, write_atomically
+from rnn_tasks.files import read_text, refuse_ways_out, write_atomically
 from rnn_tasks.runs.directory import CONFIG, FAILURE, InUse, is_held
-from rnn_tasks.runs.plans import is_sweep, read_plan, write_plan
+from rnn_tasks.runs.identity import changes_numbers
+from rnn_tasks.runs.plans import read_plan, write_plan
 from rnn_tasks.runs.results import RESULT, read_result
 
 if TYPE_CHECKING:  # these import torch, which takes seconds: a sweep with a wrong key is refused before
     from rnn_tasks.runs.tables import Row
 
+FILES = (CONFIG, RESULT, FAILURE)  # one of them lies in the directory of each run that has begun
 STATES = ("done", "running", "stopped", "failed", "missing", "trial")  # of a run
 
 
@@ -34,6 +36,7 @@ class SweepRow:
         splits: metrics of "test" and "val", where these were measured.
         seconds: how long it took, None if it has not finished.
         note: why it has failed, or how far it has come.
+        result: the content of result.json, None if it has not finished.
     """
 
     run: str
@@ -42,6 +45,7 @@ class SweepRow:
     splits: dict[str, Row] = field(default_factory=dict)
     seconds: float | None = None
     note: str = ""
+    result: dict[str, Any] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return f"{self.state}: {self.note}" if self.note else self.state
@@ -51,17 +55,36 @@ def begin(sweep: Path, plan: Plan) -> None:
     """Write down what a sweep is to make, in its directory.
 
     Raises:
-        UserError: a run lies there, or a sweep over other keys, or the directory cannot be written.
+        UserError: a run lies there, or another sweep, or the directory cannot be written.
     """
     if (sweep / CONFIG).exists():
         raise UserError(f"{sweep}: holds a run; take another name= for the sweep")
-    if is_sweep(sweep) and (keys := set(read_plan(sweep).swept)) != set(plan.swept):
-        old, new = (" and ".join(sorted(each)) or "nothing" for each in (keys, plan.swept))
-        raise UserError(f"{sweep}: holds a sweep over {old}, not over {new}; take another name=")
+    begun = _known_plan(sweep)
+    if begun and (difference := _difference(begun, plan)):
+        raise UserError(f"{sweep}: holds a sweep {difference}; take another name=, or resume={sweep} for that one")
     try:
         write_plan(sweep, plan)
     except OSError as error:
         raise file_error(error) from error
+
+
+def _known_plan(sweep: Path) -> Plan | None:
+    """Return what the last command was to make; None if no command has made the sweep, or its plan is damaged."""
+    with suppress(UserError):
+        return read_plan(sweep)
+    return None
+
+
+def _difference(old: Plan, new: Plan) -> str:
+    """Return in what two sweeps in one directory differ, beside the values of the swept keys; nothing if they agree."""
+    if set(old.swept) != set(new.swept):
+        over, not_over = (" and ".join(sorted(each)) or "nothing" for each in (old.swept, new.swept))
+        return f"over {over}, not over {not_over}"
+    there, here = (
+        dict(word.lstrip("+").split("=", 1) for word in plan.overrides if "=" in word) for plan in (old, new)
+    )
+    keys = [key for key in {**there, **here} if changes_numbers(key) and there.get(key) != here.get(key)]
+    return ", ".join(f"with {key}={there.get(key, 'as usual')} (here {here.get(key, 'as usual')})" for key in keys)
 
 
 def note_failure(run: Path, error: Exception) -> None:
@@ -92,23 +115,30 @@ def _result(run: Path) -> dict[str, Any] | None:
 
 def sweep_rows(sweep: Path) -> list[SweepRow]:
     """Return a row for each run of a sweep, also for those that have not begun."""
-    planned = _planned(sweep)
-    names = sorted({*_directories(sweep), *planned}, key=_natural)
+    plan = _known_plan(sweep)
+    planned = plan.runs() if plan else {}
+    begun = [name for name in _directories(sweep) if any((sweep / name / file).exists() for file in FILES)]
+    names = sorted({*begun, *planned}, key=_natural)
     return [_row(sweep / name, planned.get(name, {})) for name in names]
 
 
 def _row(run: Path, planned: dict[str, Any]) -> SweepRow:
     from rnn_tasks.runs.tables import Row
 
+    try:
+        refuse_ways_out(run)
+    except UserError as error:
+        return SweepRow(run.name, "failed", planned, note=str(error))
     held = is_held(run)  # before the result is read, which may be written at this moment
     result = _result(run)
     if result is None or _is_refused(run):
         config = _config(run)
         state, note = _state(run, config, held)
-        return SweepRow(run.name, state, config.get("swept") or planned, note=note)
+        swept = config.get("swept")
+        return SweepRow(run.name, state, swept if isinstance(swept, dict) else planned, note=note)
     metrics = result["metrics"]
     splits = {split: Row.of(split, metrics[split]) for split in ("test", "val") if split in metrics}
-    return SweepRow(run.name, "done", result["config"]["swept"] or planned, splits, result["seconds"])
+    return SweepRow(run.name, "done", result["config"]["swept"] or planned, splits, result["seconds"], result=result)
 
 
 def _is_refused(run: Path) -> bool:
@@ -116,13 +146,6 @@ def _is_refused(run: Path) -> bool:
     with suppress(OSError):
         return (run / FAILURE).stat().st_mtime_ns > (run / RESULT).stat().st_mtime_ns
     return False
-
-
-def _planned(sweep: Path) -> dict[str, dict[str, Any]]:
-    """Return what each run of the last command has for itself, by its name, as far as that is known."""
-    with suppress(UserError):  # not made by a command, or its plan is damaged
-        return read_plan(sweep).runs()
-    return {}
 
 
 def _config(run: Path) -> dict[str, Any]:

@@ -106,10 +106,10 @@ def build_session(
     early = {key: cfg.trainer[key] or 0 for key in ("patience", "min_epochs", "min_steps")}
     recorder = RunRecorder(run, schedule, signals, ranks, **early)
     resumed = resume_point(run, quiet=not ranks.is_main)
-    if cfg.model.get("weights") and resumed is None:
-        _begin_with_weights(cfg, run, model, ranks)
     learner = build_learner(cfg, task, model, schedule, ranks)
     trainer = build_trainer(cfg, schedule, run, [recorder, *callbacks], resumed, ranks)
+    if cfg.model.get("weights") and resumed is None:
+        _begin_with_weights(cfg, run, model, ranks)
     return Session(task, learner, recorder, trainer, resumed, cfg, ranks)
 
 
@@ -123,6 +123,7 @@ def _require_equal(ranks: Ranks, cfg: DictConfig, task: Task, model: nn.Module) 
 def _begin_with_weights(cfg: DictConfig, run: Path, model: nn.Module, ranks: Ranks) -> None:
     """Give the model of this process the weights of another run; those of a shard are cut out of those of all."""
     whole = model if ranks.shard is None else build(cfg)[1]
-    begin_with(whole, cfg.model.weights, run, keep=ranks.is_main and not cfg.trainer.fast_dev_run)
+    begin_with(whole, cfg, run, keep=ranks.is_main and not cfg.trainer.fast_dev_run)
     if ranks.shard is not None:
+        model.to(next(whole.parameters()).dtype)
         model.load_state_dict({name: ranks.own(tensor) for name, tensor in whole.state_dict().items()})

@@ -4,36 +4,54 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from rnn_tasks.errors import UserError
+from rnn_tasks.seeds import digest
 from rnn_tasks.training.checkpoints import model_weights, read_checkpoint, save
 
 START = "start.ckpt"
 
 
-def begin_with(model: nn.Module, weights: str, run: Path, keep: bool = True) -> None:
+def weights_digest(path: Path) -> str:
+    """Return a hash of the weights in a checkpoint.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    state, _, _ = model_weights(read_checkpoint(path))
+    return digest(state[name] for name in sorted(state))
+
+
+def begin_with(model: nn.Module, cfg: DictConfig, run: Path, keep: bool = True) -> None:
     """Give a model the weights of a checkpoint.
 
     Args:
         model: of R replicates. From a checkpoint of R each takes its own, from one of a single network all take that,
             and a single network takes the best.
-        weights: the checkpoint, as ``model.weights`` names it; it is not looked at again once it has been kept.
+        cfg: the configuration of the run; the checkpoint in ``model.weights`` is not looked at again once it has been
+            kept.
         run: the directory of the run that begins.
         keep: the weights in the run directory.
 
     Raises:
-        UserError: the checkpoint is missing or damaged, or does not fit the model.
+        UserError: the checkpoint is missing, damaged or has changed, or does not fit the model.
     """
+    weights = cfg.model.weights
     kept = run / "checkpoints" / START
     path = kept if kept.exists() else Path(weights)
     if not path.is_file():
         raise UserError(f"model.weights={weights}: no such checkpoint")
     state, scores, failed = model_weights(read_checkpoint(path))
+    if path != kept and weights_digest(path) != cfg.model.weights_digest:
+        raise UserError(f"model.weights={weights}: has changed since the run began; take another name=")
     which = _chosen(getattr(model, "replicates", 1), scores, failed, weights)
     if hasattr(model, "replicates"):
         state = {name: tensor[which] for name, tensor in state.items()}
     _check_shapes(state, model.state_dict(), weights)
+    if str(cfg.trainer.precision).startswith("64"):
+        model.double()  # as Lightning does later, when digits are lost
     model.load_state_dict(state)
     if keep and path != kept:
         chosen = {"score": [scores[number] for number in which], "failed": [failed[number] for number in which]}
