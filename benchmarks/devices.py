@@ -17,7 +17,7 @@ from tabulate import tabulate
 
 ROUNDS = 3
 RUNS = {
-    "adder, LSTM 5, R = 128": ["task=adder", "model.replicates=128", "trainer.max_epochs=2"],
+    "adder, LSTM 20, R = 64": ["task=adder", "model.hidden=20", "model.replicates=64", "trainer.max_epochs=2"],
     "memory, LSTM 10, R = 128": ["task=memory", "model.hidden=10", "model.replicates=128", "trainer.max_epochs=4"],
 }
 QUIET = ["trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.limit_test_batches=1"]
