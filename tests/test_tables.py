@@ -147,10 +147,12 @@ def test_runs_of_a_sweep_that_have_not_begun_are_missing(sweep):
     assert list(rows) == ["model.hidden=1", "model.hidden=9", "model.hidden=10", "model.hidden=100"]
     assert str(rows["model.hidden=100"]) == "missing" and rows["model.hidden=100"].swept == {"model.hidden": 100}
     assert sweep_tables.counted_states([*rows.values()]) == "4 runs: 1 done, 1 stopped, 1 failed, 1 missing"
-    sweeps.begin(sweep, config.Plan([], {"model.hidden": "interval(1, 9)"}))  # chosen by a sweeper as it goes
+    sweeps.begin(
+        sweep, config.Plan(["task=adder"], {"model.hidden": "interval(1, 9)"})
+    )  # chosen by a sweeper as it goes
     assert len(sweeps.sweep_rows(sweep)) == 3
     with pytest.raises(UserError, match=r"holds a sweep over model\.hidden, not over model\.hidden and seed; take"):
-        sweeps.begin(sweep, config.Plan([], {"model.hidden": ["1"], "seed": ["1"]}))
+        sweeps.begin(sweep, config.Plan(["task=adder"], {"model.hidden": ["1"], "seed": ["1"]}))
 
 
 def test_a_run_that_a_process_holds_is_running(sweep):

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -90,13 +91,15 @@ def own_config(run: Path, cfg: DictConfig, trust: bool = False) -> DictConfig:
     if not (run / CONFIG).exists():
         write_config(run, cfg)
     begun = read_config(run, trust)
-    if begun.trainer.fast_dev_run and not (run / "checkpoints").exists():  # nothing is kept of a trial
+    if influence(begun) != influence(cfg):
+        if not begun.trainer.fast_dev_run:
+            differences = _differences(_shown(begun), _shown(cfg))
+            raise UserError(
+                f"{run}: holds another run, with {differences}; take another name=, or resume={run} for that one"
+            )
+        rmtree(run / "checkpoints", ignore_errors=True)  # nothing is kept of a trial
         write_config(run, cfg)
-        begun = read_config(run, trust)
-    if differences := _differences(influence(begun), influence(cfg)):
-        raise UserError(
-            f"{run}: holds another run, with {differences}; take another name=, or resume={run} for that one"
-        )
+        return cfg
     if begun.model.get("weights"):
         begun.model.weights = cfg.model.weights
     if "data_dir" in begun.task:
@@ -116,6 +119,14 @@ def result_of(run: Path, cfg: DictConfig, trust: bool = False) -> dict[str, Any]
     with suppress(OSError):
         (run / FAILURE).unlink(missing_ok=True)
     return read_result(run)
+
+
+def _shown(cfg: DictConfig) -> dict[str, Any]:
+    """Return what decides the numbers of a run, with the place of the weights that it begins with."""
+    values = influence(cfg)
+    if digest := values["model"].pop("weights_digest", None):
+        values["model"]["weights"] = f"{cfg.model.weights}, hash {digest}"
+    return values
 
 
 def _differences(there: dict[str, Any], here: dict[str, Any]) -> str:

@@ -12,12 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 NUMERICS = 1
 
 NO_INFLUENCE = ("name", "threads", "data_dir", "logger", "swept")  # keys that do not change the numbers of a run
-PLACES = ("task.data_dir", "trainer.devices", "model.shard_replicates")  # where it is computed
+PLACES = ("task.data_dir", "model.weights", "trainer.devices", "model.shard_replicates")
 ONLY_SHOWN = ("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler")  # the same in ``trainer``
 
 
 def changes_numbers(key: str) -> bool:
-    """Return whether a key of the command line, like "trainer.max_epochs", may change the numbers of a run."""
+    """Return whether a key of the command line, like "trainer.max_epochs", changes the numbers of a run by its value.
+
+    Those of a place do not: of data and weights their content counts.
+    """
     shown = [f"trainer.{name}" for name in ONLY_SHOWN]
     return key.partition(".")[0] not in (*NO_INFLUENCE, "hydra") and key not in (*shown, *PLACES)
 

@@ -13,6 +13,7 @@ from rnn_tasks.runs.directory import CONFIG
 from rnn_tasks.runs.finding import require
 
 KEY = "model.weights"
+BEST = "checkpoints/best.ckpt"
 GRAMMAR = re.compile(r"""['"\[{]|null$|\w+\(""")  # begins a value that is written in Hydra's grammar
 
 
@@ -21,9 +22,6 @@ def with_located_weights(words: Sequence[str]) -> list[str]:
 
     So "latest" means the same run in all runs of a sweep, and names with commas and equals signs can stand there, like
     those of the runs of a sweep.
-
-    Raises:
-        UserError: there is no such run, or it has no weights yet.
     """
     return [_located(word) if word.lstrip("+").startswith(f"{KEY}=") else word for word in words]
 
@@ -34,7 +32,10 @@ def _located(word: str) -> str:
         value = value[1:-1]
     if not value or GRAMMAR.match(value):
         return word
-    return f"{key}={','.join(quoted(str(path)) for path in _each(value))}"
+    try:
+        return f"{key}={','.join(quoted(str(path)) for path in _each(value))}"
+    except UserError:  # it is refused when the run begins; one that has begun goes on without it
+        return f"{key}={quoted(value)}"
 
 
 def _each(value: str) -> list[Path]:
@@ -64,7 +65,7 @@ def weights_of(run: str) -> Path:
     path = Path(run)
     try:
         if not path.is_file():
-            path = require(run) / "checkpoints" / "best.ckpt"
+            path = require(run) / BEST
             if not path.is_file():
                 raise UserError(f"{run}: {path} is missing; give a run that has got so far, or a checkpoint")
     except UserError as error:
@@ -88,8 +89,10 @@ def tell_weights_apart(cfg: DictConfig, run: Path) -> None:
     if weights is None:
         return
     begun = _begun(run)
-    if begun.get("weights") == weights and isinstance(begun.get("weights_digest"), str):
-        cfg.model.weights_digest = begun["weights_digest"]
+    place = Path(str(weights)).absolute()
+    same = begun.get("weights") in [str(each) for each in (weights, place, place / BEST)]
+    if same and isinstance(begun.get("weights_digest"), str):
+        cfg.model.weights, cfg.model.weights_digest = begun["weights"], begun["weights_digest"]
         return
     from rnn_tasks.training.start import weights_digest  # imports torch, which takes seconds
 
