@@ -1,5 +1,6 @@
 """``model.weights=RUN``: which checkpoint is meant, and what tells its weights from others."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ def _located(word: str) -> str:
     try:
         return f"{key}={','.join(quoted(str(path)) for path in _each(value))}"
     except UserError:  # it is refused when the run begins; one that has begun goes on without it
-        return f"{key}={quoted(value)}"
+        return f"{key}={quoted(os.path.abspath(value) if os.sep in value else value)}"
 
 
 def _each(value: str) -> list[Path]:
