@@ -4,7 +4,6 @@ from rnn_tasks.runs.directory import (
     CONFIG,
     OUTPUTS,
     claimed,
-    lengthen,
     own_config,
     read_config,
     result_of,
@@ -12,6 +11,7 @@ from rnn_tasks.runs.directory import (
 )
 from rnn_tasks.runs.finding import PRETRAINED, find, find_to_resume, finished, require, results
 from rnn_tasks.runs.identity import fingerprint, influence
+from rnn_tasks.runs.lengthening import lengthen
 from rnn_tasks.runs.loading import load, tell_run, weights_to_measure
 from rnn_tasks.runs.results import describe, read_result, write_result
 from rnn_tasks.runs.run import Run

@@ -18,7 +18,8 @@ from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.process import prepare_process
 from rnn_tasks.training.ranks import ALONE, PeerLost, Ranks
-from rnn_tasks.training.recorder import RunRecorder, resume_point
+from rnn_tasks.training.recorder import RunRecorder
+from rnn_tasks.training.resuming import resume_point
 from rnn_tasks.training.signals import StopSignals
 from rnn_tasks.training.start import begin_with
 from rnn_tasks.training.trainer import build_learner, build_trainer
