@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import signal
+import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import cache
@@ -143,11 +144,13 @@ def shorten_ray(tell: Callable[[str], Any]) -> None:
             shown.add(text)
             tell(f"Ray: {text}")
 
-    worker.print_to_stdstream = show
+    worker.print_to_stdstream = show  # type: ignore[assignment]
 
 
 def survive_lost_tasks(lost: Callable[[str], Any]) -> None:
     """Let the Ray launcher go on when a task is lost for good: ``hydra_plugins.hydra_ray_launcher._core.ray``.
+
+    While ``ray.get`` waits, it notices no signal but one that raises KeyboardInterrupt.
 
     Args:
         lost: is called with what became of the task.
@@ -158,6 +161,8 @@ def survive_lost_tasks(lost: Callable[[str], Any]) -> None:
 
     def get(reference: Any) -> Any:
         try:
+            while not ray.wait([reference], timeout=0)[0]:
+                time.sleep(0.2)
             return ray.get(reference)
         except ray.exceptions.RayError as error:
             lost(f"Ray: {str(error).splitlines()[0]}")

@@ -234,6 +234,7 @@ def test_survive_lost_tasks_returns_nothing_for_a_lost_task(monkeypatch):
         return reference
 
     monkeypatch.setattr(ray, "get", get)
+    monkeypatch.setattr(ray, "wait", lambda references, timeout: (references, []))
     assert core.ray.get("kept") == "kept" and not lost
     assert core.ray.get("lost").return_value is None and len(lost) == 1
     assert "ray.get(" in inspect.getsource(core) and inspect.getsource(core).count("ray.") == 1

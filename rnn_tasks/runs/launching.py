@@ -67,10 +67,9 @@ class Launch:
             self.watch.start()
 
     def stop(self) -> None:
-        """Print no more lines; of joblib no process is left."""
+        """Print no more lines; of joblib and Ray no process is left that does a run."""
         Launch.running = None
-        if self.launcher == "joblib":
-            internals.end_joblib_workers()
+        ENDINGS.get(self.launcher, lambda: None)()
         if self.watch:
             self.watch.stop()
 
@@ -104,7 +103,14 @@ def outages() -> Iterator[None]:
         launch = Launch.running
         if launch is None or (launch.launcher == BASIC and not isinstance(reason, Exception)):
             raise  # the run itself has said it
-        launch.end_by(reason)
+        launch.end_by(_signal_behind(reason) or reason)
+
+
+def _signal_behind(error: BaseException | None) -> Interrupted | None:
+    """Return the signal that an error comes from: raised within a C function of Ray's it makes a SystemError."""
+    while error is not None and not isinstance(error, Interrupted):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 class Launching(Callback):
@@ -179,9 +185,14 @@ def _prepare_optuna() -> None:
     optuna_logging.set_verbosity(optuna_logging.WARNING)  # Hydra says the same
 
 
+def _end_ray() -> None:
+    importlib.import_module("ray").shutdown()  # a cluster that was joined goes on, without the tasks of this process
+
+
 PREPARATIONS: dict[str, Callable[[], None]] = {
     "joblib": _prepare_joblib,
     "slurm": _prepare_slurm,
     "ray": _prepare_ray,
     "optuna": _prepare_optuna,
 }
+ENDINGS: dict[str, Callable[[], None]] = {"joblib": internals.end_joblib_workers, "ray": _end_ray}
