@@ -137,9 +137,9 @@ def shorten_ray(tell: Callable[[str], Any]) -> None:
     original = worker.print_to_stdstream
     shown: set[str] = set()
 
-    def show(data: dict[str, Any], *rest: Any) -> None:
+    def show(data: dict[str, Any], *rest: Any, **named: Any) -> None:
         if data.get("pid") not in ("raylet", "gcs", "autoscaler"):  # of a job
-            return original(data, *rest)
+            return original(data, *rest, **named)
         for text in {line.partition("\n")[0].partition(". ")[0] for line in data["lines"]} - shown:
             shown.add(text)
             tell(f"Ray: {text}")

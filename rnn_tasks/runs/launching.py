@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from rnn_tasks import internals
@@ -48,6 +48,7 @@ class Launch:
     def __init__(self, config: DictConfig) -> None:
         self.launcher, self.sweeper = (chosen(config.hydra, group) for group in GROUPS)
         self.name = f"hydra/launcher={self.launcher}" if self.launcher != BASIC else f"hydra/sweeper={self.sweeper}"
+        self.config = config
         self.sweep = Path(config.hydra.sweep.dir)
         self.watch = Watch(self.sweep) if self.launcher != BASIC else None
 
@@ -64,7 +65,14 @@ class Launch:
         except (ImportError, AttributeError) as error:  # of versions that do not fit together
             raise UserError(f"{self.name}: {one_line(error)}") from error
         if self.watch:
+            self._name_place_in_full()
             self.watch.start()
+
+    def _name_place_in_full(self) -> None:
+        """Let jobs find the directory of the sweep: a worker of Ray works where its node was started."""
+        place = str(self.sweep.absolute()).replace("\\", "\\\\").replace("'", "\\'")
+        with read_write(self.config.hydra):
+            self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{place}'")
 
     def stop(self) -> None:
         """Print no more lines; of joblib and Ray no process is left that does a run."""
