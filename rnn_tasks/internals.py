@@ -144,7 +144,7 @@ def shorten_ray(tell: Callable[[str], Any]) -> None:
             shown.add(text)
             tell(f"Ray: {text}")
 
-    worker.print_to_stdstream = show  # type: ignore[assignment]
+    worker.print_to_stdstream = show
 
 
 def survive_lost_tasks(lost: Callable[[str], Any]) -> None:
