@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import signal
+import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 from functools import cache
@@ -136,9 +137,9 @@ def shorten_ray(tell: Callable[[str], Any]) -> None:
     original = worker.print_to_stdstream
     shown: set[str] = set()
 
-    def show(data: Any, ignore_prefix: bool) -> Any:
+    def show(data: Any, *rest: Any, **named: Any) -> Any:
         if data.get("pid") not in ("raylet", "gcs", "autoscaler"):  # of a job
-            return original(data, ignore_prefix)
+            return original(data, *rest, **named)
         for text in {line.partition("\n")[0].partition(". ")[0] for line in data["lines"]} - shown:
             shown.add(text)
             tell(f"Ray: {text}")
@@ -149,6 +150,8 @@ def shorten_ray(tell: Callable[[str], Any]) -> None:
 def survive_lost_tasks(lost: Callable[[str], Any]) -> None:
     """Let the Ray launcher go on when a task is lost for good: ``hydra_plugins.hydra_ray_launcher._core.ray``.
 
+    While ``ray.get`` waits, it notices no signal but one that raises KeyboardInterrupt.
+
     Args:
         lost: is called with what became of the task.
     """
@@ -158,6 +161,8 @@ def survive_lost_tasks(lost: Callable[[str], Any]) -> None:
 
     def get(reference: Any) -> Any:
         try:
+            while not ray.wait([reference], timeout=0)[0]:
+                time.sleep(0.2)
             return ray.get(reference)
         except ray.exceptions.RayError as error:
             lost(f"Ray: {str(error).splitlines()[0]}")

@@ -141,7 +141,7 @@ def age_events(run):
 def wait_for(condition, process):
     end = time.time() + 60
     while not condition():
-        assert process.poll() is None, process.wait(1).stderr
+        assert process.poll() is None, process.wait(1)
         assert time.time() < end
         time.sleep(0.01)
 

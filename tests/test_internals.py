@@ -234,6 +234,7 @@ def test_survive_lost_tasks_returns_nothing_for_a_lost_task(monkeypatch):
         return reference
 
     monkeypatch.setattr(ray, "get", get)
+    monkeypatch.setattr(ray, "wait", lambda references, timeout: (references, []))
     assert core.ray.get("kept") == "kept" and not lost
     assert core.ray.get("lost").return_value is None and len(lost) == 1
     assert "ray.get(" in inspect.getsource(core) and inspect.getsource(core).count("ray.") == 1
@@ -248,7 +249,9 @@ def test_shorten_ray_prints_each_report_of_a_node_once(monkeypatch):
     told = []
     internals.shorten_ray(told.append)
     for pid in ("raylet", "raylet", 17):
-        worker.print_to_stdstream({"lines": ["It died. Forty lines:\nmore"], "pid": pid, "is_err": False}, False)
+        worker.print_to_stdstream(
+            {"lines": ["It died. Forty lines:\nmore"], "pid": pid, "is_err": False}, ignore_prefix=False
+        )
     assert told == ["Ray: It died"] and printed == [["It died. Forty lines:\nmore"]]
     assert "print_to_stdstream(" in inspect.getsource(worker.listen_error_messages)
 

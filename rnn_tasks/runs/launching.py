@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from rnn_tasks import internals
@@ -50,6 +50,7 @@ class Launch:
     def __init__(self, config: DictConfig) -> None:
         self.launcher, self.sweeper = (chosen(config.hydra, group) for group in GROUPS)
         self.name = f"hydra/launcher={self.launcher}" if self.launcher != BASIC else f"hydra/sweeper={self.sweeper}"
+        self.config = config
         self.sweep = Path(config.hydra.sweep.dir)
         self.watch = Watch(self.sweep) if self.launcher != BASIC else None
 
@@ -66,13 +67,19 @@ class Launch:
         except (ImportError, AttributeError) as error:  # of versions that do not fit together
             raise UserError(f"{self.name}: {one_line(error)}") from error
         if self.watch:
+            self._name_place_in_full()
             self.watch.start()
 
+    def _name_place_in_full(self) -> None:
+        """Let jobs find the directory of the sweep: a worker of Ray works where its node was started."""
+        place = str(self.sweep.absolute()).replace("\\", "\\\\").replace("'", "\\'")
+        with read_write(self.config.hydra):
+            self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{place}'")
+
     def stop(self) -> None:
-        """Print no more lines; of joblib no process is left."""
+        """Print no more lines; of joblib and Ray no process is left that does a run."""
         Launch.running = None
-        if self.launcher == "joblib":
-            internals.end_joblib_workers()
+        ENDINGS.get(self.launcher, lambda: None)()
         if self.watch:
             self.watch.stop()
 
@@ -107,7 +114,14 @@ def outages() -> Iterator[None]:
         launch = Launch.running
         if launch is None or (launch.launcher == BASIC and not isinstance(reason, Exception)):
             raise  # the run itself has said it
-        launch.end_by(reason)
+        launch.end_by(_signal_behind(reason) or reason)
+
+
+def _signal_behind(error: BaseException | None) -> Interrupted | None:
+    """Return the signal that an error comes from: raised within a C function of Ray's it makes a SystemError."""
+    while error is not None and not isinstance(error, Interrupted):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 class Launching(Callback):
@@ -181,9 +195,14 @@ def _prepare_optuna() -> None:
     optuna_logging.set_verbosity(optuna_logging.WARNING)  # Hydra says the same
 
 
+def _end_ray() -> None:
+    importlib.import_module("ray").shutdown()  # a cluster that was joined goes on, without the tasks of this process
+
+
 PREPARATIONS: dict[str, Callable[[], None]] = {
     "joblib": _prepare_joblib,
     "slurm": _prepare_slurm,
     "ray": _prepare_ray,
     "optuna": _prepare_optuna,
 }
+ENDINGS: dict[str, Callable[[], None]] = {"joblib": internals.end_joblib_workers, "ray": _end_ray}
