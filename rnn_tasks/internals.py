@@ -2,7 +2,7 @@
 
 Each function says what it uses and why. Each has a test of its own in tests/test_internals.py, which fails by name when
 a new version changes what it relies on. Imports are inside the functions, so that the command line is checked before
-torch is imported.
+torch is imported. The file is longer than others, so that there is one place to look at when a library changes.
 """
 
 from __future__ import annotations

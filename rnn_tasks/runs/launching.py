@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rnn_tasks import internals
 from rnn_tasks.arguments import command_line
+from rnn_tasks.config import in_directory
 from rnn_tasks.config.launchers import BASIC, GROUPS, chosen
 from rnn_tasks.errors import Interrupted, UserError, one_line, refuse, tell
 from rnn_tasks.runs import summaries
@@ -72,9 +73,8 @@ class Launch:
 
     def _name_place_in_full(self) -> None:
         """Let jobs find the directory of the sweep: a worker of Ray works where its node was started."""
-        place = str(self.sweep.absolute()).replace("\\", "\\\\").replace("'", "\\'")
         with read_write(self.config.hydra):
-            self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{place}'")
+            self.config.hydra.overrides.hydra.append(in_directory(self.sweep.absolute()))
 
     def stop(self) -> None:
         """Print no more lines; of joblib and Ray no process is left that does a run."""
