@@ -150,7 +150,7 @@ def test_an_experiment_that_sweeps_is_a_sweep(workplace):
     ("words", "message"),
     [
         (["model.hidden=3"], "model.hidden=3: must list the values of a key, like"),
-        (["optimizer.lr=interval(0,1)"], r"optimizer.lr=interval\(0,1\): must list the values of a key"),
+        (["optimizer.lr=interval(0,1)"], r"optimizer.lr=interval\(0,1\): must list its values, like"),
         (["model.hidden=1,x"], "model.hidden=x: must be a whole number"),
         (["model.hidden=["], "no viable alternative"),
     ],

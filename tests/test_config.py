@@ -106,7 +106,7 @@ WRONG = {
     "optimizer.lr=nan": "optimizer.lr=nan: must be a finite number",
     "optimizer.lr=inf": "optimizer.lr=inf: must be a finite number",
     "task.lr.sgd=-inf": "task.lr.sgd=-inf: must be a finite number",
-    "+loss.label_smoothing=None": "loss.label_smoothing=null: must be at least 0",
+    "+loss.label_smoothing=None": "loss.label_smoothing=None: must be at least 0",
     "optimizer.momentum=0.9": "optimizer.momentum: no such key",
     "task.train_size=-5": "task.train_size=-5: must be at least 1",
     "task.lengths=[5,2]": r"task.lengths=\[5,2\]: must be the lowest and highest length",

@@ -116,7 +116,9 @@ def serial(tmp_path_factory):
     return place / "sweep", ended
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize(
+    "launcher", ["joblib", *(pytest.param(launcher, marks=pytest.mark.slow) for launcher in ("slurm", "ray"))]
+)
 def test_each_launcher_gives_what_a_serial_sweep_gives(request, serial, sweep, launcher):
     words = on_cluster(request.getfixturevalue("ray_cluster")) if launcher == "ray" else []
     if launcher == "slurm":

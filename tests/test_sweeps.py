@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -210,11 +209,8 @@ def test_the_state_of_what_is_no_sweep(workplace):
 def test_two_commands_share_a_sweep(workplace):
     """Each run is trained by one of them; the other one tells it, and nothing fails."""
     words = ["--multirun", *SMALL, "task.train_size=4000", "seed=range(3)", "name=mine"]
-    first, second = (
-        subprocess.Popen([sys.executable, "-m", "rnn_tasks.train", *words], stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    )
-    told = first.communicate()[1] + second.communicate()[1]
+    both = [start("train", *words) for _ in range(2)]
+    told = "".join(process.wait(120).stderr for process in both)
     rows = sweeps.sweep_rows(Path("outputs/adder/mine"))
     assert {row.state for row in rows} == {"done"} and len(rows) == 3
     assert "Traceback" not in told and not list(Path("outputs/adder/mine").glob("*/error.txt"))
