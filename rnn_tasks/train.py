@@ -1,12 +1,14 @@
 """Train a network on a task: ``python -m rnn_tasks.train task=adder model.hidden=5 loss=bce``."""
 
+from __future__ import annotations
+
 import os
 import shlex
 import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.conf import HydraConf
@@ -20,6 +22,9 @@ from rnn_tasks.errors import Interrupted, UserError, file_error, refuse, tell
 from rnn_tasks.runs import launching, summaries, sweeps
 from rnn_tasks.runs.directory import CONFIG
 from rnn_tasks.runs.plans import is_sweep, read_plan
+
+if TYPE_CHECKING:
+    from rnn_tasks.training.signals import StopSignals
 
 TRUST = "--trust"
 WEIGHTS = "model.weights="
@@ -41,20 +46,21 @@ def train(cfg: DictConfig, run: Path, trust: bool = False) -> dict[str, Any]:
         Interrupted: a signal stopped the run; it can be resumed.
     """
     from rnn_tasks import runs
-
-    runs.tell_weights_apart(cfg, run)
-    if result := runs.result_of(run, cfg, trust):  # also where nothing can be written
-        return result
-    with runs.claimed(run):
-        cfg = runs.own_config(run, cfg, trust)
-        return runs.read_result(run) or _fit_and_measure(cfg, run)
-
-
-def _fit_and_measure(cfg: DictConfig, run: Path) -> dict[str, Any]:
     from rnn_tasks.training.signals import StopSignals
+
+    with StopSignals() as signals:
+        runs.tell_weights_apart(cfg, run)
+        if result := runs.result_of(run, cfg, trust):  # also where nothing can be written
+            return result
+        with runs.claimed(run):
+            cfg = runs.own_config(run, cfg, trust)
+            return runs.read_result(run) or _fit_and_measure(cfg, run, signals)
+
+
+def _fit_and_measure(cfg: DictConfig, run: Path, signals: StopSignals) -> dict[str, Any]:
     from rnn_tasks.training.workers import ranks_of
 
-    with StopSignals() as signals, ranks_of(cfg, run) as ranks:
+    with ranks_of(cfg, run) as ranks:
         from rnn_tasks import runs  # these import torch, which takes seconds
         from rnn_tasks.runs import outcome
         from rnn_tasks.training.session import build_session
@@ -85,8 +91,11 @@ def _job(cfg: DictConfig) -> float | None:
     """Train a run of the command line; the mean accuracy in validation is what Hydra's optimizing sweepers get."""
     job = HydraConfig.get()
     run = _place(job, job.runtime.output_dir)
+    from rnn_tasks.training.signals import StopSignals
+
     try:
-        result = _train_and_report(config.prepare(cfg, job), run)
+        with StopSignals():
+            result = _train_and_report(config.prepare(cfg, job), run)
     except UserError as error:
         with suppress(OSError):
             run.rmdir()  # Hydra made it; it stays if anything has been written there

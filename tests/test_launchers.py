@@ -117,7 +117,7 @@ def serial(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "launcher", ["joblib", *(pytest.param(launcher, marks=pytest.mark.slow) for launcher in ("slurm", "ray"))]
+    "launcher", ["joblib", *(pytest.param(launcher, marks=pytest.mark.slow) for launcher in LAUNCHERS[1:])]
 )
 def test_each_launcher_gives_what_a_serial_sweep_gives(request, serial, sweep, launcher):
     words = on_cluster(request.getfixturevalue("ray_cluster")) if launcher == "ray" else []

@@ -396,6 +396,21 @@ def test_a_stop_that_python_swallows_is_repeated(capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("result", [ValueError("damaged"), None])
+def test_a_stop_that_a_library_catches_is_raised_at_the_end(result):
+    def catch():
+        with StopSignals():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+            except BaseException:
+                if result is not None:
+                    raise result from None
+
+    with pytest.raises(Interrupted):
+        catch()
+
+
 PHASES = {
     "the data are drawn": "rnn_tasks.tasks.adder.Adder.draw",
     "the model is built": "rnn_tasks.models.network._parameters",

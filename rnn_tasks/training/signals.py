@@ -23,9 +23,10 @@ class StopSignals:
 
     So it does with SIGUSR2 where that has a handler, which is called when the run has been saved.
 
-    Before and after training the signal raises Interrupted at once. In training it is noted in ``received``, and
-    whoever keeps the run raises Interrupted when the run has been saved. A second signal always raises at once.
-    Outside the main thread signals are left as they are.
+    Before and after training the signal raises Interrupted at once; where a library catches that, or makes another error
+    of it, it is raised at the end. In training it is noted in ``received``, and whoever keeps the run raises Interrupted
+    when the run has been saved. A second signal always raises at once. Outside the main thread signals are left as they
+    are.
 
     Attributes:
         received: the number of the signal that has been noted, 0 without one.
@@ -51,8 +52,14 @@ class StopSignals:
             signal.signal(number, handler)
         if self._former_hook is not None:
             sys.unraisablehook = self._former_hook
-        if isinstance(error, Interrupted) and error.signum in REQUEUES and error.signum in self._former:
-            self._requeue(error.signum)
+        if self.received and not isinstance(error, Interrupted) and (error is None or isinstance(error, Exception)):
+            stop: BaseException | None = Interrupted(self.received)
+        else:
+            stop = error
+        if isinstance(stop, Interrupted) and stop.signum in REQUEUES and stop.signum in self._former:
+            self._requeue(stop.signum)
+        if stop is not None and stop is not error:
+            raise stop from error
 
     def _requeue(self, number: int) -> None:
         """Let the former handler put the job into the queue again, which ends the process; where it does not, go on."""
