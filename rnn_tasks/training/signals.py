@@ -23,10 +23,10 @@ class StopSignals:
 
     So it does with SIGUSR2 where that has a handler, which is called when the run has been saved.
 
-    Before and after training the signal raises Interrupted at once; where a library catches that, or makes another error
-    of it, it is raised at the end. In training it is noted in ``received``, and whoever keeps the run raises Interrupted
-    when the run has been saved. A second signal always raises at once. Outside the main thread signals are left as they
-    are.
+    Before and after training the signal raises Interrupted at once; where a library catches that, or makes another
+    error of it, it is raised at the end. In training it is noted in ``received``, and whoever keeps the run raises
+    Interrupted when the run has been saved. A second signal always raises at once. Outside the main thread signals are
+    left as they are.
 
     Attributes:
         received: the number of the signal that has been noted, 0 without one.
