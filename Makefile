@@ -7,7 +7,7 @@ READY := .venv/.ready
 help:           ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
-setup: $(READY) ## install all packages into .venv (about 6 GB; README says how to get by with less)
+setup: $(READY) ## install all packages into .venv (about 7 GB; README says how to get by with less)
 
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
