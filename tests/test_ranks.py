@@ -322,7 +322,9 @@ def test_what_cannot_be_split_is_refused_in_one_line(words, message):
         config.compose(words)
 
 
-def test_more_processes_than_replicates_or_gpus_are_refused(tmp_path):
+def test_more_processes_than_replicates_or_cores_or_gpus_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"^trainer.devices=99: is more than this machine has processor cores; take at"):
+        trained(tmp_path, "trainer.devices=99")
     with pytest.raises(UserError, match=r"trainer.devices=2: .* model.replicates=1; take at most 1"):
         trained(tmp_path, *SHARDED)
     if torch.cuda.device_count() < 2:

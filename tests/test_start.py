@@ -90,9 +90,12 @@ def test_weights_belong_to_the_configuration_of_a_run(workplace):
     [
         (["model.weights=nix"], "model.weights=nix: no such run; give its directory, latest, the name of a task"),
         (["model.weights=nix.ckpt"], "model.weights=nix.ckpt: no such run; give its directory"),
-        (["model.weights=empty"], "model.weights=empty: holds no run; give a directory with a config.yaml"),
+        (["model.weights=empty"], "model.weights=empty: holds no run; give a directory that has a config.yaml"),
         (["model.weights=begun"], "model.weights=begun: begun/checkpoints/best.ckpt is missing; give a run that"),
-        (["model.weights=damaged.ckpt"], "HERE/damaged.ckpt: is damaged"),
+        (
+            ["model.weights=damaged.ckpt"],
+            "model.weights=HERE/damaged.ckpt: is no checkpoint, or damaged; give a run or one",
+        ),
         (["model.weights=[a]"], "model.weights=['a']: must be a word like outputs/adder/NAME"),
         (
             ["model.weights=source", "model.hidden=3"],

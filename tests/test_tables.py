@@ -136,7 +136,7 @@ def test_a_sweep_in_the_place_of_a_run_is_refused_with_its_first_runs(tmp_path):
     names = "hidden=1, hidden=2, hidden=3, hidden=4, hidden=5 and 5 more"
     with pytest.raises(UserError, match=f"is a sweep, or a directory of runs; name one of them: {names}$"):
         runs.require(tmp_path)
-    with pytest.raises(UserError, match=r"nowhere: holds no run; give a directory with a config\.yaml"):
+    with pytest.raises(UserError, match=r"nowhere: holds no run; give a directory that has a config\.yaml"):
         runs.require(tmp_path / "nowhere")
     assert runs.require(tmp_path / "hidden=1") == tmp_path / "hidden=1"
 

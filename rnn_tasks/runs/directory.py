@@ -201,7 +201,7 @@ def require_run(run: Path) -> Path:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             listed = f"{', '.join(names[:SHOWN])}{more}"
             raise UserError(f"{run}: is a sweep, or a directory of runs; name one of them: {listed}")
-        raise UserError(f"{run}: holds no run; give a directory with a config.yaml, like outputs/adder/NAME")
+        raise UserError(f"{run}: holds no run; give a directory that has a config.yaml")
     return run
 
 

@@ -20,7 +20,10 @@ def weights_digest(path: Path) -> str:
     Raises:
         UserError: it is damaged.
     """
-    state, _, _ = model_weights(read_checkpoint(path))
+    try:
+        state, _, _ = model_weights(read_checkpoint(path))
+    except UserError:
+        raise UserError(f"model.weights={path}: is no checkpoint, or damaged; give a run or one of its .ckpt") from None
     return digest(state[name] for name in sorted(state))
 
 

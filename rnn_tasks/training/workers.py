@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from rnn_tasks.config.targets import first_foreign
-from rnn_tasks.errors import UserError
+from rnn_tasks.errors import UserError, tell
 from rnn_tasks.training.worker import Job
 
 if TYPE_CHECKING:  # imports torch, which takes seconds: the workers import it at the same time
     from rnn_tasks.training.ranks import Ranks
 
+FEWEST = 2  # processes that a machine of one core may start, too, to try it
 PATIENCE = 10  # seconds in which a worker of a broken run ends
 Failure = tuple[BaseException, str]  # an error, and its traceback
 
@@ -92,6 +93,8 @@ def ranks_of(cfg: DictConfig, run: Path) -> Iterator[Ranks]:
     """
     size = processes(cfg)
     if size == 1:
+        if cfg.model.get("shard_replicates"):
+            tell("model.shard_replicates=true: has no effect without trainer.devices=N")
         from rnn_tasks.training.ranks import ALONE
 
         yield ALONE
@@ -131,15 +134,17 @@ def _shards(cfg: DictConfig, size: int) -> list[tuple[int, int, int] | None]:
     """Return the first replicate of each process, the one behind its last, and the number of all; or None for each.
 
     Raises:
-        UserError: there are more processes than replicates to split.
+        UserError: there are more processes than processor cores, or than replicates to split.
     """
+    cores = max(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, FEWEST)
+    if size > cores:
+        raise UserError(f"trainer.devices={size}: is more than this machine has processor cores; take at most {cores}")
     if not cfg.model.get("shard_replicates"):
         return [None] * size
     of = cfg.model.get("replicates", 1)
     if of < size:
         raise UserError(
-            f"trainer.devices={size}: are too many for model.shard_replicates=true and model.replicates={of};"
-            f" take at most {of}"
+            f"trainer.devices={size}: is too many to share model.replicates={of}; take at most {of}, or more replicates"
         )
     return [(of * rank // size, of * (rank + 1) // size, of) for rank in range(size)]
 
