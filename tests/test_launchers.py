@@ -181,7 +181,7 @@ def test_a_failing_run_of_a_launcher_is_named_and_the_others_go_on(workplace, sw
     assert ended.returncode == 1 and "Traceback" not in ended.stdout + ended.stderr
     reason = "model.hidden=x: must be a whole number like 5"
     assert f"model.hidden=x: failed: {reason}" in ended.stderr.splitlines()
-    assert [row["failed"] for row in rows_of("sweep")] == ["", reason]
+    assert [(row["state"], row["note"]) for row in rows_of("sweep")] == [("done", ""), ("failed", reason)]
 
 
 def disturb_by_requeue(job):
@@ -201,9 +201,9 @@ def assert_stopped(ended, *runs, status=1):
     """The command has ended as it should when its runs were stopped: a summary that names them, and no traceback."""
     assert ended.returncode == status and "Traceback" not in ended.stdout + ended.stderr, ended
     with open("sweep/summary.csv", encoding="utf-8") as file:
-        rows = {row["run"]: row["failed"] for row in csv.DictReader(file)}
-    assert {run for run, reason in rows.items() if reason} == set(runs)
-    assert all(rows[run] in ("stopped before its end", "not begun") for run in runs)
+        rows = {row["run"]: row["state"] for row in csv.DictReader(file)}
+    assert {run for run, state in rows.items() if state != "done"} == set(runs)
+    assert all(rows[run] in ("stopped", "missing") for run in runs)
     assert not list(Path("sweep").rglob("error.txt"))
     assert all(run in ended.stdout for run in rows)
 
@@ -343,9 +343,9 @@ def test_a_run_that_ray_gives_up_is_stopped(ray_cluster, sweep, reference):
         wait_for(lambda hidden=hidden: has_begun(Path(f"sweep/model.hidden={hidden}")), process)
     os.kill(workers_of(children(os.getpid()))[0], signal.SIGKILL)
     ended = process.wait(180)
-    failed = [row["run"] for row in rows_of("sweep") if row["failed"]]
-    assert len(failed) == 1
-    assert_stopped(ended, *failed)
+    lost = [row["run"] for row in rows_of("sweep") if row["state"] != "done"]
+    assert len(lost) == 1
+    assert_stopped(ended, *lost)
     assert "its run has not finished" in ended.stderr
     assert sweep("ray", "model.hidden=1,2", *words).wait(180).returncode == 0
     assert_ends_like(reference)
