@@ -116,9 +116,8 @@ def serial(tmp_path_factory):
     return place / "sweep", ended
 
 
-@pytest.mark.parametrize(
-    "launcher", ["joblib", *(pytest.param(launcher, marks=pytest.mark.slow) for launcher in LAUNCHERS[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_each_launcher_gives_what_a_serial_sweep_gives(request, serial, sweep, launcher):
     words = on_cluster(request.getfixturevalue("ray_cluster")) if launcher == "ray" else []
     if launcher == "slurm":
@@ -227,6 +226,7 @@ def test_a_requeued_slurm_job_goes_on_to_the_same_end(cluster, sweep, reference,
 @pytest.mark.slow
 def test_slurm_jobs_that_are_cancelled_killed_or_out_of_time_are_stopped_and_go_on(cluster, sweep, reference):
     words = ["model.hidden=1,2,3", *LONG, "hydra.launcher.timeout_min=1", "hydra.launcher.max_num_timeout=0"]
+    words.append("hydra.launcher.signal_delay_s=25")
     process = sweep("slurm", *words)
     for hidden in (1, 2):
         wait_for(lambda hidden=hidden: has_begun(Path(f"sweep/model.hidden={hidden}")), process)

@@ -206,6 +206,7 @@ def test_the_state_of_what_is_no_sweep(workplace):
         assert ended.returncode == 2 and ended.stderr.startswith(f"error: {problem}"), ended.stderr
 
 
+@pytest.mark.slow
 def test_two_commands_share_a_sweep(workplace):
     """Each run is trained by one of them; the other one tells it, and nothing fails."""
     words = ["--multirun", *SMALL, "task.train_size=4000", "seed=range(3)", "name=mine"]
