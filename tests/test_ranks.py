@@ -75,20 +75,22 @@ SETTINGS = {
 }
 
 
+def assert_split_changes_nothing(place, words, split):
+    """A run in one process and the same one in two, in the directories "one" and "two", end alike."""
+    trained(place / "one", *words)
+    trained(place / "two", *words, *split)
+    assert_close_ends(place / "two", place / "one")
+
+
 @pytest.mark.parametrize("words", SETTINGS.values(), ids=SETTINGS)
 def test_a_run_whose_batches_are_split_is_that_of_one_process(tmp_path, words):
-    words = [*words, "trainer.log_every_n_steps=2"]
-    trained(tmp_path / "one", *words)
-    trained(tmp_path / "two", *words, *TWO)
-    assert_close_ends(tmp_path / "two", tmp_path / "one")
+    assert_split_changes_nothing(tmp_path, [*words, "trainer.log_every_n_steps=2"], TWO)
 
 
 def test_augmented_images_are_those_of_one_process(tmp_path, mnist):
     words = ["task=mnist", "task/augmentation=handwriting", "model=rnn", "model.hidden=8", "task.batch_size=9"]
     words += ["trainer.limit_test_batches=1", "trainer.log_every_n_steps=1", "trainer.max_epochs=1"]
-    trained(tmp_path / "one", *words)
-    trained(tmp_path / "two", *words, *TWO)
-    assert_close_ends(tmp_path / "two", tmp_path / "one")
+    assert_split_changes_nothing(tmp_path, words, TWO)
 
 
 SHARDS = {
@@ -106,10 +108,7 @@ SHARDS = {
 
 @pytest.mark.parametrize("words", SHARDS.values(), ids=SHARDS)
 def test_a_run_whose_replicates_are_split_is_that_of_one_process(tmp_path, words):
-    words = [*words, "trainer.log_every_n_steps=2"]
-    trained(tmp_path / "one", *words)
-    trained(tmp_path / "two", *words, *SHARDED)
-    assert_close_ends(tmp_path / "two", tmp_path / "one")
+    assert_split_changes_nothing(tmp_path, [*words, "trainer.log_every_n_steps=2"], SHARDED)
     for weights in ("best", "last"):
         loaded = [runs.load(tmp_path / name, weights, "all") for name in ("one", "two")]
         assert loaded[0].failed == loaded[1].failed and loaded[0].replicate == loaded[1].replicate

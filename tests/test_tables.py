@@ -145,6 +145,8 @@ def test_runs_of_a_sweep_that_have_not_begun_are_missing(sweep):
     sweeps.begin(sweep, config.Plan(["task=adder"], {"model.hidden": ["1", "9", "10", "100"]}))
     rows = {row.run: row for row in sweeps.sweep_rows(sweep)}
     assert list(rows) == ["model.hidden=1", "model.hidden=9", "model.hidden=10", "model.hidden=100"]
+    (sweep / "model.hidden=100").mkdir()  # a launcher has made its place
+    assert [str(row) for row in sweeps.sweep_rows(sweep)][3] == "missing"
     assert str(rows["model.hidden=100"]) == "missing" and rows["model.hidden=100"].swept == {"model.hidden": 100}
     assert sweep_tables.counted_states([*rows.values()]) == "4 runs: 1 done, 1 stopped, 1 failed, 1 missing"
     sweeps.begin(

@@ -117,9 +117,13 @@ def sweep_rows(sweep: Path) -> list[SweepRow]:
     """Return a row for each run of a sweep, also for those that have not begun."""
     plan = _known_plan(sweep)
     planned = plan.runs() if plan else {}
-    begun = [name for name in _directories(sweep) if any((sweep / name / file).exists() for file in FILES)]
+    begun = [name for name in _directories(sweep) if _has_begun(sweep / name)]
     names = sorted({*begun, *planned}, key=_natural)
     return [_row(sweep / name, planned.get(name, {})) for name in names]
+
+
+def _has_begun(run: Path) -> bool:
+    return any((run / file).exists() for file in FILES)
 
 
 def _row(run: Path, planned: dict[str, Any]) -> SweepRow:
@@ -157,11 +161,11 @@ def _config(run: Path) -> dict[str, Any]:
 
 def _state(run: Path, config: dict[str, Any], held: bool) -> tuple[str, str]:
     """Return the state of a run without a result, and a note on it; ``held`` by a process."""
-    if not run.exists():
+    if held:
+        return "running", _progress(run, config)
+    if not _has_begun(run):
         return "missing", ""
     try:
-        if held:
-            return "running", _progress(run, config)
         if (run / FAILURE).exists():
             return "failed", printable(read_text(run / FAILURE, 10_000).strip())
         if (run / RESULT).exists():
