@@ -245,7 +245,8 @@ def test_an_interrupted_sweep_says_how_it_goes_on(workplace):
     words = ["--multirun", *SMALL, "task.train_size=20000", "trainer.max_epochs=50", "seed=0,1", "name=mine"]
     started = start("train", *words)
     first = Path("outputs/adder/mine/seed=0")
-    wait_for(lambda: sweeps.sweep_rows(first.parent)[0].state == "running" if first.exists() else False, started)
+    wait_for((first / "history.csv").exists, started)  # it has begun to train
+    assert sweeps.sweep_rows(first.parent)[0].state == "running"
     started.send_signal(signal.SIGINT)
     ended = started.wait(60)
     assert ended.returncode == 130
