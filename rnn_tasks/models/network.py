@@ -1,10 +1,12 @@
 """A stack of recurrent layers with a linear read-out, of many replicates at once."""
 
+from collections.abc import Sequence
 from math import prod
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from rnn_tasks import checks, memory
 from rnn_tasks.models import recurrence
@@ -40,6 +42,7 @@ class Network(nn.Module):
 
     Attributes:
         backend: how the recurrent layers are computed, see recurrence.layer; None takes the fastest way for each.
+        seeds, sizes, dropouts: the seed, the hidden units and the dropout of each replicate.
         rows: where the inputs are the rows of a batch that one of several processes computes: the first, and how many
             rows all have. Dropout then hides what it would hide in the whole batch. None: they are the whole batch.
 
@@ -76,7 +79,8 @@ class Network(nn.Module):
         self.cell = find_cell(cell)
         self.input_size, self.hidden, self.layers, self.dropout = input_size, hidden, layers, dropout
         self.replicates, self.readout, self.pooling = replicates, readout, pooling
-        self.seeds = range(seed, seed + replicates)
+        self.seeds: Sequence[int] = range(seed, seed + replicates)
+        self.sizes, self.dropouts = [hidden] * replicates, [dropout] * replicates
         self.directions = ("", "_reverse") if bidirectional else ("",)
         self.backend: recurrence.Backend | None = None
         self.rows: tuple[int, int] | None = None
@@ -200,12 +204,16 @@ class Network(nn.Module):
 
     def _dropout(self, states: Tensor, i: int | str, key: tuple[int, ...] | None) -> Tensor:
         """Return the inputs of layer i after dropout, [R, B, T, H]; those of layer 0 are kept as they are."""
-        if not (i and self.dropout and key is not None):
+        if not (i and any(self.dropouts) and key is not None):
             return states
         streams = [generator("dropout", i, seed, *key) for seed in self.seeds]
         first, of = self.rows or (0, states.shape[1])
-        pairs = zip(states, streams, strict=True)
-        return states * torch.stack([_dropout_mask(each, self.dropout, stream, first, of) for each, stream in pairs])
+        masks = []
+        for each, size, dropout, stream in zip(states, self.sizes, self.dropouts, streams, strict=True):
+            width = size * (states.shape[-1] // self.hidden)
+            mask = _dropout_mask(each[..., :width], dropout, stream, first, of)
+            masks.append(mask if size == self.hidden else widened(mask, {2: size}, self.hidden))
+        return states * torch.stack(masks)
 
 
 def _dropout_mask(states: Tensor, dropout: float, stream: torch.Generator, first: int, of: int) -> Tensor:
@@ -213,6 +221,20 @@ def _dropout_mask(states: Tensor, dropout: float, stream: torch.Generator, first
     batch, steps, width = states.shape
     kept = torch.rand(steps, of, width, generator=stream)[:, first : first + batch] >= dropout
     return kept.transpose(0, 1).to(states) / (1 - dropout)
+
+
+def widened(tensor: Tensor, sizes: dict[int, int], hidden: int) -> Tensor:
+    """Return a tensor with zeros for further units at the end of each block of units, as of a gate or direction.
+
+    Args:
+        tensor: of any shape.
+        sizes: the units of a block along each axis that has such blocks.
+        hidden: units of a block of the result.
+    """
+    for axis, size in sizes.items():
+        split = tensor.unflatten(axis, (-1, size)).transpose(axis + 1, -1)
+        tensor = pad(split, (0, hidden - size)).transpose(axis + 1, -1).flatten(axis, axis + 1)
+    return tensor
 
 
 def _parameters(shapes: dict[str, tuple[int, ...]], limit: float, streams: list[torch.Generator]) -> nn.ParameterDict:
