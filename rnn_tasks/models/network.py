@@ -210,9 +210,12 @@ class Network(nn.Module):
         first, of = self.rows or (0, states.shape[1])
         masks = []
         for each, size, dropout, stream in zip(states, self.sizes, self.dropouts, streams, strict=True):
-            width = size * (states.shape[-1] // self.hidden)
-            mask = _dropout_mask(each[..., :width], dropout, stream, first, of)
-            masks.append(mask if size == self.hidden else widened(mask, {2: size}, self.hidden))
+            if size == self.hidden:
+                masks.append(_dropout_mask(each, dropout, stream, first, of))
+            else:
+                width = size * (states.shape[-1] // self.hidden)
+                mask = _dropout_mask(each[..., :width], dropout, stream, first, of)
+                masks.append(widened(mask, {2: size}, self.hidden))
         return states * torch.stack(masks)
 
 

@@ -54,6 +54,7 @@ def _measured(learner: Learner, task: Task, sets: list[Examples], limit: int | f
     lost = [loss is None and not failed for loss, failed in zip(metrics["loss"], learner.failed.tolist(), strict=True)]
     if any(lost):
         learner.fail(torch.tensor(lost, device=learner.failed.device), learner.global_step)
+        learner.end_if_done()
     return metrics
 
 

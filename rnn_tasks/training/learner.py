@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,16 +12,15 @@ from torch import Tensor, nn
 
 from rnn_tasks import checks, internals
 from rnn_tasks.errors import UserError
-from rnn_tasks.seeds import seed_global_generators
-from rnn_tasks.tasks.answers import answers
 from rnn_tasks.tasks.base import Batch, Task
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training import KINDS, curves, shards
 from rnn_tasks.training.metrics import Tally
-from rnn_tasks.training.optimization import Scheduling, build_optimizer, clipped
+from rnn_tasks.training.optimization import Scheduling, build_optimizer
 from rnn_tasks.training.ranks import ALONE, Ranks
-from rnn_tasks.training.scoring import forward_replicates, mean_weights, padding_mask, score
+from rnn_tasks.training.scoring import forward_replicates, score
 from rnn_tasks.training.splitting import SharedBatches
+from rnn_tasks.training.steps import ChunkSteps, take_steps
 
 
 class Learner(LightningModule):
@@ -102,6 +100,7 @@ class Learner(LightningModule):
 
     def on_train_start(self) -> None:
         self.freeze_replicates(self.frozen)
+        self.end_if_done()
 
     def training_step(self, chunk: Batch, index: int) -> None:
         """Take the optimizer steps of a chunk of N batches.
@@ -111,96 +110,53 @@ class Learner(LightningModule):
             index: of the chunk in its epoch.
         """
         optimizer = self.optimizers(use_pl_optimizer=False)
-        scheduler: Any = self.lr_schedulers() if self.scheduling and self.scheduling.every_step else None
-        real = padding_mask(chunk)
-        weights = mean_weights(chunk, real) / self.schedule.accumulate
-        step, epoch = self.global_step, self.current_epoch
-        first, last = self.schedule.chunks(epoch)[index]
-        rows = self.shared.rows(chunk.lengths.shape[2]) if self.shared else None
-        key = rows.key if rows else ()
-        seed_global_generators("training", self.seed, epoch, first, *self.ranks.key)
-        seen = []
-        for batch, weight, number in zip(map(Batch, *chunk), weights, range(first, last), strict=True):
-            if self.augment:
-                batch = batch._replace(inputs=self.augment(batch.inputs, epoch, number))
-            if rows:
-                batch, weight = rows.of_batch(batch, weight)
-            logits = forward_replicates(self.model, batch, (epoch, number, *key), self.output_size)
-            losses = self.loss(logits, batch.targets)
-            seen.append((logits.detach(), losses.detach()))
-            self._backward(losses, weight, step)
-            if self.schedule.steps_after(number + 1):
-                step += 1
-                self._step(optimizer, step, losses.detach(), weight)
-                if scheduler is not None:
-                    scheduler.step()
-        internals.count_optimizer_steps(self.trainer, step - self.global_step)
-        logits, losses = (torch.stack(parts) for parts in zip(*seen, strict=True))
-        if rows:
-            chunk, real = rows.of_chunk(chunk, real)
-        right = answers(logits) == chunk.targets
-        losses, right = (losses, right) if real is None else (losses * real, right | ~real)
-        if rows is None or rows.counts:
-            self.train_tally.update(losses, right, chunk.lengths)
+        scheduler = self.lr_schedulers() if self.scheduling and self.scheduling.every_step else None
+        steps = take_steps([ChunkSteps(self, chunk, index, optimizer, scheduler)], self._forward)
+        internals.count_optimizer_steps(self.trainer, steps)
+        self.end_if_done()
 
-    def _backward(self, losses: Tensor, weight: Tensor, step: int) -> None:
-        """Add the gradients of the replicates' mean losses; each depends on the weights of its replicate alone.
+    def _forward(self, batches: list[Batch], dropout_key: tuple[int, ...]) -> list[Tensor]:
+        return [forward_replicates(self.model, batch, dropout_key, self.output_size) for batch in batches]
+
+    def logs(self, step: int) -> bool:
+        """Return whether an optimizer step gives a point of the training curves."""
+        return self.log_every > 0 and step % self.log_every == 0
+
+    def log(self, step: int, learning_rate: float, losses: Tensor, norms: Tensor) -> None:
+        """Log a point of the training curves.
 
         Args:
-            losses: [R, B] or [R, B, T].
-            weight: of each loss in the mean of its replicate, of the same shape.
-            step: optimizer steps taken so far.
+            step: optimizer steps so far.
+            learning_rate: of this step.
+            losses: mean losses of its batch, [R].
+            norms: of the gradients before they were clipped, [R].
         """
-        if self.shared:
-            self.shared.losses.append(_sums(losses.detach() * weight))
-        elif not math.isfinite(torch.dot(losses.detach().flatten(), weight.flatten()).item()):
-            self._fail_lost(_sums(losses.detach() * weight), step + 1)
-        losses.backward(weight)
+        rows = {"loss": losses, "gradient_norm": norms}
+        self.curves.add(self.trainer.loggers, step, learning_rate, rows, self.frozen)
 
-    def _fail_lost(self, losses: Tensor, step: int) -> None:
-        """Give up replicates whose loss [R] is no longer finite."""
-        failed = ~losses.isfinite() & ~self.frozen
-        if failed.any():
-            self.fail(failed, step, "at")
-
-    def _step(self, optimizer: Any, step: int, losses: Tensor, weight: Tensor) -> None:
-        """Take an optimizer step, clipped and logged; ``losses`` and ``weight`` as for ``_backward``."""
-        logs = self.log_every > 0 and step % self.log_every == 0
-        if self.shared:
-            since, means = self.shared.add_gradients(self.trained)
-            self._fail_lost(since, step)
-            means = means * self.schedule.accumulate
-        elif logs:
-            means = _sums(losses * weight) / _sums(weight)  # [R]
-        if logs or self.clip:
-            pairs = [(parameter, parameter.grad) for parameter in self.trained if parameter.grad is not None]
-            gradients = [gradient if self.stacked else gradient[None] for _, gradient in pairs]  # [R, ...]
-            norms = torch.cat([gradient.flatten(1) for gradient in gradients], 1).norm(dim=1)  # [R]
-        if logs:
-            rows, rate = {"loss": means, "gradient_norm": norms}, optimizer.param_groups[0]["lr"]
-            self.curves.add(self.trainer.loggers, step, rate, rows, self.frozen)
-        if self.clip:  # not in place: the gradients of two biases may share their memory
-            for (parameter, _), gradient in zip(pairs, clipped(gradients, norms, self.clip, self.clip_by), strict=True):
-                parameter.grad = gradient.view_as(parameter)
-        optimizer.step()
-        for parameter in self.trained:
-            parameter.grad = None
+    def keep_frozen(self) -> None:
+        """Undo what an optimizer step has done to frozen replicates."""
         if self.frozen_weights:
             with torch.no_grad():
                 for parameter, kept in zip(self.trained, self.frozen_weights, strict=True):
                     parameter[self.frozen] = kept
 
     def fail(self, which: Tensor, step: int, when: str = "after") -> None:
-        """Give up replicates [R] whose loss is no longer finite.
-
-        Raises:
-            UserError: it was the last one; of a shard, ``refuse_failure`` raises it when the processes meet.
-        """
+        """Give up replicates [R] whose loss is no longer finite."""
         self.failed |= which
         self.freeze_replicates(which)
         self.failure = step, f"{when} step {step} (epoch {self.current_epoch})"
-        if self.ranks.shard is None and self.failed.all():
-            self.refuse_failure()
+
+    def end_if_done(self) -> None:
+        """End a run all of whose replicates are frozen; with shards the processes end together when they meet.
+
+        Raises:
+            UserError: all of them have failed.
+        """
+        if self.ranks.shard is None and self.frozen.all():
+            if self.failed.all():
+                self.refuse_failure()
+            self.trainer.should_stop = True
 
     def refuse_failure(self) -> None:
         """End a run all of whose replicates have failed."""
@@ -212,10 +168,8 @@ class Learner(LightningModule):
         )
 
     def freeze_replicates(self, which: Tensor) -> None:
-        """Let the weights of replicates [R] stay as they are; a run all of whose replicates are frozen ends."""
+        """Let the weights of replicates [R] stay as they are."""
         self.frozen |= which
-        if self.ranks.shard is None and self.frozen.all():
-            self.trainer.should_stop = True
         if self.stacked and self.frozen.any():
             self.frozen_weights = [parameter.detach()[self.frozen] for parameter in self.trained]
 
@@ -252,10 +206,6 @@ class Learner(LightningModule):
         lost = ~self.ranks.own(finite) & ~self.failed
         if lost.any() and split != "train":
             self.fail(lost, self.global_step)
+            self.end_if_done()
         self.metrics[split] = tally.compute(self.ranks.all_replicates(self.failed).tolist())
         tally.reset()
-
-
-def _sums(losses: Tensor) -> Tensor:
-    """Return the sum over each replicate's answers: [R, ...] -> [R]."""
-    return losses.flatten(1).sum(1)

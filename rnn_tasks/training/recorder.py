@@ -172,6 +172,7 @@ class RunRecorder(Checkpoint):
         if self.patience and not early:
             stalled = [trainer.current_epoch - best >= self.patience for best in self.ranks.own(self.epoch)]
             learner.freeze_replicates(torch.tensor(stalled, device=learner.frozen.device))
+            learner.end_if_done()
 
     def _meet(self, trainer: Trainer, learner: Learner) -> bool:
         """Return whether a signal has been noted. All processes of the run go on, or end, together.

@@ -1,0 +1,150 @@
+"""The optimizer steps of a chunk of batches: one after the other in torch, or all in one call of the kernel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from rnn_tasks.seeds import seed_global_generators
+from rnn_tasks.tasks.answers import answers
+from rnn_tasks.tasks.base import Batch
+from rnn_tasks.training.optimization import clipped
+from rnn_tasks.training.scoring import mean_weights, padding_mask
+
+if TYPE_CHECKING:
+    from rnn_tasks.training.learner import Learner
+
+Forward = Callable[[list[Batch], tuple[int, ...]], Sequence[Tensor]]
+
+
+class ChunkSteps:
+    """The optimizer steps of one run with a chunk of N batches of its R replicates.
+
+    Args:
+        learner: of the run.
+        chunk: inputs [N, R, B, T, D], lengths [N, R, B], targets [N, R, B] or [N, R, B, T].
+        index: of the chunk in its epoch.
+        optimizer: of the run.
+        scheduler: of the run, if it takes a step after each of the optimizer's.
+    """
+
+    def __init__(self, learner: Learner, chunk: Batch, index: int, optimizer: Any, scheduler: Any) -> None:
+        self.learner, self.chunk, self.optimizer, self.scheduler = learner, chunk, optimizer, scheduler
+        self.epoch, self.before = learner.current_epoch, learner.global_step
+        self.first, self.last = learner.schedule.chunks(self.epoch)[index]
+        self.taken = 0  # optimizer steps
+        self.rows = learner.shared.rows(chunk.lengths.shape[2]) if learner.shared else None
+        self.dropout_key = self.rows.key if self.rows else ()
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    @cached_property
+    def real(self) -> Tensor | None:
+        """Where answers stand at real steps, [N, R, B, T]; None if there is no padding, or a single answer."""
+        return padding_mask(self.chunk)
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """The weight of each answer in the mean of the batches of its optimizer step: [N, R, B(, T)]."""
+        return mean_weights(self.chunk, self.real) / self.learner.schedule.accumulate
+
+    def batch(self, n: int) -> Batch:
+        """Return batch n of the chunk, or what this process computes of it."""
+        batch = Batch(*(part[n] for part in self.chunk))
+        if self.learner.augment:
+            batch = batch._replace(inputs=self.learner.augment(batch.inputs, self.epoch, self.first + n))
+        return self.rows.of_batch(batch, self.weights[n])[0] if self.rows else batch
+
+    def losses(self, n: int, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of each answer in batch n, and its weight in the mean of its replicate."""
+        losses, weight = self.learner.loss(logits, targets), self.weights[n]
+        if self.rows:
+            weight = self.rows.of(weight) * self.rows.counts
+        seen = losses.detach()
+        self.seen.append((logits.detach(), seen))
+        if self.learner.shared:
+            self.learner.shared.losses.append(_sums(seen * weight))
+        elif not math.isfinite(torch.dot(seen.flatten(), weight.flatten()).item()):
+            self._fail_lost(_sums(seen * weight), self.before + self.taken + 1)
+        return losses, weight
+
+    def step(self, n: int, losses: Tensor, weight: Tensor) -> None:
+        """Take the optimizer step that follows batch n, if one does: clipped and logged."""
+        learner = self.learner
+        if not learner.schedule.steps_after(self.first + n + 1):
+            return
+        self.taken += 1
+        step = self.before + self.taken
+        logs = learner.logs(step)
+        if learner.shared:
+            since, means = learner.shared.add_gradients(learner.trained)
+            self._fail_lost(since, step)
+            means = means * learner.schedule.accumulate
+        elif logs:
+            means = _sums(losses * weight) / _sums(weight)  # [R]
+        if logs or learner.clip:
+            pairs = [(parameter, parameter.grad) for parameter in learner.trained if parameter.grad is not None]
+            gradients = [gradient if learner.stacked else gradient[None] for _, gradient in pairs]  # [R, ...]
+            norms = torch.cat([gradient.flatten(1) for gradient in gradients], 1).norm(dim=1)  # [R]
+        if logs:
+            learner.log(step, self.optimizer.param_groups[0]["lr"], means, norms)
+        if learner.clip:  # not in place: the gradients of two biases may share their memory
+            limited = clipped(gradients, norms, learner.clip, learner.clip_by)
+            for (parameter, _), gradient in zip(pairs, limited, strict=True):
+                parameter.grad = gradient.view_as(parameter)
+        self.optimizer.step()
+        for parameter in learner.trained:
+            parameter.grad = None
+        learner.keep_frozen()
+        if self.scheduler is not None:
+            self.scheduler.step()
+
+    def _fail_lost(self, losses: Tensor, step: int) -> None:
+        """Give up replicates whose loss [R] is no longer finite."""
+        failed = ~losses.isfinite() & ~self.learner.frozen
+        if failed.any():
+            self.learner.fail(failed, step, "at")
+
+    def count(self) -> None:
+        """Count losses and right answers of the chunk."""
+        logits, losses = (torch.stack(parts) for parts in zip(*self.seen, strict=True))
+        chunk, real = self.rows.of_chunk(self.chunk, self.real) if self.rows else (self.chunk, self.real)
+        right = answers(logits) == chunk.targets
+        losses, right = (losses, right) if real is None else (losses * real, right | ~real)
+        if self.rows is None or self.rows.counts:
+            self.learner.train_tally.update(losses, right, chunk.lengths)
+
+
+def take_steps(parts: Sequence[ChunkSteps], forward: Forward) -> int:
+    """Take all optimizer steps of a chunk, of one run or of several at once.
+
+    Args:
+        parts: of the runs; all have the same schedule, and come to the same chunk at the same time.
+        forward: gives the logits of each run for a batch of each and the key of dropout.
+
+    Returns:
+        How many steps these were.
+    """
+    first = parts[0]
+    learner = first.learner
+    seed_global_generators("training", learner.seed, first.epoch, first.first, *learner.ranks.key)
+    for n in range(first.last - first.first):
+        batches = [part.batch(n) for part in parts]
+        logits = forward(batches, (first.epoch, first.first + n, *first.dropout_key))
+        triples = list(zip(parts, logits, batches, strict=True))
+        losses = [part.losses(n, scores, batch.targets) for part, scores, batch in triples]
+        torch.autograd.backward([each for each, _ in losses], [weight for _, weight in losses])
+        for part, (each, weight) in zip(parts, losses, strict=True):
+            part.step(n, each.detach(), weight)
+    for part in parts:
+        part.count()
+    return first.taken
+
+
+def _sums(losses: Tensor) -> Tensor:
+    """Return the sum over each replicate's answers: [R, ...] -> [R]."""
+    return losses.flatten(1).sum(1)
