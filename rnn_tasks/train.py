@@ -61,21 +61,14 @@ def _fit_and_measure(cfg: DictConfig, run: Path, signals: StopSignals) -> dict[s
     from rnn_tasks.training.workers import ranks_of
 
     with ranks_of(cfg, run) as ranks:
-        from rnn_tasks import runs  # these import torch, which takes seconds
-        from rnn_tasks.runs import outcome
+        from rnn_tasks.runs import outcome  # these import torch, which takes seconds
         from rnn_tasks.training.session import build_session
         from rnn_tasks.training.trainer import refusals
 
         with refusals():
             session = build_session(cfg, run, signals, ranks=ranks)
             session.fit()
-            metrics = outcome.measure(session, cfg, run)
-            result = runs.describe(cfg, session.learner.model, metrics, session.recorder.seconds)
-            if not cfg.trainer.fast_dev_run:  # a trial must not be taken for a run
-                outcome.show(session, metrics, cfg, run)
-                signals.raise_if_received()
-                runs.write_result(run, result)
-    return result
+            return outcome.conclude(session, cfg, run, signals)
 
 
 def _train_and_report(cfg: DictConfig, run: Path, trust: bool = False) -> dict[str, Any]:

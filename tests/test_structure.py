@@ -19,6 +19,7 @@ LAYERS = [
     ["report"],
     ["page"],
     ["runs"],
+    ["stack"],
     ["training"],
     ["models", "tasks"],
     ["photos"],

@@ -15,6 +15,7 @@ PACKAGES = {
 }
 GROUPS = ("launcher", "sweeper")
 BASIC = "basic"  # the option of both that comes with Hydra: run after run in one process
+IN_PROCESS = (BASIC, "stacked")  # launchers that start no other processes
 
 
 def chosen(hydra: HydraConf, group: str) -> str:
@@ -29,7 +30,8 @@ def require_packages(hydra: HydraConf) -> None:
         UserError: one is missing.
     """
     for group in GROUPS:
-        module = str(getattr(hydra, group)._target_).rpartition(".")[0].rpartition(".")[0]
+        part = getattr(hydra, group)
+        module = str(part.get("through") or part._target_).rpartition(".")[0].rpartition(".")[0]
         if module in PACKAGES and not _is_installed(module):
             package, extra = PACKAGES[module]
             option = chosen(hydra, group)

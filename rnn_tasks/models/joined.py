@@ -21,6 +21,9 @@ class Joined:
     Args:
         networks: of one cell, number of layers, read-out and so on; their sizes, dropouts and seeds may differ.
 
+    Attributes:
+        replicates: of all networks.
+
     Raises:
         ValueError: units of zeros would do something in this cell, and the networks differ in their sizes.
     """
@@ -31,7 +34,7 @@ class Joined:
         model.hidden = max(network.hidden for network in networks)
         if any(network.hidden < model.hidden for network in networks) and not ignores_empty_units(model.cell):
             raise ValueError(f"the cell {model.cell.function.__name__} cannot have units of zeros")
-        model.replicates = sum(network.replicates for network in networks)
+        self.replicates = model.replicates = sum(network.replicates for network in networks)
         model.seeds = [seed for network in networks for seed in network.seeds]
         model.sizes = [size for network in networks for size in network.sizes]
         model.dropouts = [dropout for network in networks for dropout in network.dropouts]

@@ -105,10 +105,14 @@ class Network(nn.Module):
     @property
     def description(self) -> str:
         """What the network is, such as "bidirectional LSTM, 2 layers of 128 units"."""
-        direction = "bidirectional " if len(self.directions) > 1 else ""
-        cell = self.cell.name.upper() or self.cell.function.__name__
         layers = f"{self.layers} layers of " if self.layers > 1 else ""
-        return f"{direction}{cell}, {layers}{self.hidden} unit{'s' * (self.hidden > 1)}"
+        return f"{self.kind}, {layers}{self.hidden} unit{'s' * (self.hidden > 1)}"
+
+    @property
+    def kind(self) -> str:
+        """What the network is, whatever its size, such as "bidirectional LSTM"."""
+        direction = "bidirectional " if len(self.directions) > 1 else ""
+        return f"{direction}{self.cell.name.upper() or self.cell.function.__name__}"
 
     def extra_repr(self) -> str:
         replicates = f"; {self.replicates} replicates" if self.replicates > 1 else ""

@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rnn_tasks import internals
 from rnn_tasks.arguments import command_line
 from rnn_tasks.config import in_directory
-from rnn_tasks.config.launchers import BASIC, GROUPS, chosen
+from rnn_tasks.config.launchers import BASIC, GROUPS, IN_PROCESS, chosen
 from rnn_tasks.errors import Interrupted, UserError, one_line, refuse, tell
 from rnn_tasks.runs import summaries
 from rnn_tasks.runs.directory import LOCK
@@ -53,7 +53,7 @@ class Launch:
         self.name = f"hydra/launcher={self.launcher}" if self.launcher != BASIC else f"hydra/sweeper={self.sweeper}"
         self.config = config
         self.sweep = Path(config.hydra.sweep.dir)
-        self.watch = Watch(self.sweep) if self.launcher != BASIC else None
+        self.watch = Watch(self.sweep) if self.launcher not in IN_PROCESS else None
 
     def start(self) -> None:
         """Prepare this process for the launcher, and print a line for each run that ends from now on.
@@ -112,7 +112,7 @@ def outages() -> Iterator[None]:
         raise
     except (Exception, Interrupted, SystemExit) as reason:
         launch = Launch.running
-        if launch is None or (launch.launcher == BASIC and not isinstance(reason, Exception)):
+        if launch is None or (launch.watch is None and isinstance(reason, SystemExit)):
             raise  # the run itself has said it
         launch.end_by(_signal_behind(reason) or reason)
 

@@ -1,5 +1,6 @@
 """What came out of a run: measured on the whole test set, and shown in plots and in TensorBoard."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.files import replacing
 from rnn_tasks.runs import plots
 from rnn_tasks.runs.cases import case_pictures, cases_table, verification_cases
+from rnn_tasks.runs.results import describe, write_result
 from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.base import Examples
 from rnn_tasks.training import KINDS, evaluation
@@ -19,10 +21,32 @@ from rnn_tasks.training.intervals import curve
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.metrics import best_replicate, sort_keys
 from rnn_tasks.training.session import Session
+from rnn_tasks.training.signals import StopSignals
 from rnn_tasks.training.tensorboard_logger import TensorBoard
 
 COMPARED = ("model", "model.hidden", "optimizer", "optimizer.lr", "task.batch_size", "loss", "seed")
 NOT_COMPARED = ("_partial_", "fused", "name", "losses", "data_dir", "shard_replicates", "weights_digest")
+
+
+def conclude(session: Session, cfg: DictConfig, run: Path, signals: StopSignals) -> dict[str, Any]:
+    """Measure a run that has been trained, show what came out of it and write it down.
+
+    Returns:
+        What result.json holds.
+
+    Raises:
+        UserError: the run ended before its first epoch, or all replicates have failed.
+        Interrupted: a signal came before the result was written.
+    """
+    began = time.monotonic()
+    metrics = measure(session, cfg, run)
+    seconds = session.recorder.seconds + time.monotonic() - began
+    result = describe(cfg, session.learner.model, metrics, seconds)
+    if not cfg.trainer.fast_dev_run:  # a trial must not be taken for a run
+        show(session, metrics, cfg, run)
+        signals.raise_if_received()
+        write_result(run, result)
+    return result
 
 
 def measure(session: Session, cfg: DictConfig, run: Path) -> dict[str, Any]:

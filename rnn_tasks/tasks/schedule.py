@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -148,10 +148,11 @@ class ReplicateBatchSampler(Sampler[Tensor]):
     Args:
         schedule: what an epoch is cut into.
         seeds: of the replicates.
+        starts: the number of each replicate's first example, where they have different ones; None is 0 for all.
     """
 
-    def __init__(self, schedule: TrainSchedule, seeds: range) -> None:
-        self.schedule, self.seeds, self.epoch = schedule, seeds, 0
+    def __init__(self, schedule: TrainSchedule, seeds: Sequence[int], starts: Sequence[int] | None = None) -> None:
+        self.schedule, self.seeds, self.starts, self.epoch = schedule, seeds, starts, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; Lightning calls this before each."""
@@ -163,8 +164,14 @@ class ReplicateBatchSampler(Sampler[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
         # A generator, so that the epoch is read when the first chunk is asked for, not before it is set.
         schedule = self.schedule
-        orders = [torch.randperm(schedule.size, generator=generator(seed, "order", self.epoch)) for seed in self.seeds]
-        batches = torch.stack(orders).split(schedule.batch_size, 1)
+        orders = {
+            seed: torch.randperm(schedule.size, generator=generator(seed, "order", self.epoch))
+            for seed in set(self.seeds)
+        }
+        numbers = torch.stack([orders[seed] for seed in self.seeds])
+        if self.starts is not None:
+            numbers += torch.tensor(self.starts)[:, None]
+        batches = numbers.split(schedule.batch_size, 1)
         done, schedule.chunks_done = schedule.chunks_done, 0
         for start, end in schedule.chunks(self.epoch)[done:]:
             yield torch.stack(batches[start:end])

@@ -15,6 +15,7 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.tasks.base import Batch, Task
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training import KINDS, curves, shards
+from rnn_tasks.training.intervals import counted
 from rnn_tasks.training.metrics import Tally
 from rnn_tasks.training.optimization import Scheduling, build_optimizer
 from rnn_tasks.training.ranks import ALONE, Ranks
@@ -98,6 +99,19 @@ class Learner(LightningModule):
         scheduler = self.scheduling.build(optimizer, self.schedule.total_steps, self.all_replicates)
         return [optimizer], [scheduler]
 
+    @property
+    def steps_schedule(self) -> bool:
+        """Whether the scheduler takes a step after each of the optimizer's, not after each epoch."""
+        return self.scheduling is not None and self.scheduling.every_step
+
+    @property
+    def description(self) -> str:
+        """What is trained, for the terminal."""
+        name = getattr(self.model, "description", type(self.model).__name__)
+        numbers = sum(each.numel() for each in self.model.parameters()) // self.replicates
+        replicates = f", each of {self.all_replicates} replicates" if self.all_replicates > 1 else ""
+        return f"{name}; {counted(numbers, 'parameter')}{replicates}"
+
     def on_train_start(self) -> None:
         self.freeze_replicates(self.frozen)
         self.end_if_done()
@@ -110,19 +124,19 @@ class Learner(LightningModule):
             index: of the chunk in its epoch.
         """
         optimizer = self.optimizers(use_pl_optimizer=False)
-        scheduler = self.lr_schedulers() if self.scheduling and self.scheduling.every_step else None
-        steps = take_steps([ChunkSteps(self, chunk, index, optimizer, scheduler)], self._forward)
+        scheduler = self.lr_schedulers() if self.steps_schedule else None
+        steps = take_steps([ChunkSteps(self, chunk, index, optimizer, scheduler)], chunk, self._forward)
         internals.count_optimizer_steps(self.trainer, steps)
         self.end_if_done()
 
     def _forward(self, batches: list[Batch], dropout_key: tuple[int, ...]) -> list[Tensor]:
         return [forward_replicates(self.model, batch, dropout_key, self.output_size) for batch in batches]
 
-    def logs(self, step: int) -> bool:
+    def logs_after(self, step: int) -> bool:
         """Return whether an optimizer step gives a point of the training curves."""
         return self.log_every > 0 and step % self.log_every == 0
 
-    def log(self, step: int, learning_rate: float, losses: Tensor, norms: Tensor) -> None:
+    def log_step(self, step: int, learning_rate: float, losses: Tensor, norms: Tensor) -> None:
         """Log a point of the training curves.
 
         Args:
@@ -182,7 +196,7 @@ class Learner(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self._finish("train", self.train_tally)
-        if self.scheduling and not self.scheduling.every_step:
+        if self.scheduling and not self.steps_schedule:
             self.scheduling.end_epoch(self.lr_schedulers(), self.metrics.get("val"))
 
     def on_validation_epoch_end(self) -> None:

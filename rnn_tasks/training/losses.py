@@ -4,10 +4,19 @@ Logits are [..., C]. With C = 1 an answer is a bit and targets are 0 and 1; othe
 classes (see tasks/answers.py). Each loss gives one number for each answer, without a mean: [..., C], [...] -> [...].
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from rnn_tasks import checks
+
+
+def same_loss(first: Callable[..., Tensor], second: Callable[..., Tensor]) -> bool:
+    """Return whether two losses are one function with the same values."""
+    parts = [(each.func, each.args, each.keywords) if isinstance(each, partial) else each for each in (first, second)]
+    return parts[0] == parts[1]
 
 
 def _check_shapes(logits: Tensor, targets: Tensor) -> None:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+EVERY = slice(None)
+
 
 class Tally(Metric):
     """Losses and right answers, kept apart by replicate and length.
@@ -34,13 +36,14 @@ class Tally(Metric):
         zeros = torch.zeros(replicates, longest + 1, 5, dtype=torch.float64)
         self.add_state("sums", zeros, dist_reduce_fx="sum", persistent=True)
 
-    def update(self, losses: Tensor, right: Tensor, lengths: Tensor) -> None:
+    def update(self, losses: Tensor, right: Tensor, lengths: Tensor, rows: Tensor | slice = EVERY) -> None:
         """Count a batch, or a chunk of N batches, of each replicate.
 
         Args:
             losses: [R, B] or [R, B, T], with a leading N for a chunk; zero in the padding.
             right: the same, true in the padding.
             lengths: [R, B] or [N, R, B], real steps.
+            rows: the replicates that are counted, where these are not all; R is then their number.
         """
         if losses.dim() > lengths.dim():
             right_answers = right.sum(-1) - (right.shape[-1] - lengths)
@@ -49,10 +52,11 @@ class Tally(Metric):
             ones = torch.ones_like(losses)
             columns = (ones, ones, losses, right, right)
         replicates, longest, _ = self.sums.shape
-        rows = (lengths + longest * torch.arange(replicates, device=lengths.device)[:, None]).flatten()
+        numbers = torch.arange(replicates, device=lengths.device)[rows]
+        places = (lengths + longest * numbers[:, None]).flatten()
         counts = torch.stack([column.double() for column in columns], -1).flatten(0, -2)
         self.sums = self.sums.double()  # trainer.precision may have changed it
-        self.sums.view(-1, 5).index_add_(0, rows, counts)
+        self.sums.view(-1, 5).index_add_(0, places, counts)
 
     def compute(self, failed: list[bool] | None = None) -> dict[str, Any]:
         """Return counts, and lists with a number for each replicate: over all sequences, and by length.

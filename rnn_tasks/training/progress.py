@@ -80,10 +80,6 @@ class Bar(ProgressBar):
 
 def _beginning(trainer: Trainer, learner: Learner, schedule: TrainSchedule) -> str:
     """Say what is trained, on what and where."""
-    model = learner.model
-    name = getattr(model, "description", type(model).__name__)
-    parameters = counted(sum(each.numel() for each in model.parameters()) // learner.replicates, "parameter")
-    replicates = f", each of {learner.all_replicates} replicates" if learner.all_replicates > 1 else ""
     length = (
         f"{counted(schedule.epochs, 'epoch')} of {counted(schedule.steps, 'step')}"
         if schedule.epochs > 0
@@ -91,4 +87,4 @@ def _beginning(trainer: Trainer, learner: Learner, schedule: TrainSchedule) -> s
     )
     resumed = f"; from epoch {trainer.current_epoch + 1} on" if trainer.current_epoch else ""
     device = trainer.strategy.root_device
-    return f"{trainer.default_root_dir}: {name}; {parameters}{replicates} on {device}; {length}{resumed}"
+    return f"{trainer.default_root_dir}: {learner.description} on {device}; {length}{resumed}"

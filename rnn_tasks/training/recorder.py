@@ -65,7 +65,9 @@ class RunRecorder(Checkpoint):
         self.val: dict[str, list[float | None]] = {}  # validation of the current epoch
         self.done = 0  # chunks of the current epoch
         self.begun = False  # whether training has begun, after what was resumed has been restored
-        self.started = time.monotonic()  # moved back by the time that a resumed run had taken before
+        self.before, self.started = 0.0, time.monotonic()  # seconds of former sessions, and when this one began
+        self.stopped: float | None = None
+        self.share = 1.0  # of the time of this process, in which other runs may be trained, too
 
     def state_dict(self) -> dict[str, Any]:
         return {**{key: getattr(self, key) for key in KEPT}, "seconds": self.seconds}
@@ -73,12 +75,16 @@ class RunRecorder(Checkpoint):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for key in KEPT:
             setattr(self, key, state[key])
-        self.started -= state["seconds"]
+        self.before = state["seconds"]
 
     @property
     def seconds(self) -> float:
-        """The time that the run has taken, over all its sessions."""
-        return time.monotonic() - self.started
+        """The time that training has taken, over all sessions of the run."""
+        return self.before + self.share * ((self.stopped or time.monotonic()) - self.started)
+
+    def stop_clock(self) -> None:
+        """Count no more time: training has ended."""
+        self.stopped = time.monotonic()
 
     def on_fit_start(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
         """Write the files anew as the checkpoint says, also if there is nothing left to train.
@@ -143,6 +149,7 @@ class RunRecorder(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
         self.signals.raise_from_now_on()
+        self.stop_clock()
 
     def _keep_best(
         self, trainer: Trainer, learner: Learner, better: list[bool], scores: list[list[float] | None]

@@ -16,6 +16,19 @@ from rnn_tasks.training.recorder import KEPT, RunRecorder
 LONGEST = 1e10  # seconds of a run, three centuries
 
 
+def resume_points(run: Path) -> list[Path]:
+    """Return the checkpoints that a run can be resumed from, the last one first.
+
+    Raises:
+        UserError: both are damaged, or an earlier version wrote them.
+        OSError: one cannot be read.
+    """
+    last = resume_point(run)
+    previous = run / "checkpoints" / PREVIOUS
+    points = [last, previous] if last is not None and last != previous and previous.is_file() else [last]
+    return [point for point in points if point is not None]
+
+
 def resume_point(run: Path, quiet: bool = False) -> Path | None:
     """Return the checkpoint that a run can be resumed from, if there is one.
 

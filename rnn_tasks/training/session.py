@@ -22,7 +22,7 @@ from rnn_tasks.training.recorder import RunRecorder
 from rnn_tasks.training.resuming import resume_point
 from rnn_tasks.training.signals import StopSignals
 from rnn_tasks.training.start import begin_with
-from rnn_tasks.training.trainer import build_learner, build_trainer
+from rnn_tasks.training.trainer import build_learner, build_loggers, build_trainer
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,22 @@ def build_session(
     if isinstance(model, Network):
         batch = min(task.batch_size, len(task.train))
         memory.require(model.bytes_of_states(batch, task.longest), f"task.batch_size={task.batch_size}")
-    early = {key: cfg.trainer[key] or 0 for key in ("patience", "min_epochs", "min_steps")}
-    recorder = RunRecorder(run, schedule, signals, ranks, **early)
+    recorder = build_recorder(cfg, run, schedule, signals, ranks)
     resumed = resume_point(run, quiet=not ranks.is_main)
     learner = build_learner(cfg, task, model, schedule, ranks)
-    trainer = build_trainer(cfg, schedule, run, [recorder, *callbacks], resumed, ranks)
+    loggers = build_loggers(cfg, run, resumed) if ranks.is_main else []
+    trainer = build_trainer(cfg, schedule, run, [recorder, *callbacks], loggers, ranks)
     if cfg.model.get("weights") and resumed is None:
         _begin_with_weights(cfg, run, model, ranks)
     return Session(task, learner, recorder, trainer, resumed, cfg, ranks)
+
+
+def build_recorder(
+    cfg: DictConfig, run: Path, schedule: TrainSchedule, signals: StopSignals, ranks: Ranks = ALONE
+) -> RunRecorder:
+    """Return what is kept of a run; arguments as for ``build_session``."""
+    early = {key: cfg.trainer[key] or 0 for key in ("patience", "min_epochs", "min_steps")}
+    return RunRecorder(run, schedule, signals, ranks, **early)
 
 
 def _require_equal(ranks: Ranks, cfg: DictConfig, task: Task, model: nn.Module) -> None:

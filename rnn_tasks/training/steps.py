@@ -79,7 +79,7 @@ class ChunkSteps:
             return
         self.taken += 1
         step = self.before + self.taken
-        logs = learner.logs(step)
+        logs = learner.logs_after(step)
         if learner.shared:
             since, means = learner.shared.add_gradients(learner.trained)
             self._fail_lost(since, step)
@@ -91,7 +91,7 @@ class ChunkSteps:
             gradients = [gradient if learner.stacked else gradient[None] for _, gradient in pairs]  # [R, ...]
             norms = torch.cat([gradient.flatten(1) for gradient in gradients], 1).norm(dim=1)  # [R]
         if logs:
-            learner.log(step, self.optimizer.param_groups[0]["lr"], means, norms)
+            learner.log_step(step, self.optimizer.param_groups[0]["lr"], means, norms)
         if learner.clip:  # not in place: the gradients of two biases may share their memory
             limited = clipped(gradients, norms, learner.clip, learner.clip_by)
             for (parameter, _), gradient in zip(pairs, limited, strict=True):
@@ -119,11 +119,12 @@ class ChunkSteps:
             self.learner.train_tally.update(losses, right, chunk.lengths)
 
 
-def take_steps(parts: Sequence[ChunkSteps], forward: Forward) -> int:
+def take_steps(parts: Sequence[ChunkSteps], chunk: Batch, forward: Forward) -> int:
     """Take all optimizer steps of a chunk, of one run or of several at once.
 
     Args:
         parts: of the runs; all have the same schedule, and come to the same chunk at the same time.
+        chunk: of all of them, one after the other along the axis of replicates.
         forward: gives the logits of each run for a batch of each and the key of dropout.
 
     Returns:

@@ -80,8 +80,9 @@ def build_trainer(
     schedule: TrainSchedule,
     run: Path,
     callbacks: list[Callback],
-    resumed: Path | None = None,
+    loggers: list[Logger],
     ranks: Ranks = ALONE,
+    checkpoints: AtomicCheckpointIO | None = None,
 ) -> Trainer:
     """Return the Trainer of a run: its callbacks, progress bar and loggers, and Lightning's own arguments.
 
@@ -90,8 +91,9 @@ def build_trainer(
         schedule: what its epochs are cut into.
         run: the run directory.
         callbacks: those of the run, which come before those of the configuration.
-        resumed: the checkpoint that the run goes on from, if it does.
+        loggers: of the run.
         ranks: the processes of the run, of which only the first shows and logs anything.
+        checkpoints: writes and reads them, None for those of a single run.
 
     Raises:
         UserError: Lightning refuses an argument, or a callback or logger cannot be built.
@@ -107,8 +109,8 @@ def build_trainer(
             **arguments,
             max_epochs=schedule.epochs,
             callbacks=[*callbacks, *bar, *own],
-            logger=_loggers(cfg, run, resumed) if ranks.is_main else DummyLogger(),
-            plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+            logger=loggers if ranks.is_main else DummyLogger(),
+            plugins=[checkpoints or AtomicCheckpointIO(), LightningEnvironment()],
             default_root_dir=run,
             num_sanity_val_steps=0,
         )
@@ -170,7 +172,7 @@ def _callback(name: str, part: DictConfig) -> Callback:
     return callback
 
 
-def _loggers(cfg: DictConfig, run: Path, resumed: Path | None) -> list[Logger]:
+def build_loggers(cfg: DictConfig, run: Path, resumed: Path | None) -> list[Logger]:
     """Return the loggers, which write into the run directory where they write files.
 
     Args:

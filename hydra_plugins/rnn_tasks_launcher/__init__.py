@@ -1,0 +1,1 @@
+"""Hydra takes launchers from packages of this folder alone."""
