@@ -1,10 +1,14 @@
-// Recurrent layers of many small networks at once, each replicate in its own lane of the vector registers.
+// Many small recurrent networks at once, each in its own lane of the vector registers: a layer of them for autograd
+// (layer_float, layer_double), and whole optimizer steps (train_float, train_double).
 //
-// R replicates, B sequences, T steps, D inputs, H units, C outputs of a linear read-out (C = 0: the outputs of the
-// layer are the result). The caller's tensors hold one replicate after the other. Here W replicates lie side by side,
-// one in each lane: no sum crosses lanes, so no replicate depends on another. Compiled without -ffast-math, NaN is kept.
+// R networks ("replicates"), B sequences, T steps, D inputs, H units, C outputs of a linear read-out (C = 0: the outputs
+// of the layer are the result). The caller's tensors hold one network after the other. Here W networks lie side by side,
+// one in each lane: no sum crosses lanes, so no network depends on another. A network with fewer units than the others
+// is padded with units whose weights are zero: their output and all their gradients are zero. The order in which terms
+// are added depends on no size of the other networks. Compiled without -ffast-math, NaN is kept.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <type_traits>
 #include <vector>
@@ -18,24 +22,35 @@ struct Vector {
   static constexpr int bytes = 32;
 #endif
   static constexpr int W = bytes / sizeof(T);
+  using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
   typedef T type __attribute__((vector_size(bytes)));
+  typedef Bits mask __attribute__((vector_size(bytes)));  // of comparisons: all bits of a lane, or none
 };
+
+// Adding this number shifts a whole number into the lowest bits of the mantissa.
+template <class T>
+constexpr int mantissa = sizeof(T) == 4 ? 23 : 52;
+template <class T>
+constexpr T shift = T(3) * (int64_t(1) << (mantissa<T> - 1));
+template <class T>
+constexpr T ln2_high = sizeof(T) == 4 ? T(0.693359375) : T(0x1.62e42ffp-1);
+template <class T>
+constexpr T ln2_low = T(0.6931471805599453094172L - ln2_high<T>);
 
 // exp(x) = 2^n exp(r) with |r| <= ln(2)/2, and exp(r) by its Taylor series; x is clamped so that nothing overflows.
 template <class T, class V = typename Vector<T>::type>
 inline V exponential(V x) {
   constexpr bool single = sizeof(T) == 4;
-  using Bits = std::conditional_t<single, int32_t, int64_t>;
-  typedef Bits I __attribute__((vector_size(Vector<T>::bytes)));
-  constexpr int mantissa = single ? 23 : 52, terms = single ? 7 : 13;
-  constexpr T limit = single ? 86 : 700, shift = T(3) * (Bits(1) << (mantissa - 1)), high = single ? 0.693359375 : 0x1.62e42ffp-1;
-  const V most = V{} + limit;
+  using I = typename Vector<T>::mask;
+  using Bits = typename Vector<T>::Bits;
+  constexpr int terms = single ? 7 : 13;
+  const V most = V{} + T(single ? 86 : 700);
   x = x > most ? most : x;
   x = x < -most ? -most : x;  // comparisons with NaN are false, so NaN passes
-  V n = x * T(1.4426950408889634) + shift;
-  const V scale = (V)(((I)n << mantissa) + (Bits(single ? 127 : 1023) << mantissa));
-  n -= shift;
-  const V r = (x - n * high) - n * T(0.6931471805599453094172L - high);
+  V n = x * T(1.4426950408889634) + shift<T>;
+  const V scale = (V)(((I)n << mantissa<T>) + (Bits(single ? 127 : 1023) << mantissa<T>));
+  n -= shift<T>;
+  const V r = (x - n * ln2_high<T>) - n * ln2_low<T>;
   V sum = V{} + T(1);
   for (int k = terms; k > 0; k--) sum = sum * r * T(1.0L / k) + T(1);
   return sum * scale;
@@ -44,6 +59,32 @@ template <class T, class V = typename Vector<T>::type>
 inline V sigmoid(V x) { return T(1) / (T(1) + exponential<T>(-x)); }
 template <class T, class V = typename Vector<T>::type>
 inline V tangent(V x) { return T(1) - T(2) / (exponential<T>(x + x) + T(1)); }
+
+// log(x) = n log(2) + 2 artanh(s) of a positive normal number x = 2^n m with sqrt(1/2) <= m < sqrt(2), where
+// s = (m - 1) / (m + 1), and artanh(s) by its series. NaN and infinity give NaN.
+template <class T, class V = typename Vector<T>::type>
+inline V logarithm(V x) {
+  constexpr bool single = sizeof(T) == 4;
+  using I = typename Vector<T>::mask;
+  constexpr int terms = single ? 5 : 11;
+  const I least = (I)(V{} + T(0.70710678118654752440L)), zero = (I)(V{} + shift<T>);
+  const I exponent = ((I)x - least) >> mantissa<T>;
+  const V n = (V)(exponent + zero) - shift<T>, m = (V)((I)x - (exponent << mantissa<T>));
+  const V s = (m - T(1)) / (m + T(1)), square = s * s;
+  V sum = V{} + T(1.0L / (2 * terms + 1));
+  for (int k = terms - 1; k > 0; k--) sum = sum * square + T(1.0L / (2 * k + 1));
+  return n * ln2_high<T> + (n * ln2_low<T> + (T(2) * s * square * sum + T(2) * s)) + (x - x);
+}
+template <class T, class V = typename Vector<T>::type>
+inline V logarithm_1p(V z) {  // of 1 + z, for z >= 0
+  const V u = z + T(1);
+  return logarithm<T>(u) + (z - (u - T(1))) / u;
+}
+template <class T, class V = typename Vector<T>::type>
+inline V root(V x) {
+  for (int r = 0; r < Vector<T>::W; r++) x[r] = std::sqrt(x[r]);
+  return x;
+}
 
 // A cell computes a unit's output and state from its pre-activations; the equations are those of cells.py. A unit has
 // GATES rows of input weights and of recurrent weights, and ROWS pre-activations: input row g is added to number g,
@@ -106,125 +147,166 @@ struct Gru {
   }
 };
 
-struct Sizes {  // last: the result is that of each sequence's last step alone; x_r, x_b, x_t: strides of x
-  int64_t R, B, T, D, H, C, last, x_r, x_b, x_t;
+struct Shape {
+  int64_t B, T, D, H, C;
 };
 
-template <class T>
-struct Tensors {  // of the caller; x and dx [R, B, T, D], out and d_out [R, B, T, C or H], if `last` [R, B, C or H]
-  const T *x, *w_ih, *w_hh, *b_ih, *b_hh, *w_out, *b_out;
-  const int64_t* lengths;  // [R, B]
-  T *inputs, *states;      // kept from forward for backward: [R / W, T, B, D, W], [R / W, T, B, H, SLOTS, W]
-  T* out;
-  const T* d_out;
-  T *dx, *dw_ih, *dw_hh, *db_ih, *db_hh, *dw_out, *db_out;
+// The network of a lane: number r of those whose parameters are w_ih [R, G * H, D], w_hh [R, G * H, H], b_ih and b_hh
+// [R, G * H], w_out [R, C, H] and b_out [R, C]. P is T, or const T.
+template <class P>
+struct Network {
+  P* const* parameters;
+  int64_t H, r;
 };
 
-// A layer of W replicates, the first of which is number `first`.
+// The forward and backward pass of W networks, `count` of which are there.
 template <class T, template <class> class Cell>
 struct Lanes {
   using V = typename Vector<T>::type;
+  using I = typename Vector<T>::mask;
   using C = Cell<T>;
   static constexpr int W = Vector<T>::W, G = C::GATES, ROWS = C::ROWS, S = C::SLOTS;
-  const Sizes& n;
-  const Tensors<T>& p;
-  const int64_t first, count, units = n.B * n.H * S;
-  const int64_t steps = n.last ? 1 : n.T, width = n.C ? n.C : n.H, stride = n.B * steps * width;  // of the result
-  V* const inputs = (V*)p.inputs + first / W * n.T * n.B * n.D;
-  V* const states = (V*)p.states + first / W * n.T * units;
-  std::vector<V> w_ih, w_hh, w_out, b_out, bias, nothing = std::vector<V>(S);
+  const Shape n;
+  const int64_t count, units = n.B * n.H * S;
+  const int64_t row = n.H * G, size = row * (n.D + n.H + 2) + n.C * (n.H + 1);  // of all parameters
+  const int64_t starts[6] = {0, row * n.D, row * (n.D + n.H), row * (n.D + n.H + 1), row * (n.D + n.H + 2), size - n.C};
+  V *const inputs, *const states;  // [T, B, D], [T, B, H, SLOTS]
+  const int64_t* lengths = nullptr;  // [count, B], where they are known
+  // w_ih [H, D, G], w_hh [H, H, G], b_ih, b_hh [H, G], w_out [C, H], b_out [C]
+  std::vector<V> weights = std::vector<V>(size), gradients;
+  std::vector<V> bias = std::vector<V>(n.H * ROWS), nothing = std::vector<V>(S);
+  std::vector<V> dh, deltas, carried, direct;  // [T, B, H], [B, H, ROWS], [B, H], [H]
 
-  Lanes(const Sizes& n, const Tensors<T>& p, int64_t group)
-      : n(n), p(p), first(group * W), count(std::min<int64_t>(W, n.R - first)),
-        w_ih(n.H * n.D * G), w_hh(n.H * n.H * G), w_out(n.C * n.H), b_out(n.C), bias(n.H * ROWS) {
-    for (int64_t u = 0; u < n.H; u++)
-      for (int g = 0; g < G; g++) {
-        const int64_t row = g * n.H + u, rows = G * n.H;
-        for (int64_t d = 0; d < n.D; d++) w_ih[(u * n.D + d) * G + g] = load(p.w_ih + row * n.D + d, rows * n.D);
-        for (int64_t j = 0; j < n.H; j++) w_hh[(u * n.H + j) * G + g] = load(p.w_hh + row * n.H + j, rows * n.H);
-        bias[u * ROWS + g] += load(p.b_ih + row, rows);
-        bias[u * ROWS + C::recurrent(g)] += load(p.b_hh + row, rows);
+  Lanes(const Shape& n, int64_t count, V* inputs, V* states) : n(n), count(count), inputs(inputs), states(states) {}
+
+  // Call f(number, k, r) for each parameter of each network: its number in the caller's tensors, the place of its vector
+  // in `weights`, and its lane.
+  template <class P, class F>
+  void each(const Network<P>* networks, F f) const {
+    for (int part = 0; part < 4; part++)
+      for (int64_t u = 0; u < n.H; u++)
+        for (int g = 0; g < G; g++)
+          for (int64_t r = 0; r < count; r++) {
+            const auto& net = networks[r];
+            const int64_t ours = part == 0 ? n.D : part == 1 ? n.H : 1, theirs = part == 1 ? net.H : ours;
+            if (u >= net.H) continue;
+            P* const row = net.parameters[part] + ((net.r * G + g) * net.H + u) * theirs;
+            for (int64_t i = 0; i < theirs; i++) f(row[i], starts[part] + (u * ours + i) * G + g, r);
+          }
+    for (int64_t c = 0; c < n.C; c++)
+      for (int64_t r = 0; r < count; r++) {
+        const auto& net = networks[r];
+        const int64_t row = net.r * n.C + c;
+        for (int64_t j = 0; j < net.H; j++) f(net.parameters[4][row * net.H + j], starts[4] + c * n.H + j, r);
+        f(net.parameters[5][row], starts[5] + c, r);
       }
-    for (int64_t k = 0; k < n.C * n.H; k++) w_out[k] = load(p.w_out + k, n.C * n.H);
-    for (int64_t c = 0; c < n.C; c++) b_out[c] = load(p.b_out + c, n.C);
+  }
+  template <class P>
+  void load(const Network<P>* networks, std::vector<V>& to) const {
+    each(networks, [&](const T& number, int64_t k, int64_t r) { to[k][r] = number; });
+  }
+  void store(const Network<T>* networks, const std::vector<V>& from) const {
+    each(networks, [&](T& number, int64_t k, int64_t r) { number = from[k][r]; });
   }
 
-  V load(const T* from, int64_t stride) const {
-    V v{};
-    for (int64_t r = 0; r < count; r++) v[r] = from[(first + r) * stride];
-    return v;
-  }
-  void store(T* to, int64_t stride, V v) const {
-    for (int64_t r = 0; r < count; r++) to[(first + r) * stride] = v[r];
-  }
-  int64_t end(int64_t r, int64_t b) const { return p.lengths[(first + r) * n.B + b] - 1; }
-  void forward() {
-    for (int64_t t = 0; t < n.T; t++)
+  int64_t length(int64_t r, int64_t b) const { return lengths ? lengths[r * n.B + b] : n.T; }
+
+  // x: of the first network, with the strides of networks, sequences and steps. The padding is read as zeros.
+  void read_inputs(const T* x, int64_t x_r, int64_t x_b, int64_t x_t, int64_t steps) {
+    for (int64_t t = 0; t < steps; t++)
       for (int64_t b = 0; b < n.B; b++) {
-        V* const x = inputs + (t * n.B + b) * n.D;
-        for (int64_t d = 0; d < n.D; d++) x[d] = load(p.x + b * n.x_b + t * n.x_t + d, n.x_r);
+        V* const to = inputs + (t * n.B + b) * n.D;
+        const T* const from = x + b * x_b + t * x_t;
+        for (int64_t d = 0; d < n.D; d++) to[d] = V{};
+        for (int64_t r = 0; r < count; r++)
+          if (t < length(r, b))
+            for (int64_t d = 0; d < n.D; d++) to[d][r] = from[r * x_r + d];
+      }
+  }
+
+  void forward(int64_t steps) {
+    const V *const w_ih = &weights[0], *const w_hh = &weights[starts[1]];
+    const V *const b_ih = &weights[starts[2]], *const b_hh = &weights[starts[3]];
+    for (int64_t u = 0; u < n.H; u++) {
+      for (int row = 0; row < ROWS; row++) bias[u * ROWS + row] = V{};
+      for (int g = 0; g < G; g++) bias[u * ROWS + g] += b_ih[u * G + g];
+      for (int g = 0; g < G; g++) bias[u * ROWS + C::recurrent(g)] += b_hh[u * G + g];
+    }
+    for (int64_t t = 0; t < steps; t++)
+      for (int64_t b = 0; b < n.B; b++) {
+        const V* const x = inputs + (t * n.B + b) * n.D;
         V* const now = states + (t * n.B + b) * n.H * S;
         const V* const before = now - units;
         for (int64_t u = 0; u < n.H; u++) {
           V a[ROWS];
           for (int row = 0; row < ROWS; row++) a[row] = bias[u * ROWS + row];
-          const V* w = &w_ih[u * n.D * G];
+          const V* w = w_ih + u * n.D * G;
           for (int64_t d = 0; d < n.D; d++)
             for (int g = 0; g < G; g++) a[g] += *w++ * x[d];
-          w = &w_hh[u * n.H * G];
+          w = w_hh + u * n.H * G;
           if (t)
             for (int64_t j = 0; j < n.H; j++)
               for (int g = 0; g < G; g++) a[C::recurrent(g)] += *w++ * before[j * S];
           C::forward(a, t ? before + u * S : nothing.data(), now + u * S);
         }
       }
-    std::vector<V> h(n.H);
-    for (int64_t t = 0; t < steps; t++)
-      for (int64_t b = 0; b < n.B; b++) {
-        for (int64_t j = 0; j < n.H; j++) h[j] = state(t, b, j);
-        T* const out = p.out + (b * steps + t) * width;
-        if (!n.C)
-          for (int64_t j = 0; j < n.H; j++) store(out + j, stride, h[j]);
-        for (int64_t c = 0; c < n.C; c++) {
-          V sum = b_out[c];
-          for (int64_t j = 0; j < n.H; j++) sum += w_out[c * n.H + j] * h[j];
-          store(out + c, stride, sum);
-        }
-      }
-  }
-  // Output of unit j for sequence b at step t; if `last`, at the last step of the sequence.
-  V state(int64_t t, int64_t b, int64_t j) const {
-    if (!n.last) return states[((t * n.B + b) * n.H + j) * S];
-    V v{};
-    for (int64_t r = 0; r < count; r++) v[r] = states[((end(r, b) * n.B + b) * n.H + j) * S][r];
-    return v;
   }
 
-  void backward() {
-    std::vector<V> dh(n.T * n.B * n.H), d(n.T * n.B * n.H * ROWS), carried(n.B * n.H), direct(n.H);
-    std::vector<V> dw_out(n.C * n.H), db_out(n.C), dread(n.H);
-    for (int64_t t = 0; t < steps; t++)  // the read-out
-      for (int64_t b = 0; b < n.B; b++) {
-        const T* const from = p.d_out + (b * steps + t) * width;
-        for (int64_t j = 0; j < n.H; j++) dread[j] = n.C ? V{} : load(from + j, stride);
-        for (int64_t c = 0; c < n.C; c++) {
-          const V g = load(from + c, stride);
-          db_out[c] += g;
-          for (int64_t j = 0; j < n.H; j++) {
-            dread[j] += g * w_out[c * n.H + j];
-            dw_out[c * n.H + j] += g * state(t, b, j);
-          }
-        }
-        for (int64_t j = 0; j < n.H; j++)
-          if (!n.last)
-            dh[(t * n.B + b) * n.H + j] = dread[j];
-          else
-            for (int64_t r = 0; r < count; r++) dh[(end(r, b) * n.B + b) * n.H + j][r] = dread[j][r];
+  // The outputs [H] for sequence b at step t, or after the last step of each sequence.
+  void outputs(int64_t t, int64_t b, V* h) const {
+    for (int64_t j = 0; j < n.H; j++) h[j] = states[((t * n.B + b) * n.H + j) * S];
+  }
+  void last_outputs(int64_t b, V* h) const {
+    for (int64_t j = 0; j < n.H; j++) {
+      h[j] = V{};
+      for (int64_t r = 0; r < count; r++) h[j][r] = states[(((length(r, b) - 1) * n.B + b) * n.H + j) * S][r];
+    }
+  }
+  void read_out(const V* h, V* logits) const {  // [H] -> [C]
+    const V *const w = &weights[starts[4]], *const bias = &weights[starts[5]];
+    for (int64_t c = 0; c < n.C; c++) {
+      logits[c] = bias[c];
+      for (int64_t j = 0; j < n.H; j++) logits[c] += w[c * n.H + j] * h[j];
+    }
+  }
+
+  // Before backward_read_out and backward.
+  void clear_gradients(int64_t steps) {
+    gradients.assign(size, V{});
+    dh.assign(steps * n.B * n.H, V{});
+    carried.assign(n.B * n.H, V{});
+    deltas.resize(n.B * n.H * ROWS);
+    direct.resize(n.H);
+  }
+  // Add the gradients of the read-out's parameters, and give that of the outputs [H]. scatter puts the latter into dh.
+  void backward_read_out(const V* h, const V* dlogits, V* dh) {
+    const V* const w = &weights[starts[4]];
+    V *const dw = &gradients[starts[4]], *const dbias = &gradients[starts[5]];
+    for (int64_t j = 0; j < n.H; j++) dh[j] = V{};
+    for (int64_t c = 0; c < n.C; c++) {
+      const V g = dlogits[c];
+      dbias[c] += g;
+      for (int64_t j = 0; j < n.H; j++) {
+        dh[j] += g * w[c * n.H + j];
+        dw[c * n.H + j] += g * h[j];
       }
-    for (int64_t t = n.T - 1; t >= 0; t--)  // through time
+    }
+  }
+  void scatter(int64_t t, int64_t b, const V* from) { std::copy(from, from + n.H, &dh[(t * n.B + b) * n.H]); }
+  void scatter_last(int64_t b, const V* from) {
+    for (int64_t r = 0; r < count; r++)
+      for (int64_t j = 0; j < n.H; j++) dh[((length(r, b) - 1) * n.B + b) * n.H + j][r] = from[j][r];
+  }
+
+  // Backpropagation through time of dh, the gradient of the outputs; use(t, b, deltas) sees the gradients [H, ROWS] of
+  // the pre-activations.
+  template <class F>
+  void backward(int64_t steps, F use) {
+    const V* const w_hh = &weights[starts[1]];
+    for (int64_t t = steps - 1; t >= 0; t--) {
       for (int64_t b = 0; b < n.B; b++) {
         const V* const now = states + (t * n.B + b) * n.H * S;
-        V* const delta = &d[(t * n.B + b) * n.H * ROWS];
+        V* const delta = &deltas[b * n.H * ROWS];
         for (int64_t u = 0; u < n.H; u++)
           C::backward(dh[(t * n.B + b) * n.H + u], t ? now - units + u * S : nothing.data(), now + u * S,
                       delta + u * ROWS, carried[b * n.H + u], direct[u]);
@@ -236,64 +318,440 @@ struct Lanes {
             for (int g = 1; g < G; g++) parts[0] += parts[g];
             dh[((t - 1) * n.B + b) * n.H + j] += parts[0];
           }
-        if (p.dx)
-          for (int64_t i = 0; i < n.D; i++) {
-            V parts[G] = {};
-            for (int64_t u = 0; u < n.H; u++)
-              for (int g = 0; g < G; g++) parts[g] += w_ih[(u * n.D + i) * G + g] * delta[u * ROWS + g];
-            for (int g = 1; g < G; g++) parts[0] += parts[g];
-            store(p.dx + (b * n.T + t) * n.D + i, n.B * n.T * n.D, parts[0]);
-          }
+        use(t, b, delta);
       }
-    const int64_t all = n.T * n.B;
-    for (int64_t u = 0; u < n.H; u++) {  // the weights: sums over steps and sequences
-      const V* const delta = &d[u * ROWS];
-      V sums[ROWS] = {};
-      for (int64_t k = 0; k < all; k++)
-        for (int row = 0; row < ROWS; row++) sums[row] += delta[k * n.H * ROWS + row];
-      for (int g = 0; g < G; g++) {
-        store(p.db_ih + g * n.H + u, G * n.H, sums[g]);
-        store(p.db_hh + g * n.H + u, G * n.H, sums[C::recurrent(g)]);
-      }
-      for (int64_t i = 0; i < n.D; i++) weigh(p.dw_ih, n.D, u, i, delta, inputs + i, n.D, all, false);
-      for (int64_t j = 0; j < n.H; j++)
-        weigh(p.dw_hh, n.H, u, j, delta + n.B * n.H * ROWS, states + j * S, n.H * S, all - n.B, true);
+      for (int64_t u = 0; u < n.H; u++) weigh(t, u);
     }
-    for (int64_t k = 0; k < n.C * n.H; k++) store(p.dw_out + k, n.C * n.H, dw_out[k]);
-    for (int64_t c = 0; c < n.C; c++) store(p.db_out + c, n.C, db_out[c]);
   }
-  void weigh(T* to, int64_t width, int64_t u, int64_t i, const V* delta, const V* from, int64_t stride, int64_t all,
-             bool recurrent) const {
-    V sums[G] = {};
-    for (int64_t k = 0; k < all; k++)
-      for (int g = 0; g < G; g++)
-        sums[g] += delta[k * n.H * ROWS + (recurrent ? C::recurrent(g) : g)] * from[k * stride];
-    for (int g = 0; g < G; g++) store(to + (g * n.H + u) * width + i, G * n.H * width, sums[g]);
+  // Add the share of step t to the gradients of the weights of unit u.
+  void weigh(int64_t t, int64_t u) {
+    const V* const delta = &deltas[u * ROWS];
+    V sums[ROWS] = {};
+    for (int64_t b = 0; b < n.B; b++)
+      for (int row = 0; row < ROWS; row++) sums[row] += delta[b * n.H * ROWS + row];
+    for (int g = 0; g < G; g++) {
+      gradients[starts[2] + u * G + g] += sums[g];
+      gradients[starts[3] + u * G + g] += sums[C::recurrent(g)];
+    }
+    weigh_columns<false>(&gradients[u * n.D * G], n.D, delta, inputs + t * n.B * n.D, n.D, 1);
+    if (t) weigh_columns<true>(&gradients[starts[1] + u * n.H * G], n.H, delta, states + (t - 1) * units, n.H * S, S);
+  }
+  template <bool recurrent>
+  void weigh_columns(V* to, int64_t columns, const V* delta, const V* from, int64_t stride, int64_t step) const {
+    int64_t i = 0;
+    for (; i + 1 < columns; i += 2) add_products<recurrent, 2>(to + i * G, delta, from + i * step, stride, step);
+    for (; i < columns; i++) add_products<recurrent, 1>(to + i * G, delta, from + i * step, stride, step);
+  }
+  template <bool recurrent, int N>
+  void add_products(V* to, const V* delta, const V* from, int64_t stride, int64_t step) const {
+    V sums[N * G] = {};
+    for (int64_t b = 0; b < n.B; b++, delta += n.H * ROWS, from += stride)
+      for (int i = 0; i < N; i++)
+        for (int g = 0; g < G; g++) sums[i * G + g] += delta[recurrent ? C::recurrent(g) : g] * from[i * step];
+    for (int i = 0; i < N * G; i++) to[i] += sums[i];
+  }
+};
+
+// ---- A layer for autograd ----
+
+struct Sizes {  // last: the result is that of each sequence's last step alone; x_r, x_b, x_t: strides of x
+  int64_t R, B, T, D, H, C, last, x_r, x_b, x_t;
+};
+
+template <class T>
+struct Tensors {  // of the caller; x and dx [R, B, T, D], out and d_out [R, B, T, C or H], if `last` [R, B, C or H]
+  const T *x, *parameters[6];
+  const int64_t* lengths;  // [R, B]
+  T *inputs, *states;      // kept from forward for backward: [R / W, T, B, D, W], [R / W, T, B, H, SLOTS, W]
+  T* out;
+  const T* d_out;
+  T *dx, *gradients[6];
+};
+
+template <class T, template <class> class Cell>
+struct Layer {
+  using V = typename Vector<T>::type;
+  using L = Lanes<T, Cell>;
+  static constexpr int W = L::W, G = L::G;
+  const Sizes& n;
+  const Tensors<T>& p;
+  const int64_t first, steps = n.last ? 1 : n.T, width = n.C ? n.C : n.H, stride = n.B * steps * width;  // of the result
+  L lanes;
+  std::vector<V> h = std::vector<V>(n.H), dread = h, result = std::vector<V>(width);
+
+  Layer(const Sizes& n, const Tensors<T>& p, int64_t group)
+      : n(n), p(p), first(group * W),
+        lanes({n.B, n.T, n.D, n.H, n.C}, std::min<int64_t>(W, n.R - first), (V*)p.inputs + group * n.T * n.B * n.D,
+              (V*)p.states + group * n.T * n.B * n.H * L::S) {
+    if (n.last) lanes.lengths = p.lengths + first * n.B;
+    const auto networks = of(p.parameters);
+    lanes.load(networks.data(), lanes.weights);
+  }
+  template <class P>
+  std::vector<Network<P>> of(P* const* parameters) const {
+    std::vector<Network<P>> networks;
+    for (int64_t r = 0; r < lanes.count; r++) networks.push_back({parameters, n.H, first + r});
+    return networks;
+  }
+  void outputs(int64_t t, int64_t b) { n.last ? lanes.last_outputs(b, h.data()) : lanes.outputs(t, b, h.data()); }
+
+  void forward() {
+    lanes.read_inputs(p.x + first * n.x_r, n.x_r, n.x_b, n.x_t, n.T);
+    lanes.forward(n.T);
+    for (int64_t t = 0; t < steps; t++)
+      for (int64_t b = 0; b < n.B; b++) {
+        outputs(t, b);
+        if (n.C) lanes.read_out(h.data(), result.data());
+        const std::vector<V>& from = n.C ? result : h;
+        for (int64_t r = 0; r < lanes.count; r++)
+          for (int64_t i = 0; i < width; i++) p.out[(first + r) * stride + (b * steps + t) * width + i] = from[i][r];
+      }
+  }
+  void backward() {
+    lanes.clear_gradients(n.T);
+    for (int64_t t = 0; t < steps; t++)
+      for (int64_t b = 0; b < n.B; b++) {
+        for (int64_t r = 0; r < lanes.count; r++)
+          for (int64_t i = 0; i < width; i++) result[i][r] = p.d_out[(first + r) * stride + (b * steps + t) * width + i];
+        if (n.C) {
+          outputs(t, b);
+          lanes.backward_read_out(h.data(), result.data(), dread.data());
+        } else {
+          dread = result;
+        }
+        n.last ? lanes.scatter_last(b, dread.data()) : lanes.scatter(t, b, dread.data());
+      }
+    lanes.backward(n.T, [&](int64_t t, int64_t b, const V* delta) {
+      if (p.dx) backward_inputs(p.dx + (b * n.T + t) * n.D, delta);
+    });
+    const auto networks = of(p.gradients);
+    lanes.store(networks.data(), lanes.gradients);
+  }
+  void backward_inputs(T* dx, const V* delta) const {
+    for (int64_t i = 0; i < n.D; i++) {
+      V parts[G] = {};
+      for (int64_t u = 0; u < n.H; u++)
+        for (int g = 0; g < G; g++) parts[g] += lanes.weights[(u * n.D + i) * G + g] * delta[u * L::ROWS + g];
+      for (int g = 1; g < G; g++) parts[0] += parts[g];
+      for (int64_t r = 0; r < lanes.count; r++) dx[(first + r) * n.B * n.T * n.D + i] = parts[0][r];
+    }
   }
 };
 
 template <class T, template <class> class Cell>
-void run(const Sizes& n, const Tensors<T>& p, bool backward, int threads) {
+void run_layer(const Sizes& n, const Tensors<T>& p, bool backward, int threads) {
   const int64_t groups = (n.R + Vector<T>::W - 1) / Vector<T>::W;
 #pragma omp parallel for num_threads(threads) if (threads > 1 && groups > 1)
   for (int64_t group = 0; group < groups; group++) {
-    Lanes<T, Cell> lanes(n, p, group);
-    backward ? lanes.backward() : lanes.forward();
+    Layer<T, Cell> layer(n, p, group);
+    backward ? layer.backward() : layer.forward();
   }
 }
 
+// ---- Whole optimizer steps ----
+
+enum Optimizer : int64_t { ADAM, ADAMW, SGD };
+enum Loss : int64_t { BCE, MSE, CE };
+enum Clip : int64_t { NONE, BY_NORM, BY_VALUE };
+
+template <class Number>
+struct Batches {  // N batches of R networks
+  int64_t N, R, B, T, D, C, last, whole;  // last: one answer, after the last step; whole: targets are int64_t
+  const Number* x;                        // [N, R, B, T, D]
+  const int64_t* lengths;                 // [N, R, B], from 1 to T
+  const void* targets;                    // [N, R, B, T], if `last` [N, R, B]
+};
+
 template <class T>
-void choose(int cell, const Sizes& n, const Tensors<T>& p, bool backward, int threads) {
-  (cell == 0 ? run<T, Rnn> : cell == 1 ? run<T, Lstm> : run<T, Gru>)(n, p, backward, threads);
+struct Member {  // R networks of one run. Failed and frozen ones keep their parameters and moments.
+  int64_t R, H, longest, taken;  // longest: last row of the tally; taken: optimizer steps before this call
+  int64_t optimizer, loss, clip_by;
+  double weight_decay, beta1, beta2, eps, momentum, clip, smoothing;
+  const double* rates;                      // [N]
+  T *parameters[6], *first[6], *second[6];  // the moments of Adam; `first` is the momentum of SGD
+  const uint8_t* frozen;                    // [R]
+  int64_t* failed;                          // [R], the step at which the loss was no longer finite, or -1
+  double* tally;                            // [R, longest + 1, 5], see metrics.Tally
+  T *losses, *norms;                        // [N, R], the mean of each batch, and its gradient's norm before clipping
+};
+
+template <class T>
+struct Place {  // of a network
+  const Member<T>* member;
+  int64_t r;
+};
+
+// The loss of an answer of each network, its gradient and whether the answer is right. Lanes may have different losses.
+template <class T>
+struct Losses {
+  using V = typename Vector<T>::type;
+  using I = typename Vector<T>::mask;
+  const int64_t C;
+  I squared{};  // the lanes of mse
+  bool logarithms = false;  // are needed, by some lane
+  V smoothing{};
+  std::vector<V> p = std::vector<V>(C);
+
+  void operator()(V* logits, V target, V& loss, I& right) {  // logits [C] become their gradients
+    C == 1 ? of_bit(logits[0], target, loss, right) : of_class(logits, target, loss, right);
+  }
+  void of_bit(V& x, V target, V& loss, I& right) const {
+    const V one = V{} + T(1), least = x < T(0) ? x : V{}, e = exponential<T>(x < T(0) ? x : -x), more = one / (one + e);
+    const V p = x < T(0) ? e * more : more, error = p - target;
+    right = (x > T(0) ? one : V{}) == target;
+    loss = error * error;
+    if (logarithms) loss = squared ? loss : (one - target) * x - least + logarithm_1p<T>(e);
+    x = squared ? T(2) * error * p * (one - p) : error;
+  }
+  void of_class(V* x, V target, V& loss, I& right) {
+    V most = x[0], answer{}, sum{}, entropy{}, squares{}, dot{};
+    for (int64_t k = 1; k < C; k++) {
+      const I more = (x[k] > most) | ((x[k] != x[k]) & (most == most));  // NaN is the largest
+      most = more ? x[k] : most;
+      answer = more ? V{} + T(k) : answer;
+    }
+    right = answer == target;
+    for (int64_t k = 0; k < C; k++) sum += p[k] = exponential<T>(x[k] - most);
+    const V log_sum = logarithms ? logarithm<T>(sum) : V{}, share = T(1) / sum;
+    for (int64_t k = 0; k < C; k++) {
+      const V is = one_hot(target, k), error = (p[k] *= share) - is;
+      entropy += smooth(is) * (log_sum - (x[k] - most));
+      squares += error * error;
+      dot += error * p[k];
+    }
+    loss = squared ? squares / T(C) : entropy;
+    for (int64_t k = 0; k < C; k++) {
+      const V is = one_hot(target, k);
+      x[k] = squared ? T(2) / T(C) * p[k] * (p[k] - is - dot) : p[k] - smooth(is);
+    }
+  }
+  static V one_hot(V target, int64_t k) { return target == V{} + T(k) ? V{} + T(1) : V{}; }
+  V smooth(V is) const { return is * (T(1) - smoothing) + smoothing / T(C); }
+};
+
+// The optimizers of W networks, as torch.optim has them. Lanes may have different ones.
+template <class T>
+struct Optimizers {
+  using V = typename Vector<T>::type;
+  using I = typename Vector<T>::mask;
+  I adam{};
+  bool any_adam = false, any_sgd = false;
+  V scale{}, bound{};                          // of the gradient
+  V rate{}, kept{}, decay{}, correction{};     // of a step
+  V beta1{}, from{}, beta2{}, rest{}, eps{}, momentum{};
+  I near{};
+
+  void set(int64_t r, const Member<T>& m) {
+    const bool sgd = m.optimizer == SGD;
+    adam[r] = sgd ? 0 : -1;
+    (sgd ? any_sgd : any_adam) = true;
+    near[r] = 1 - m.beta1 < 0.5 ? -1 : 0;
+    from[r] = 1 - m.beta1 < 0.5 ? 1 - m.beta1 : -m.beta1;
+    beta2[r] = m.beta2, rest[r] = 1 - m.beta2, eps[r] = m.eps, momentum[r] = m.momentum;
+    decay[r] = m.optimizer == ADAMW ? 0 : m.weight_decay;
+    bound[r] = m.clip_by == BY_VALUE ? m.clip : INFINITY;
+  }
+  void set_step(int64_t r, const Member<T>& m, int64_t k) {
+    const double taken = m.taken + k + 1;
+    rate[r] = m.rates[k];
+    if (m.optimizer != SGD) rate[r] = m.rates[k] / (1 - std::pow(m.beta1, taken));
+    correction[r] = std::sqrt(1 - std::pow(m.beta2, taken));
+    kept[r] = m.optimizer == ADAMW ? 1 - m.rates[k] * m.weight_decay : 1;
+  }
+  void update(I active, V g, V& parameter, V& first, V& second) const {
+    g *= scale;
+    g = g > bound ? bound : g;
+    g = g < -bound ? -bound : g;
+    g += decay * parameter;
+    V now = parameter * kept, m = first, v = second;
+    if (any_adam) {
+      m = (near ? first : g) + from * (g - first);
+      v = second * beta2 + rest * g * g;
+      now -= rate * m / (root<T>(v) / correction + eps);
+    }
+    if (any_sgd) {
+      const V velocity = first * momentum + g;
+      m = adam ? m : velocity;
+      v = adam ? v : second;
+      now = adam ? now : parameter - rate * velocity;
+    }
+    parameter = active ? now : parameter;
+    first = active ? m : first;
+    second = active ? v : second;
+  }
+};
+
+// The training of W networks, each alone, the first of which is number `start` of all.
+template <class T, template <class> class Cell>
+struct Training {
+  using V = typename Vector<T>::type;
+  using I = typename Vector<T>::mask;
+  using L = Lanes<T, Cell>;
+  const Batches<T>& n;
+  const Place<T>* const places;
+  const int64_t start, count = std::min<int64_t>(L::W, n.R - start);
+  const Shape shape{n.B, n.T, n.D, most_units(), n.C};
+  std::vector<V> inputs = std::vector<V>(n.T * n.B * n.D), states = std::vector<V>(n.T * n.B * shape.H * L::S);
+  L lanes{shape, count, inputs.data(), states.data()};
+  std::vector<V> first = lanes.weights, second = first;  // moments
+  std::vector<V> h = std::vector<V>(shape.H), dh = h, logits = std::vector<V>(n.C);
+  Losses<T> losses{n.C};
+  Optimizers<T> optimizers;
+  I active{}, by_norm{};
+  V limit{};
+
+  Training(const Batches<T>& n, const std::vector<Place<T>>& all, int64_t start)
+      : n(n), places(&all[start]), start(start) {
+    each_tensor([&](const auto& networks, std::vector<V>& numbers) { lanes.load(networks.data(), numbers); });
+    for (int64_t r = 0; r < count; r++) {
+      const Member<T>& m = *places[r].member;
+      optimizers.set(r, m);
+      losses.squared[r] = m.loss == MSE ? -1 : 0;
+      losses.logarithms |= m.loss != MSE;
+      losses.smoothing[r] = m.smoothing;
+      by_norm[r] = m.clip_by == BY_NORM ? -1 : 0;
+      limit[r] = m.clip;
+      active[r] = m.frozen[places[r].r] ? 0 : -1;
+      m.failed[places[r].r] = -1;
+    }
+  }
+  int64_t most_units() const {
+    int64_t most = 0;
+    for (int64_t r = 0; r < count; r++) most = std::max(most, places[r].member->H);
+    return most;
+  }
+  template <class F>
+  void each_tensor(F f) {
+    std::vector<Network<T>> parameters, firsts, seconds;
+    for (int64_t r = 0; r < count; r++) {
+      const Member<T>& m = *places[r].member;
+      parameters.push_back({m.parameters, m.H, places[r].r});
+      firsts.push_back({m.first, m.H, places[r].r});
+      seconds.push_back({m.second, m.H, places[r].r});
+    }
+    f(parameters, lanes.weights);
+    f(firsts, first);
+    f(seconds, second);
+  }
+
+  void run() {
+    for (int64_t k = 0; k < n.N; k++) {
+      lanes.lengths = n.lengths + (k * n.R + start) * n.B;
+      const int64_t steps = *std::max_element(lanes.lengths, lanes.lengths + count * n.B), sequence = n.T * n.D;
+      lanes.read_inputs(n.x + (k * n.R + start) * n.B * sequence, n.B * sequence, sequence, n.D, steps);
+      lanes.forward(steps);
+      lanes.clear_gradients(steps);
+      note_losses(k, answer(k, n.last ? 1 : steps));
+      lanes.backward(steps, [](int64_t, int64_t, const V*) {});
+      optimize(k);
+    }
+    each_tensor([&](const auto& networks, std::vector<V>& numbers) { lanes.store(networks.data(), numbers); });
+  }
+
+  // Give the mean loss of the answers to a batch, tally them, and start the backward pass.
+  V answer(int64_t k, int64_t answers) {
+    V counts{}, total{};
+    for (int64_t r = 0; r < L::W; r++) counts[r] = r < count ? answers_of(r) : 1;
+    const V share = T(1) / counts;
+    for (int64_t b = 0; b < n.B; b++) {
+      V length{}, loss{}, right{};
+      for (int64_t r = 0; r < count; r++) length[r] = lanes.length(r, b);
+      for (int64_t t = 0; t < answers; t++) {
+        n.last ? lanes.last_outputs(b, h.data()) : lanes.outputs(t, b, h.data());
+        lanes.read_out(h.data(), logits.data());
+        V each;
+        I is_right;
+        losses(logits.data(), target(k, b, t), each, is_right);
+        const I real = V{} + T(t) < length;
+        loss += real ? each : V{};
+        right += real & is_right ? V{} + T(1) : V{};
+        for (V& gradient : logits) gradient = real ? gradient * share : V{};
+        lanes.backward_read_out(h.data(), logits.data(), dh.data());
+        n.last ? lanes.scatter_last(b, dh.data()) : lanes.scatter(t, b, dh.data());
+      }
+      tally(b, loss, right);
+      total += loss;
+    }
+    return total * share;
+  }
+  int64_t answers_of(int64_t r, int64_t b) const { return n.last ? 1 : lanes.length(r, b); }
+  int64_t answers_of(int64_t r) const {
+    int64_t sum = 0;
+    for (int64_t b = 0; b < n.B; b++) sum += answers_of(r, b);
+    return sum;
+  }
+  V target(int64_t k, int64_t b, int64_t t) const {
+    V v{};
+    for (int64_t r = 0; r < count; r++) {
+      const int64_t sequence = (k * n.R + start + r) * n.B + b, i = n.last ? sequence : sequence * n.T + t;
+      v[r] = n.whole ? T(((const int64_t*)n.targets)[i]) : ((const T*)n.targets)[i];
+    }
+    return v;
+  }
+  void tally(int64_t b, V loss, V right) const {
+    for (int64_t r = 0; r < count; r++) {
+      const auto [member, i] = places[r];
+      double* const sums = member->tally + (i * (member->longest + 1) + lanes.length(r, b)) * 5;
+      const double answers = answers_of(r, b);
+      sums[0] += 1, sums[1] += answers, sums[2] += loss[r], sums[3] += right[r], sums[4] += right[r] == answers;
+    }
+  }
+
+  void note_losses(int64_t k, V mean) {
+    const I finite = mean - mean == V{};
+    for (int64_t r = 0; r < count; r++) {
+      const auto [member, i] = places[r];
+      member->losses[k * member->R + i] = mean[r];
+      if (active[r] && !finite[r]) member->failed[i] = k;
+    }
+    active &= finite;
+  }
+  void optimize(int64_t k) {
+    V squares[L::G] = {};
+    for (int64_t i = 0; i < lanes.size; i++) squares[i < lanes.starts[4] ? i % L::G : 0] += lanes.gradients[i] * lanes.gradients[i];
+    for (int g = 1; g < L::G; g++) squares[0] += squares[g];
+    const V norm = root<T>(squares[0]), one = V{} + T(1), scale = limit / (norm + T(1e-6));
+    optimizers.scale = by_norm ? (scale > one ? one : scale) : one;
+    for (int64_t r = 0; r < count; r++) {
+      const auto [member, i] = places[r];
+      member->norms[k * member->R + i] = norm[r];
+      optimizers.set_step(r, *member, k);
+    }
+    for (int64_t i = 0; i < lanes.size; i++) optimizers.update(active, lanes.gradients[i], lanes.weights[i], first[i], second[i]);
+  }
+};
+
+template <class T, template <class> class Cell>
+void run_training(const Batches<T>& n, const Member<T>* members, int64_t J, int threads) {
+  std::vector<Place<T>> places;
+  for (int64_t j = 0; j < J; j++)
+    for (int64_t r = 0; r < members[j].R; r++) places.push_back({&members[j], r});
+#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1 && n.R > Vector<T>::W)
+  for (int64_t start = 0; start < n.R; start += Vector<T>::W) Training<T, Cell>(n, places, start).run();
+}
+
+template <class T>
+void layer(int cell, const Sizes& n, const Tensors<T>& p, bool backward, int threads) {
+  (cell == 0 ? run_layer<T, Rnn> : cell == 1 ? run_layer<T, Lstm> : run_layer<T, Gru>)(n, p, backward, threads);
+}
+template <class T>
+void train(int cell, const Batches<T>& n, const Member<T>* members, int64_t J, int threads) {
+  (cell == 0 ? run_training<T, Rnn> : cell == 1 ? run_training<T, Lstm> : run_training<T, Gru>)(n, members, J, threads);
 }
 }  // namespace
 extern "C" {
 int lanes(int bytes) { return Vector<float>::bytes / bytes; }
 int slots(int cell) { return cell == 0 ? Rnn<float>::SLOTS : cell == 1 ? Lstm<float>::SLOTS : Gru<float>::SLOTS; }
 void layer_float(int cell, const Sizes* n, const Tensors<float>* p, int backward, int threads) {
-  choose(cell, *n, *p, backward, threads);
+  layer(cell, *n, *p, backward, threads);
 }
 void layer_double(int cell, const Sizes* n, const Tensors<double>* p, int backward, int threads) {
-  choose(cell, *n, *p, backward, threads);
+  layer(cell, *n, *p, backward, threads);
+}
+void train_float(int cell, const Batches<float>* n, const Member<float>* members, int64_t J, int threads) {
+  train(cell, *n, members, J, threads);
+}
+void train_double(int cell, const Batches<double>* n, const Member<double>* members, int64_t J, int threads) {
+  train(cell, *n, members, J, threads);
 }
 }

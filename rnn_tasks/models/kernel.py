@@ -26,7 +26,7 @@ from rnn_tasks.errors import one_line, tell
 from rnn_tasks.files import replacing
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-shared", "-fPIC", "-w")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-shared", "-fPIC", "-w")
 COMPILED = ("rnn", "lstm", "gru")
 
 
@@ -90,7 +90,8 @@ def _kept(directory: Path, name: str) -> Path | None:
 
 def _opened(path: Path) -> ctypes.CDLL:
     code = ctypes.CDLL(str(path))
-    code.layer_float, code.layer_double  # noqa: B018 - AttributeError if it is another library
+    for name in ("layer_float", "layer_double", "train_float", "train_double"):
+        getattr(code, name)  # AttributeError if it is another library
     return code
 
 
