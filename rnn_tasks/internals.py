@@ -182,6 +182,29 @@ def count_optimizer_steps(trainer: Trainer, steps: int) -> None:
         counter.completed += steps
 
 
+def closed_form_rates(scheduler: Any, steps: int) -> list[float] | None:
+    """Return the learning rates after each of the next steps: ``LRScheduler._get_closed_form_lr``, if there is one.
+
+    A step of a scheduler takes longer than one of a small network.
+    """
+    if not hasattr(scheduler, "_get_closed_form_lr"):
+        return None
+    before, rates = scheduler.last_epoch, []
+    for step in range(1, steps + 1):
+        scheduler.last_epoch = before + step
+        rates.append(float(scheduler._get_closed_form_lr()[0]))
+    scheduler.last_epoch = before
+    return rates
+
+
+def skip_steps(scheduler: Any, steps: int, rate: float) -> None:
+    """Let a scheduler have taken steps that ended with a rate: ``_step_count`` and ``_last_lr`` of LRScheduler."""
+    scheduler.last_epoch += steps
+    scheduler._step_count += steps
+    scheduler._last_lr = [rate]
+    scheduler.optimizer.param_groups[0]["lr"] = rate
+
+
 def validate_after(trainer: Trainer, batch_index: int, now: bool) -> None:
     """Validate after this batch of Lightning's, or not yet: ``trainer.val_check_batch``.
 

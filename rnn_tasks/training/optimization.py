@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from rnn_tasks import internals
 from rnn_tasks.config.instantiation import attempt
 from rnn_tasks.errors import UserError
 
@@ -86,6 +87,36 @@ class Scheduling:
             scheduler.step()
         elif val is not None:
             scheduler.step(val[self.monitor.removeprefix("val/")][0])
+
+
+def learning_rates(optimizer: Optimizer, scheduler: Any, steps: int, known: dict[str, list[float]]) -> list[float]:
+    """Return the learning rate of each of the next steps of an optimizer, and let its scheduler take these steps.
+
+    Args:
+        optimizer: with one group of parameters.
+        scheduler: takes a step after each of the optimizer's; None keeps the rate.
+        steps: how many.
+        known: the rates that schedulers have given before, of one that has the same state; it is added to.
+    """
+    first = optimizer.param_groups[0]["lr"]
+    if scheduler is None:
+        return [first] * steps
+    state = f"{type(scheduler).__qualname__} {steps} {scheduler.state_dict()}"
+    if state not in known:
+        rates = internals.closed_form_rates(scheduler, steps)
+        if rates is None:
+            return [_rate_and_step(optimizer, scheduler) for _ in range(steps)]
+        known[state] = rates
+    internals.skip_steps(scheduler, steps, known[state][-1])
+    return [first, *known[state][:-1]]
+
+
+def _rate_and_step(optimizer: Optimizer, scheduler: Any) -> float:
+    rate = optimizer.param_groups[0]["lr"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the optimizer has taken no step that the scheduler knows of
+        scheduler.step()
+    return rate
 
 
 def build_optimizer(make: partial, parameters: Iterable[nn.Parameter], replicates: int) -> Optimizer:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from rnn_tasks.models import Network, recurrence
 from rnn_tasks.seeds import seed_global_generators
 from rnn_tasks.tasks.answers import answers
 from rnn_tasks.tasks.base import Batch
-from rnn_tasks.training.optimization import clipped
+from rnn_tasks.training import compiled
+from rnn_tasks.training.optimization import clipped, learning_rates
 from rnn_tasks.training.scoring import mean_weights, padding_mask
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class ChunkSteps:
         self.rows = learner.shared.rows(chunk.lengths.shape[2]) if learner.shared else None
         self.dropout_key = self.rows.key if self.rows else ()
         self.seen: list[tuple[Tensor, Tensor]] = []
+        self.rates: list[float] = []
 
     @cached_property
     def real(self) -> Tensor | None:
@@ -51,6 +54,48 @@ class ChunkSteps:
     def weights(self) -> Tensor:
         """The weight of each answer in the mean of the batches of its optimizer step: [N, R, B(, T)]."""
         return mean_weights(self.chunk, self.real) / self.learner.schedule.accumulate
+
+    @cached_property
+    def is_compiled(self) -> bool:
+        """Whether the kernel takes the steps of this run."""
+        learner = self.learner
+        model: Any = learner.model
+        return (
+            type(model) is Network
+            and (model.layers == len(model.directions) == 1)
+            and (model.readout == "every_step" or model.pooling == "last")
+            and (model.backend in (None, "kernel") and model.hidden <= recurrence.KERNEL_HIDDEN)
+            and not (learner.augment or learner.shared or torch.is_autocast_enabled(self.chunk.inputs.device.type))
+            and learner.schedule.accumulate == 1
+            and not torch.is_anomaly_enabled()
+            and compiled.can_train(model.cell.name, self.chunk.inputs, learner.trained, self.optimizer, learner.loss)
+        )
+
+    def networks(self, known_rates: dict[str, list[float]]) -> compiled.Networks:
+        """Return what the kernel takes the steps of this run with; see ``learning_rates`` for the argument."""
+        learner = self.learner
+        self.rates = learning_rates(self.optimizer, self.scheduler, self.last - self.first, known_rates)
+        return compiled.Networks(
+            list(learner.trained),
+            self.optimizer,
+            learner.loss,
+            learner.clip,
+            learner.clip_by,
+            self.rates,
+            learner.frozen,
+            learner.train_tally.sums,
+        )
+
+    def note(self, steps: compiled.Steps) -> None:
+        """Log what the kernel's steps gave, and give up what has failed."""
+        learner, count = self.learner, len(steps.losses)
+        for n in range(count):
+            if learner.logs_after(self.before + n + 1):
+                learner.log_step(self.before + n + 1, self.rates[n], steps.losses[n], steps.norms[n])
+        self.taken += count
+        failed = steps.failed
+        for n in failed[failed >= 0].unique().tolist():
+            learner.fail(failed == n, self.before + n + 1, "at")
 
     def batch(self, n: int) -> Batch:
         """Return batch n of the chunk, or what this process computes of it."""
@@ -132,6 +177,9 @@ def take_steps(parts: Sequence[ChunkSteps], chunk: Batch, forward: Forward) -> i
     """
     first = parts[0]
     learner = first.learner
+    if all(part.is_compiled for part in parts):
+        _take_compiled(parts, chunk)
+        return first.taken
     seed_global_generators("training", learner.seed, first.epoch, first.first, *learner.ranks.key)
     for n in range(first.last - first.first):
         batches = [part.batch(n) for part in parts]
@@ -144,6 +192,14 @@ def take_steps(parts: Sequence[ChunkSteps], chunk: Batch, forward: Forward) -> i
     for part in parts:
         part.count()
     return first.taken
+
+
+def _take_compiled(parts: Sequence[ChunkSteps], chunk: Batch) -> None:
+    model: Any = parts[0].learner.model
+    known_rates: dict[str, list[float]] = {}
+    networks = [part.networks(known_rates) for part in parts]
+    for part, steps in zip(parts, compiled.take_steps(model.cell.name, chunk, networks), strict=True):
+        part.note(steps)
 
 
 def _sums(losses: Tensor) -> Tensor:
