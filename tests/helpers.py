@@ -26,7 +26,9 @@ from rnn_tasks.runs import outcome
 from rnn_tasks.runs.identity import NUMERICS
 from rnn_tasks.runs.run import Run
 from rnn_tasks.tasks import Adder
+from rnn_tasks.tasks.base import Batch
 from rnn_tasks.train import train
+from rnn_tasks.training import compiled
 from rnn_tasks.training.recorder import RunRecorder
 
 REPOSITORY = Path(__file__).parent.parent
@@ -181,3 +183,43 @@ def hand_set_adder(*thirds, carry=0.5, task=None):
     single = replicates == 1
     cfg = OmegaConf.create({"loss": {"_target_": "rnn_tasks.training.losses.bce", "_partial_": True}})
     return Run(Path(), cfg, task, model, 0 if single else None, [False] * replicates, None)
+
+
+def spoil(monkeypatch, replicates, step):
+    """Let the weights of some replicates become NaN after an optimizer step, in torch or within the kernel."""
+    step_of_adam, take_steps = torch.optim.Adam.step, compiled.take_steps
+
+    def spoil_weights(optimizer):
+        parameter = optimizer.param_groups[0]["params"][0]
+        if optimizer.state[parameter].get("step") == step:
+            with torch.no_grad():
+                parameter[replicates] = torch.nan
+
+    def spoiling(self, closure=None):
+        step_of_adam(self, closure)
+        spoil_weights(self)
+
+    def spoiling_steps(cell, chunk, networks):
+        optimizer, count = networks[0].optimizer, len(chunk.inputs)
+        states = optimizer.state[networks[0].parameters[0]]
+        first = min(max(step - int(states.get("step", 0)), 0), count)
+        parts = []
+        for rows in (slice(0, first), slice(first, count)):
+            if rows.stop > rows.start:
+                own = [each._replace(rates=each.rates[rows]) for each in networks]
+                parts.append((rows.start, take_steps(cell, Batch(*(part[rows] for part in chunk)), own)))
+                spoil_weights(optimizer)
+        return [joined_steps([(start, steps[number]) for start, steps in parts]) for number in range(len(networks))]
+
+    monkeypatch.setattr(torch.optim.Adam, "step", spoiling)
+    monkeypatch.setattr(compiled, "take_steps", spoiling_steps)
+
+
+def joined_steps(parts):
+    """Steps of the kernel one after the other, each with the number of its first."""
+    losses, norms = (torch.cat([getattr(steps, name) for _, steps in parts]) for name in ("losses", "norms"))
+    failed = torch.full_like(parts[0][1].failed, -1)
+    for start, steps in parts:
+        new = (failed < 0) & (steps.failed >= 0)
+        failed[new] = steps.failed[new] + start
+    return compiled.Steps(losses, norms, failed)

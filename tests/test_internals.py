@@ -264,3 +264,29 @@ def test_end_joblib_workers_leaves_none(tmp_path):
     internals.end_joblib_workers()
     assert reusable_executor._executor is None or reusable_executor._executor._processes == {}
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+@pytest.mark.parametrize("make", [torch.optim.lr_scheduler.CosineAnnealingLR, torch.optim.lr_scheduler.StepLR])
+def test_closed_form_rates_and_skip_steps_do_what_single_steps_do(make):
+    def scheduler():
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+        return make(optimizer, 7)
+
+    single, skipped = scheduler(), scheduler()
+    rates = []
+    for _ in range(6):
+        single.optimizer.step()
+        single.step()
+        rates.append(single.optimizer.param_groups[0]["lr"])
+    given = internals.closed_form_rates(skipped, 6)
+    assert given == pytest.approx(rates, rel=1e-12)
+    internals.skip_steps(skipped, 6, given[-1])
+    assert skipped.state_dict() == {**single.state_dict(), "_last_lr": [given[-1]]}
+    single.step()
+    skipped.step()
+    assert skipped.optimizer.param_groups[0]["lr"] == pytest.approx(single.optimizer.param_groups[0]["lr"], rel=1e-12)
+
+
+def test_closed_form_rates_are_missing_where_a_scheduler_has_none():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    assert internals.closed_form_rates(torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, 9), 3) is None

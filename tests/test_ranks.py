@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from forked import command
-from helpers import SMALL, age_events, assert_equal_ends, end_of, points, stop_after, train_with_stops, trained
+from helpers import SMALL, age_events, assert_equal_ends, end_of, points, spoil, stop_after, train_with_stops, trained
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import Interrupted, UserError
@@ -180,16 +180,7 @@ def test_nan_of_all_replicates_ends_the_run_in_the_words_of_one_process(tmp_path
 
 def test_a_replicate_that_fails_in_one_process_is_frozen_and_the_others_go_on(tmp_path, monkeypatch):
     words = ["model.replicates=4", "trainer.max_epochs=3"]
-    original = torch.optim.Adam.step
-
-    def spoiling(self, closure=None):  # in this process, so in its first replicate
-        original(self, closure)
-        parameter = self.param_groups[0]["params"][0]
-        if self.state[parameter]["step"] == 11:
-            with torch.no_grad():
-                parameter[0] = torch.nan
-
-    monkeypatch.setattr(torch.optim.Adam, "step", spoiling)
+    spoil(monkeypatch, [0], step=11)  # in this process, so in its first replicate
     for name, more in (("one", []), ("two", SHARDED)):
         result = trained(tmp_path / name, *words, *more)
         assert [loss is None for loss in result["metrics"]["val"]["loss"]] == [True, False, False, False]

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 import torch
-from helpers import assert_equal_ends, points, train_with_stops, trained
+from helpers import assert_equal_ends, points, spoil, train_with_stops, trained
 
 from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
@@ -86,20 +86,6 @@ def test_a_replicate_is_the_run_of_its_seed_in_double_precision(tmp_path, words)
     trained(tmp_path / "all", *words, "model.replicates=3")
     trained(tmp_path / "one", *words, "seed=1")
     assert_alone(tmp_path / "all", tmp_path / "one", 1, rtol=0, atol=1e-10)
-
-
-def spoil(monkeypatch, replicates, step):
-    """Let the weights of some replicates become NaN at an optimizer step."""
-    original = torch.optim.Adam.step
-
-    def spoiling(self, closure=None):
-        original(self, closure)
-        parameter = self.param_groups[0]["params"][0]
-        if self.state[parameter]["step"] == step:
-            with torch.no_grad():
-                parameter[replicates] = torch.nan
-
-    monkeypatch.setattr(torch.optim.Adam, "step", spoiling)
 
 
 FAILING = ["model.replicates=4", "trainer.max_epochs=3"]

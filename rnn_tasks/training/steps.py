@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,9 +18,6 @@ from rnn_tasks.training import compiled
 from rnn_tasks.training.optimization import clipped, learning_rates
 from rnn_tasks.training.scoring import mean_weights, padding_mask
 
-if TYPE_CHECKING:
-    from rnn_tasks.training.learner import Learner
-
 Forward = Callable[[list[Batch], tuple[int, ...]], Sequence[Tensor]]
 
 
@@ -28,14 +25,14 @@ class ChunkSteps:
     """The optimizer steps of one run with a chunk of N batches of its R replicates.
 
     Args:
-        learner: of the run.
+        learner: of the run, a Learner.
         chunk: inputs [N, R, B, T, D], lengths [N, R, B], targets [N, R, B] or [N, R, B, T].
         index: of the chunk in its epoch.
         optimizer: of the run.
         scheduler: of the run, if it takes a step after each of the optimizer's.
     """
 
-    def __init__(self, learner: Learner, chunk: Batch, index: int, optimizer: Any, scheduler: Any) -> None:
+    def __init__(self, learner: Any, chunk: Batch, index: int, optimizer: Any, scheduler: Any) -> None:
         self.learner, self.chunk, self.optimizer, self.scheduler = learner, chunk, optimizer, scheduler
         self.epoch, self.before = learner.current_epoch, learner.global_step
         self.first, self.last = learner.schedule.chunks(self.epoch)[index]
