@@ -267,7 +267,7 @@ def test_end_joblib_workers_leaves_none(tmp_path):
 
 
 @pytest.mark.parametrize("make", [torch.optim.lr_scheduler.CosineAnnealingLR, torch.optim.lr_scheduler.StepLR])
-def test_closed_form_rates_and_skip_steps_do_what_single_steps_do(make):
+def test_skip_steps_and_closed_form_rates_do_what_single_steps_do(make):
     def scheduler():
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
         return make(optimizer, 7)
