@@ -98,7 +98,7 @@ def require_same_steps(runs):
     print(f"Largest difference of a weight from the project's after {STEPS} steps in float64")
     for run, (words, contenders) in runs.items():
         found = differences(words, contenders)
-        print(f"{run}: {', '.join(f'{name} {difference:.0e}' for name, difference in found.items())}", flush=True)
+        print(f"{run}: {'; '.join(f'{name} {difference:.0e}' for name, difference in found.items())}", flush=True)
         wrong = [name for name, difference in found.items() if not difference < LIMIT]
         if wrong:
             raise SystemExit(f"{run}: other steps than the project's are taken by {' and '.join(wrong)}")

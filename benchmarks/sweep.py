@@ -70,9 +70,8 @@ def losses_of(file):
 def distance(losses, others):
     """The largest difference between the losses of two sweeps; infinite where a network failed in one of them only."""
     pairs = [pair for run, own in losses.items() for pair in zip(own, others[run], strict=True)]
-    return max(
-        math.inf if math.isnan(a - b) else abs(a - b) for a, b in pairs if not math.isnan(a) or not math.isnan(b)
-    )
+    kept = [(a, b) for a, b in pairs if not (math.isnan(a) and math.isnan(b))]
+    return max((math.inf if math.isnan(a - b) else abs(a - b) for a, b in kept), default=0.0)
 
 
 def rows_of(launchers, seeds, epochs, rounds):
