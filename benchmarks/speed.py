@@ -55,15 +55,16 @@ def agreements():
 
 def adders(words, name, counts=(1, 32, 128), kernels=(True,)):
     """Adders of 5 units, batch 8: one network and many, against all peers."""
-    columns = ("Trainer", "no compiler", *PLAIN, *MANY)
+    own = ("Trainer", "no compiler")[: len(kernels)]
+    pairs = [(which, peer) for which in own for peer in JAX]
     rows = []
     for count in counts:
         found = rounds([*words, f"model.replicates={count}"], PLAIN | (MANY if count > 1 else {}), kernels)
         row = {"": f"{name}, R = {count}"}
-        row |= {column: f"{middle(found, column):.2f}" for column in columns if column in found[0]}
-        for which, peer in ((w, p) for w in ("Trainer", "no compiler") for p in JAX):
-            if which in found[0] and peer in found[0]:
-                row[f"{which} / {peer}"] = f"{ratio(found, which, peer):.2f}"
+        for column in (*own, *PLAIN, *MANY):
+            row[column] = f"{middle(found, column):.2f}" if column in found[0] else ""
+        for which, peer in pairs:
+            row[f"{which} / {peer}"] = f"{ratio(found, which, peer):.2f}" if peer in found[0] else ""
         alone = ratio(found, "Trainer", "nn, one network")
         row |= {"Trainer / nn": f"{alone:.2f}", "networks at the price of one": f"{count / alone:.0f}"}
         rows.append(row)

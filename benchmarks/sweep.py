@@ -1,7 +1,8 @@
 """A sweep of 24 settings by one launcher and by another, as a whole command: ``python -m benchmarks.sweep``.
 
 One seed and 32 seeds for each setting, on one core. The time is that of the wall clock, from the start of the command
-to its end, with imports, tests, figures and tables. The launchers take turns, and the other one begins each round.
+to its end, with imports, tests, figures and tables; processor time beside it tells what other programs took. The
+launchers take turns, and the other one begins each round.
 """
 
 import argparse
@@ -14,12 +15,29 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from tabulate import tabulate  # and nothing large: a command's peak begins with the memory of the process it is made of
 
 SWEPT = ["model.hidden=3,5,8", "optimizer.lr=0.003,0.01,0.03,0.1", "loss=bce,mse"]
 SETTINGS = 24
 SEEDS = (1, 32)
+
+
+class Sweep(NamedTuple):
+    """What one took.
+
+    Attributes:
+        seconds: by the wall clock.
+        processor: seconds of processor time, of all its processes.
+        megabytes: the peak memory of its largest process.
+        losses: in validation, of each network, by run.
+    """
+
+    seconds: float
+    processor: float
+    megabytes: float
+    losses: dict[str, list[float]]
 
 
 def arguments():
@@ -35,14 +53,7 @@ def arguments():
 
 
 def sweep(launcher, seeds, epochs):
-    """Do a sweep.
-
-    Returns:
-        Seconds, the peak memory of the largest process in MB, and the loss in validation of each network, by run.
-
-    Raises:
-        SystemExit: the command failed, or not all of its runs finished.
-    """
+    """Do a sweep and return what it took; SystemExit if the command failed or not all of its runs finished."""
     words = [f"hydra/launcher={launcher}", f"model.replicates={seeds}", f"trainer.max_epochs={epochs}"]
     with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         where = [f"hydra.sweep.dir={directory}/sweep", "trainer.enable_progress_bar=false"]
@@ -58,7 +69,8 @@ def sweep(launcher, seeds, epochs):
             last = "\n".join(output.read().splitlines()[-5:])
             ended = f"status {process.returncode}, {len(losses)} of {SETTINGS} runs finished"
             raise SystemExit(f"hydra/launcher={launcher}: {ended}\n{last}")
-    return seconds, used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10), losses
+    megabytes = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return Sweep(seconds, used.ru_utime + used.ru_stime, megabytes, losses)
 
 
 def losses_of(file):
@@ -80,17 +92,17 @@ def rows_of(launchers, seeds, epochs, rounds):
     for number in range(rounds):
         for launcher in launchers if number % 2 == 0 else reversed(launchers):
             found[launcher].append(sweep(launcher, seeds, epochs))
-            print(f"{launcher}, {SETTINGS * seeds} networks: {found[launcher][-1][0]:.1f} s", file=sys.stderr)
+            print(f"{launcher}, {SETTINGS * seeds} networks: {found[launcher][-1].seconds:.1f} s", file=sys.stderr)
     rows, first = [], found[launchers[0]]
     for launcher, own in found.items():
-        ratios = [reference[0] / turn[0] for turn, reference in zip(own, first, strict=True)]
-        rows.append({
-            "": f"{launcher}, {SETTINGS} x {seeds} networks",
-            "seconds": f"{statistics.median(turn[0] for turn in own):.1f}",
-            f"times as fast as {launchers[0]}": f"{statistics.median(ratios):.2f}",
-            "peak MB": f"{max(turn[1] for turn in own):.0f}",
-            "losses differ by": f"{max(distance(turn[2], first[0][2]) for turn in own):.0e}",
-        })  # fmt: skip
+        row = {"": f"{launcher}, {SETTINGS} x {seeds} networks"}
+        for kind, title in (("seconds", "wall"), ("processor", "processor")):
+            times, others = ([getattr(turn, kind) for turn in turns] for turns in (own, first))
+            faster = statistics.median(other / time for time, other in zip(times, others, strict=True))
+            row |= {f"{title}, s": f"{statistics.median(times):.1f}", f"{launchers[0]} / it, {title}": f"{faster:.2f}"}
+        row["peak MB"] = f"{max(turn.megabytes for turn in own):.0f}"
+        row["losses differ by"] = f"{max(distance(turn.losses, first[0].losses) for turn in own):.0e}"
+        rows.append(row)
     return rows
 
 
