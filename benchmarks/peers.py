@@ -1,153 +1,200 @@
-"""What one would write without this project: training loops in plain PyTorch and in JAX, to measure it against.
+"""What one would write without this project: training in plain PyTorch, to measure it against (JAX: jax_peer.py).
 
-Each takes tensors in memory and gives a function that takes n optimizer steps. All minimize the same loss with Adam and
-weight decay, on batches of their own; those of many networks have an axis R of replicates in front of everything.
+Each peer begins with given weights and takes optimizer steps on batches that it draws from tensors in memory. Weights
+are six tensors with a leading axis R of networks, in the order of torch.nn: w_ih, w_hh, b_ih, b_hh, w, b (the last two
+of the read-out).
 """
 
-import os
-
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from rnn_tasks.tasks.examples import Batch
+
 CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM}
-WORDS = {"lr": 0.01, "weight_decay": 5e-4}
+BIASES = (2, 3, 5)  # among the six tensors
 
 
-def squared_error(logits, targets):
-    return (logits.sigmoid() - targets).square().mean()
+@dataclass(frozen=True)
+class Work:
+    """What a step consists of, for the project and its peers alike.
+
+    Attributes:
+        loss: "bce", "mse" or "ce".
+        padded: whether sequences differ in length, so that the mean is over real answers alone.
+        clip: the largest norm of a network's gradient, 0 for no limit.
+        decay_steps: of the cosine schedule, 0 for a constant rate.
+        optimizer: arguments of Adam or SGD.
+    """
+
+    loss: str
+    padded: bool
+    clip: float
+    decay_steps: int
+    optimizer: dict[str, Any]
+
+    @classmethod
+    def of(cls, cfg, total_steps):
+        """Read the work from the configuration of a run and the number of its steps."""
+        lengths = cfg.task.get("lengths") or [0, 0]
+        return cls(
+            loss=cfg.loss._target_.rpartition(".")[2],
+            padded=lengths[0] < lengths[1],
+            clip=cfg.trainer.gradient_clip_val,
+            decay_steps=total_steps if cfg.scheduler else 0,
+            optimizer={str(key): value for key, value in cfg.optimizer.items() if not str(key).startswith("_")},
+        )
 
 
-class Plain(nn.Module):
-    """One network as torch.nn has it."""
+def build_peer(make, cfg, learner, examples):
+    """Return the peer of a run that is about to begin: same start, same work, same examples."""
+    start = [parameter.detach().clone() for parameter in learner.model.parameters()]
+    return make(cfg.model.cell, start, examples, cfg.task.batch_size, Work.of(cfg, learner.schedule.total_steps))
 
-    def __init__(self, cell, features, hidden, outputs):
+
+def shares(batch):
+    """Weights that turn the losses of answers into a mean for each network: [..., B, T]; 0 in the padding."""
+    real = (torch.arange(batch.targets.shape[-1]) < batch.lengths[..., None]).to(batch.inputs.dtype)
+    return real / real.sum((-1, -2), keepdim=True)
+
+
+class TorchPeer:
+    """The part of a training loop that does not depend on the network."""
+
+    leading = ()  # axes of a step's batches before B
+    scheduler = None
+
+    def __init__(self, examples, batch, work):
+        self.examples, self.batch, self.work = examples, batch, work
+
+    def take_steps(self, count):
+        """Take steps with batches that are drawn one by one."""
+        for index in torch.randint(len(self.examples), (count, *self.leading, self.batch)).unbind():
+            self.step(self.examples[index])
+
+    def learn(self, chunk):
+        """Take a step with each of N batches [N, R, ...]; a single network takes those of the first of R."""
+        parts = chunk if self.leading else [part[:, 0] for part in chunk]
+        for batch in map(Batch, *parts):
+            self.step(batch)
+
+    def step(self, batch):
+        loss = self.loss(batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.work.clip:
+            self.clip()
+        self.optimizer.step()
+        if self.scheduler:
+            self.scheduler.step()
+
+
+class AdderPeer(TorchPeer):
+    """Adam, its schedule and the loss of the adder."""
+
+    def __init__(self, parameters, examples, batch, work):
+        super().__init__(examples, batch, work)
+        self.parameters = parameters
+        self.optimizer = torch.optim.Adam(parameters, **work.optimizer)
+        if work.decay_steps:
+            self.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, work.decay_steps)
+
+    def loss(self, batch):
+        """The mean over the answers of a network, summed over the networks."""
+        logits, targets = self.logits(batch.inputs), batch.targets
+        if self.work.loss == "bce":
+            losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        else:
+            losses = (logits.sigmoid() - targets).square()
+        return (losses * shares(batch)).sum() if self.work.padded else losses.mean((-1, -2)).sum()
+
+
+class Net(nn.Module):
+    """One network as torch.nn has it, with the weights of the first of R."""
+
+    def __init__(self, cell, start):
         super().__init__()
+        features, (outputs, hidden) = start[0].shape[2], start[4].shape[1:]
         self.recurrent = CELLS[cell](features, hidden, batch_first=True)
         self.head = nn.Linear(hidden, outputs)
+        self.to(start[0].dtype)
+        with torch.no_grad():
+            for parameter, values in zip(self.parameters(), start, strict=True):
+                parameter.copy_(values[0])
+
+    def weights(self):
+        return [parameter.detach()[None] for parameter in self.parameters()]
 
 
-def plain_adder(cell, hidden, batch, examples):
+class PlainAdder(AdderPeer):
     """One network, nn.RNN or nn.LSTM."""
-    net = Plain(cell, examples.inputs.shape[2], hidden, 1)
-    optimizer = torch.optim.Adam(net.parameters(), fused=True, **WORDS)
 
-    def steps(n):
-        for index in torch.randint(len(examples), (n, batch)).unbind():
-            states, _ = net.recurrent(examples.inputs[index])
-            loss = squared_error(net.head(states).squeeze(-1), examples.targets[index])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    def __init__(self, cell, start, examples, batch, work):
+        self.net = Net(cell, start)
+        super().__init__(list(self.net.parameters()), examples, batch, work)
 
-    return steps
+    def weights(self):
+        return self.net.weights()
 
+    def logits(self, inputs):
+        return self.net.head(self.net.recurrent(inputs)[0]).squeeze(-1)
 
-def plain_mnist(cell, hidden, batch, examples):
-    """One network that reads images, nn.RNN or nn.LSTM."""
-    net = Plain(cell, 28, hidden, 10)
-    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
-
-    def steps(n):
-        for index in torch.randperm(len(examples))[: n * batch].split(batch):
-            states, _ = net.recurrent(examples.inputs[index])
-            loss = F.cross_entropy(net.head(states[:, -1]), examples.targets[index])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-    return steps
+    def clip(self):
+        nn.utils.clip_grad_norm_(self.parameters, self.work.clip)
 
 
-def stacked_adder(cell, hidden, batch, examples, replicates):
+class PlainMnist(TorchPeer):
+    """One network that reads images, nn.RNN or nn.LSTM, without clipping and schedule."""
+
+    def __init__(self, cell, start, examples, batch, work):
+        super().__init__(examples, batch, work)
+        self.net = Net(cell, start)
+        self.optimizer = torch.optim.SGD(self.net.parameters(), **work.optimizer)
+
+    def weights(self):
+        return self.net.weights()
+
+    def loss(self, batch):
+        return F.cross_entropy(self.net.head(self.net.recurrent(batch.inputs)[0][:, -1]), batch.targets)
+
+
+class StackedAdder(AdderPeer):
     """R networks in one loop of baddbmm over the steps, by autograd."""
-    features, rows = examples.inputs.shape[2], (4 if cell == "lstm" else 1) * hidden
-    shapes = (rows, features), (rows, hidden), (rows, 1), (rows, 1), (1, hidden), (1, 1)
-    w_ih, w_hh, b_ih, b_hh, w, b = parameters = [
-        nn.Parameter(torch.empty(replicates, *shape).uniform_(-(hidden**-0.5), hidden**-0.5)) for shape in shapes
-    ]
-    optimizer = torch.optim.Adam(parameters, fused=True, **WORDS)
 
-    def steps(n):
-        for index in torch.randint(len(examples), (n, replicates, batch)).unbind():
-            inputs = examples.inputs[index].permute(0, 3, 2, 1)  # [R, B, T, D] -> [R, D, T, B]
-            projected = torch.baddbmm(b_ih + b_hh, w_ih, inputs.flatten(2)).unflatten(2, inputs.shape[2:])
-            h = c = torch.zeros(replicates, hidden, batch)
-            states = []
-            for x in projected.unbind(2):
-                pre = torch.baddbmm(x, w_hh, h)
-                if cell == "rnn":
-                    h = pre.tanh()
-                else:
-                    i, f, g, o = pre.chunk(4, 1)
-                    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-                    h = o.sigmoid() * c.tanh()
-                states.append(h)
-            logits = torch.baddbmm(b, w, torch.stack(states, 2).flatten(2)).view(replicates, -1, batch).mT
-            loss = (logits.sigmoid() - examples.targets[index]).square().mean((1, 2)).sum()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    def __init__(self, cell, start, examples, batch, work):
+        columns = [each[..., None] if number in BIASES else each for number, each in enumerate(start)]
+        super().__init__([nn.Parameter(each.clone()) for each in columns], examples, batch, work)
+        self.cell, self.leading = cell, (len(start[0]),)
 
-    return steps
+    def weights(self):
+        tensors = [parameter.detach() for parameter in self.parameters]
+        return [each[..., 0] if number in BIASES else each for number, each in enumerate(tensors)]
 
+    def logits(self, inputs):
+        w_ih, w_hh, b_ih, b_hh, w, b = self.parameters
+        (replicates, batch, *_), hidden = inputs.shape, w_hh.shape[2]
+        inputs = inputs.permute(0, 3, 2, 1)  # [R, B, T, D] -> [R, D, T, B]
+        projected = torch.baddbmm(b_ih + b_hh, w_ih, inputs.flatten(2)).unflatten(2, inputs.shape[2:])
+        h = c = inputs.new_zeros(replicates, hidden, batch)
+        states = []
+        for x in projected.unbind(2):
+            pre = torch.baddbmm(x, w_hh, h)
+            if self.cell == "rnn":
+                h = pre.tanh()
+            else:
+                i, f, g, o = pre.chunk(4, 1)
+                c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+                h = o.sigmoid() * c.tanh()
+            states.append(h)
+        return torch.baddbmm(b, w, torch.stack(states, 2).flatten(2)).view(replicates, -1, batch).mT
 
-def jax_adder(cell, hidden, batch, examples, replicates):
-    """R networks by vmap, scan and jit; None where jax or optax is not installed."""
-    try:
-        import jax
-        import jax.numpy as jnp
-        import optax
-    except ImportError:
-        return None
-    features, rows = examples.inputs.shape[2], (4 if cell == "lstm" else 1) * hidden
-    optimizer = optax.chain(optax.add_decayed_weights(WORDS["weight_decay"]), optax.adam(WORDS["lr"]))
-
-    def init(key):
-        shapes = (features, rows), (hidden, rows), (rows,), (rows,), (hidden, 1), (1,)
-        return [
-            jax.random.uniform(key, shape, minval=-(hidden**-0.5), maxval=hidden**-0.5)
-            for key, shape in zip(jax.random.split(key, 6), shapes, strict=True)
-        ]
-
-    def loss(parameters, inputs, targets):
-        w_ih, w_hh, b_ih, b_hh, w, b = parameters
-
-        def rnn(h, x):
-            h = jnp.tanh(x + h @ w_hh)
-            return h, h
-
-        def lstm(state, x):
-            h, c = state
-            i, f, g, o = jnp.split(x + h @ w_hh, 4, -1)
-            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-            h = jax.nn.sigmoid(o) * jnp.tanh(c)
-            return (h, c), h
-
-        start = jnp.zeros((batch, hidden))
-        projected = inputs @ w_ih + b_ih + b_hh
-        _, states = jax.lax.scan(*((rnn, start) if cell == "rnn" else (lstm, (start, start))), projected)
-        return jnp.mean((jax.nn.sigmoid((states @ w + b)[..., 0]) - targets) ** 2)
-
-    def step(parameters, state, inputs, targets):
-        gradients = jax.grad(loss)(parameters, inputs, targets)
-        updates, state = optimizer.update(gradients, state, parameters)
-        return optax.apply_updates(parameters, updates), state
-
-    step = jax.jit(jax.vmap(step), donate_argnums=(0, 1))
-    parameters = jax.vmap(init)(jax.random.split(jax.random.PRNGKey(0), replicates))
-    state = jax.vmap(optimizer.init)(parameters)
-    index = torch.randint(len(examples), (20, replicates, batch))
-    inputs = jnp.asarray(examples.inputs[index].transpose(2, 3).numpy())  # [20, R, T, B, D]: drawn before it is timed
-    targets = jnp.asarray(examples.targets[index].transpose(2, 3).numpy())
-
-    def steps(n):
-        nonlocal parameters, state
-        for i in range(n):
-            parameters, state = step(parameters, state, inputs[i % 20], targets[i % 20])
-        parameters[0].block_until_ready()
-
-    steps(2)  # compiles
-    return steps
+    def clip(self):
+        """Limit the norm of each network's gradient."""
+        gradients = [parameter.grad for parameter in self.parameters]
+        norms = torch.cat([gradient.flatten(1) for gradient in gradients], 1).norm(dim=1)
+        scales = (self.work.clip / (norms + 1e-6)).clamp(max=1.0)[:, None, None]
+        for gradient in gradients:
+            gradient.mul_(scales)

@@ -2,7 +2,8 @@
 
 A round is one epoch of the Trainer, with TensorBoard and everything else a run has, timed from its first step to its
 last, and then as many steps of each peer (see peers.py). Times are medians over the rounds, ratios medians of the
-rounds' ratios. Steps are optimizer steps that end with updated weights.
+rounds' ratios. Steps are optimizer steps that end with updated weights. First of all the peers must agree with the
+project on what a step is (agreement.py).
 """
 
 import math
@@ -10,119 +11,98 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from itertools import pairwise
-from pathlib import Path
 
-import torch
-from lightning.pytorch.callbacks import Callback
 from tabulate import tabulate
 
-from benchmarks import peers
-from rnn_tasks import config
+from benchmarks.agreement import require_same_steps
+from benchmarks.peers import PlainAdder, PlainMnist, StackedAdder
+from benchmarks.timing import between, middle, ratio, rounds
 from rnn_tasks.models import kernel
-from rnn_tasks.training.session import build_session
-from rnn_tasks.training.signals import StopSignals
 
-ADDER = [  # eleven steps, every sequence as long as the others
-    "task=adder", "task.lengths=[10,10]", "task.test_lengths=[10,10]", "task.train_size=1600",
-    "scheduler=none", "loss=mse", "trainer.gradient_clip_val=0",
-]  # fmt: skip
+try:
+    from benchmarks.jax_peer import JaxAdder, JaxScanAdder
+except ImportError:  # the extra `bench` is not installed
+    JAX = {}
+else:
+    JAX = {"JAX": JaxAdder, "JAX, scan": JaxScanAdder}
 
-
-class InTurn(Callback):
-    """Milliseconds a step of each epoch of the Trainer, and after it of as many steps of each peer.
-
-    Args:
-        contenders: functions of (examples) that give a peer's steps, by name.
-        kernels: whether the epochs take the compiled kernel, in turn.
-    """
-
-    def __init__(self, contenders, kernels=(True,)):
-        self.contenders, self.kernels, self.rounds = contenders, kernels, []
-
-    def on_train_start(self, trainer, learner):
-        found = {name: peer(trainer.datamodule.train) for name, peer in self.contenders.items()}
-        self.steps = {name: steps for name, steps in found.items() if steps is not None}
-
-    def on_train_epoch_start(self, trainer, learner):
-        self.compiled = self.kernels[trainer.current_epoch % len(self.kernels)]
-        without = "sequential" if learner.model.replicates == 1 else "stacked"
-        learner.model.backend = None if self.compiled else without
-        self.started = time.perf_counter()
-
-    def on_train_batch_end(self, trainer, learner, outputs, batch, batch_index):
-        self.seconds = time.perf_counter() - self.started
-
-    def on_train_epoch_end(self, trainer, learner):
-        steps = trainer.datamodule.schedule.batches
-        if self.compiled:
-            self.rounds.append({})
-        self.rounds[-1]["Trainer" if self.compiled else "no compiler"] = self.seconds / steps * 1e3
-        if self.compiled:
-            with torch.enable_grad():
-                for name, peer in self.steps.items():
-                    started = time.perf_counter()
-                    peer(steps)
-                    self.rounds[-1][name] = (time.perf_counter() - started) / steps * 1e3
+PLAIN = {"nn, one network": PlainAdder}
+MANY = {"baddbmm": StackedAdder, **JAX}  # peers that train many networks at once
+DEFAULT = ["task=adder", "task.train_size=1600"]  # clipping, cosine schedule, bce, lengths from 1 to 20
+EVEN = ["task.lengths=[10,10]", "task.test_lengths=[10,10]"]  # eleven steps each
+ADDER = [*DEFAULT, *EVEN, "scheduler=none", "loss=mse", "trainer.gradient_clip_val=0"]
+MNIST = ["task=mnist", "optimizer=sgd", "optimizer.lr=0.001", "optimizer.weight_decay=0.0005"]
+MNIST += ["trainer.gradient_clip_val=0"]
 
 
-def rounds(words, contenders=None, kernels=(True,), count=5):
-    """Milliseconds a step in each of ``count`` rounds, without a first one that warms up."""
-    with tempfile.TemporaryDirectory() as directory:
-        epochs = f"trainer.max_epochs={(count + 1) * len(kernels)}"
-        quiet = ["trainer.limit_val_batches=0", "trainer.enable_progress_bar=false", "threads=1"]
-        cfg = config.compose([*words, epochs, *quiet])
-        turns = InTurn(contenders or {}, kernels)
-        build_session(cfg, Path(directory), StopSignals(), (turns,)).fit()
-    return turns.rounds[1:]
+def agreements():
+    """What the peers are compared in, small: words and contenders by name."""
+    few = ["task.train_size=48", "task.batch_size=8", "task.val_size=8", "task.test_size=1"]
+    clip, short = "trainer.gradient_clip_val=0.05", ["task.lengths=[1,6]", "task.test_lengths=[1,6]"]
+    runs = {}
+    for cell in ("lstm", "rnn"):
+        own = [*few, f"model={cell}"]
+        adders = {
+            "lengths 1 to 6": [*DEFAULT, *short, clip], "one length": [*DEFAULT, *EVEN, clip], "mse alone": ADDER
+        }  # fmt: skip
+        for name, words in adders.items():
+            runs[f"adder, {cell.upper()}, {name}"] = [*words, *own, "model.replicates=3"], PLAIN | MANY
+        runs[f"MNIST, {cell.upper()}"] = [*MNIST, *own, "model.hidden=16", "optimizer.lr=0.1"], {"nn": PlainMnist}
+    return runs
 
 
-def middle(found, name):
-    return statistics.median(turn[name] for turn in found if name in turn)
-
-
-def ratio(found, name, peer):
-    return statistics.median(turn[name] / turn[peer] for turn in found if name in turn and peer in turn)
+def adders(words, name, counts=(1, 32, 128), kernels=(True,)):
+    """Adders of 5 units, batch 8: one network and many, against all peers."""
+    own = ("Trainer", "no compiler")[: len(kernels)]
+    pairs = [(which, peer) for which in own for peer in JAX]
+    rows = []
+    for count in counts:
+        found = rounds([*words, f"model.replicates={count}"], PLAIN | (MANY if count > 1 else {}), kernels)
+        row = {"": f"{name}, R = {count}"}
+        for column in (*own, *PLAIN, *MANY):
+            row[column] = f"{middle(found, column):.2f}" if column in found[0] else ""
+        for which, peer in pairs:
+            row[f"{which} / {peer}"] = f"{ratio(found, which, peer):.2f}" if peer in found[0] else ""
+        alone = ratio(found, "Trainer", "nn, one network")
+        row |= {"Trainer / nn": f"{alone:.2f}", "networks at the price of one": f"{count / alone:.0f}"}
+        rows.append(row)
+    return rows
 
 
 def replicates():
-    """The adder (5 units, batch 8, 11 steps): one network and many, against all peers."""
-    names = ("Trainer", "no compiler", "nn, one network", "baddbmm", "JAX")
+    """The adder with mean squared errors alone, and without a compiler."""
+    kernels = (True, False) if kernel.library() else (True,)
+    return sum((adders([*ADDER, f"model={cell}"], cell.upper(), kernels=kernels) for cell in ("lstm", "rnn")), [])
+
+
+def defaults():
+    """The adder with its default values, and with sequences of one length."""
+    return adders(DEFAULT, "LSTM, lengths 1 to 20") + adders([*DEFAULT, *EVEN], "LSTM, 11 steps")
+
+
+def epochs():
+    """What share of an epoch of the adder with all its default values is not training steps."""
     rows = []
-    for cell in ("lstm", "rnn"):
-        for count in (1, 32, 128):
-            contenders = {"nn, one network": lambda examples, cell=cell: peers.plain_adder(cell, 5, 8, examples)}
-            if count > 1:
-                contenders |= {
-                    name: lambda examples, cell=cell, count=count, peer=peer: peer(cell, 5, 8, examples, count)
-                    for name, peer in (("baddbmm", peers.stacked_adder), ("JAX", peers.jax_adder))
-                }
-            kernels = (True, False) if kernel.library() else (True,)
-            found = rounds([*ADDER, f"model={cell}", f"model.replicates={count}"], contenders, kernels)
-            row = {"": f"{cell.upper()}, R = {count}"}
-            row |= {name: f"{middle(found, name):.2f}" for name in names if name in found[0]}
-            if "JAX" in found[0]:
-                row["Trainer / JAX"] = f"{ratio(found, 'Trainer', 'JAX'):.2f}"
-                if "no compiler" in found[0]:
-                    row["no compiler / JAX"] = f"{ratio(found, 'no compiler', 'JAX'):.2f}"
-            row["networks at the price of one"] = f"{count / ratio(found, 'Trainer', 'nn, one network'):.0f}"
-            rows.append(row)
+    for count in (1, 32):
+        found = between(["task=adder", f"model.replicates={count}"])
+        row = {"": f"LSTM, R = {count}", "epoch": f"{statistics.median(each['epoch'] for each in found):.2f} s"}
+        for part in ("between", "validation"):
+            row[f"{part}, share"] = f"{statistics.median(each[part] / each['epoch'] for each in found):.1%}"
+        rows.append(row)
     return rows
 
 
 def large():
-    """MNIST, 256 units, batch 64: the Trainer against a bare loop of nn.RNN or nn.LSTM."""
+    """MNIST, batch 64: the Trainer against a bare loop of nn.RNN or nn.LSTM."""
     rows = []
-    for cell in ("rnn", "lstm"):
-        words = ["task=mnist", f"model={cell}", "model.hidden=256", "task.batch_size=64", "optimizer=sgd"]
-        words += ["trainer.gradient_clip_val=0", "trainer.limit_train_batches=60"]
-        contenders = {"nn": lambda examples, cell=cell: peers.plain_mnist(cell, 256, 64, examples)}
-        found = rounds(words, contenders)
+    for cell, hidden in (("rnn", 256), ("lstm", 128)):
+        words = [*MNIST, f"model={cell}", f"model.hidden={hidden}", "task.batch_size=64"]
+        found = rounds([*words, "trainer.limit_train_batches=60"], {"nn": PlainMnist})
         faster = f"{1 / ratio(found, 'Trainer', 'nn'):.2f}"
         times = {name: f"{middle(found, name):.2f}" for name in ("Trainer", "nn")}
-        rows.append({"": f"MNIST, {cell.upper()} 256, batch 64", **times, "samples a second, ratio": faster})
+        rows.append({"": f"MNIST, {cell.upper()} {hidden}, batch 64", **times, "samples a second, ratio": faster})
     return rows
 
 
@@ -176,9 +156,16 @@ def main():
     """Print the tables."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    print("Adder, 5 units, batch 8, 11 steps long: milliseconds a step")
-    print(tabulate(replicates(), headers="keys", disable_numparse=True), "\n")
-    print(tabulate(large(), headers="keys", disable_numparse=True), "\n")
+    require_same_steps(agreements())
+    tables = {
+        "Adder, 5 units, batch 8, 11 steps long: milliseconds a step": replicates,
+        "Adder with its default values (clipping, cosine schedule, bce), batch 8: milliseconds a step": defaults,
+        "An epoch of the adder with its default values, and what of it is not training steps": epochs,
+        "MNIST: milliseconds a step": large,
+    }
+    for title, rows in tables.items():
+        print(title)
+        print(tabulate(rows(), headers="keys", disable_numparse=True), "\n", flush=True)
     print("How milliseconds a step grow (LSTM through the Trainer; R = 32, T = 11, H = 5, B = 8 where not said)")
     print(tabulate(growth(), tablefmt="plain", disable_numparse=True), "\n")
     rows = [
