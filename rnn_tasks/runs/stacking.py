@@ -35,12 +35,19 @@ class Sweep:
 
     def __init__(self, hydra_context: HydraContext, config: DictConfig) -> None:
         self.hydra_context, self.config = hydra_context, config
+        self.known: dict[int, DictConfig] = {}  # in this process
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "known": {}}
 
     def composed(self, overrides: Overrides, number: int) -> DictConfig:
         """Return the configuration of a run, with Hydra's own part, as Hydra's launchers load it."""
+        if number in self.known:
+            return self.known[number]
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(composed):
             composed.hydra.job.id = composed.hydra.job.num = number
+        self.known[number] = composed
         return composed
 
     def run(self, task_function: TaskFunction, overrides: Overrides, number: int) -> JobReturn:
