@@ -162,7 +162,8 @@ def launch(
         raise UserError(str(error)) from None
     runs = [sweep.checked(overrides, first + number) for number, overrides in enumerate(jobs)]
     grouping = grouped([cfg for cfg, _ in runs], sizes_may_differ, most)
-    tell(f"{len(jobs)} runs: {grouping.describe([networks(cfg) for cfg, _ in runs])}")
+    if len(jobs) > 1:
+        tell(grouping.describe([networks(cfg) for cfg, _ in runs]))
     stacks = [[(first + number, jobs[number]) for number in stack] for stack in grouping.stacks]
     task, leaders = StackTask(task_function, sweep, stacks, most), [stack[0] for stack in grouping.stacks]
     numbers = sorted([*leaders, *grouping.alone])
