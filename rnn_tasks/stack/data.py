@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 
 from rnn_tasks.stack.seat import Seat
@@ -68,10 +69,15 @@ def by_data(seats: list[Seat]) -> list[list[Seat]]:
 
 
 def put_together(sets: list[Examples]) -> Examples:
-    """Return the examples of several sets of one size as one; of a single set itself."""
+    """Return the examples of several sets of one size as one, padded to the longest; of a single set itself."""
     if len(sets) == 1:
         return sets[0]
-    return Examples(*(torch.cat([getattr(each, name) for each in sets]) for name in ("inputs", "lengths", "targets")))
+    missing = [max(other.inputs.shape[1] for other in sets) - each.inputs.shape[1] for each in sets]
+    inputs = [pad(each.inputs, (0, 0, 0, steps)) for each, steps in zip(sets, missing, strict=True)]
+    targets = [each.targets for each in sets]
+    if targets[0].dim() == 2:
+        targets = [pad(each, (0, steps)) for each, steps in zip(targets, missing, strict=True)]
+    return Examples(torch.cat(inputs), torch.cat([each.lengths for each in sets]), torch.cat(targets))
 
 
 class SharedData:
