@@ -248,7 +248,8 @@ def test_arrangement_of_a_sweep(grid, axes, groups, pooled):
     for number, values in enumerate(product(*grid.values())):
         choices = dict(zip(grid, values, strict=True))
         chance = list(grid["loss"]).index(choices["loss"]) if "loss" in grid else number
-        networks = [solving.Network(100 * number + i, False, {}, i < chance, None) for i in range(8)]
+        seeds = [100 * choices.get("seed", 0) + i for i in range(8)]  # the same in all settings
+        networks = [solving.Network(seed, False, {}, i < chance, None) for i, seed in enumerate(seeds)]
         rows.append(sweeps.SweepRow(config.run_name(choices), "done", choices, networks=networks))
     arranged = arrangement.arrange(settings_of(rows))
     assert (list(arranged.axes), len(arranged.groups), list(arranged.pooled)) == (axes, groups, pooled)

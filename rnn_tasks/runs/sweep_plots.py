@@ -89,7 +89,7 @@ def _curve(axes: Axes, quantity: Quantity, points: Mapping[float, list[Network]]
 def _by_name(arrangement: Arrangement) -> Figure:
     """Draw each quantity of each group as a point with its interval, a row for each."""
     names = list(arrangement.groups)
-    figure = Figure(figsize=(11.5, 1.7 + 0.3 * len(names)), layout="constrained")
+    figure = Figure(figsize=(12.5, 1.7 + 0.3 * len(names)), layout="constrained")
     panels = figure.subplots(1, 3, sharey=True)
     for axes, quantity in zip(panels, QUANTITIES, strict=True):
         for i, name in enumerate(names):
