@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
@@ -110,7 +110,10 @@ def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> Stack
         seat.recorder.share = seat.learner.replicates / replicates(seats)
     loggers = [logger for seat in seats for logger in seat.loggers]
     keeper, checkpoints = StackKeeper(seats, schedule), StackCheckpoints(seats)
-    trainer = build_trainer(first, schedule, place, [keeper], loggers, checkpoints=checkpoints)
+    common: Any = OmegaConf.merge(
+        first, {"trainer": {"min_epochs": None, "min_steps": None}}
+    )  # the recorders keep to these
+    trainer = build_trainer(common, schedule, place, [keeper], loggers, checkpoints=checkpoints)
     return StackSession(seats, Stack(seats), StackData(seats, schedule), trainer)
 
 
