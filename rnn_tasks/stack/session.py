@@ -87,7 +87,7 @@ def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> Stack
         signals: those that ask the training to stop.
 
     Raises:
-        UserError: the data are missing, or a part of a configuration cannot be built.
+        UserError: the data are missing, or not as many for each run, or a part of a configuration cannot be built.
     """
     first = jobs[0].cfg
     prepare_process(first.threads)
@@ -98,6 +98,8 @@ def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> Stack
         shared.set_up(task, _data_key(job.cfg))
         if schedule is None:
             schedule = TrainSchedule.of(first.trainer, task.train, task.batch_size, model.replicates)
+        if len(task.train) != schedule.size:
+            raise UserError(f"task.data_seed: gives {schedule.size} and {len(task.train)} training examples")
         task.schedule = schedule
         learner = build_learner(job.cfg, task, model, schedule)
         recorder = build_recorder(job.cfg, job.run, schedule, signals)
