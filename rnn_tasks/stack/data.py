@@ -34,7 +34,12 @@ class StackData(LightningDataModule):
         return DataLoader(put_together(self.sets), sampler=LiveSampler(self), batch_size=None)
 
     def val_dataloader(self) -> list[DataLoader]:
-        return [evaluation_loader([seats[0].task.val], replicates(seats)) for seats in by_data(self.seats)]
+        limit = self.seats[0].cfg.trainer.limit_val_batches
+        whole = isinstance(limit, float) and limit == 1
+        return [  # the batches of which a part is taken must be those of a run alone
+            evaluation_loader([seats[0].task.val], replicates(seats if whole else seats[:1]))
+            for seats in by_data(self.seats)
+        ]
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Any:
         return self.seats[0].task.transfer_batch_to_device(batch, device, dataloader_idx)

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
@@ -53,24 +54,53 @@ class StackKeeper(Checkpoint):
         self, trainer: Trainer, stack: Stack, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         _, done = self.schedule.chunks(trainer.current_epoch)[batch_idx]
-        internals.validate_after(trainer, batch_idx, self.schedule.validates_after(done))
+        validates = self.schedule.validates_after(done)
+        internals.validate_after(trainer, batch_idx, validates)
         self._each(trainer, lambda recorder, *own: recorder.on_train_batch_end(*own, outputs, batch, batch_idx))
+        measured = trainer.enable_validation and (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        if measured and not validates:
+            self._validate_stopping(trainer, stack)
+        if not (measured and validates):
+            self._end_stopping(trainer)
 
     def on_validation_end(self, trainer: Trainer, stack: Stack) -> None:  # type: ignore[override]
         self._each(trainer, RunRecorder.on_validation_end)
+        self._end_stopping(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, stack: Stack) -> None:  # type: ignore[override]
         self._each(trainer, RunRecorder.on_train_epoch_end)
+        for seat in self._stopping():
+            seat.end()
         stack.choose_live()
         trainer.should_stop = not stack.members
 
     def on_train_end(self, trainer: Trainer, stack: Stack) -> None:  # type: ignore[override]
         self._each(trainer, RunRecorder.on_train_end)
 
-    def _each(self, trainer: Trainer, act: Callable[..., None]) -> None:
+    def _stopping(self) -> list[Seat]:
+        return [seat for seat in self.seats if seat.is_live and seat.should_stop]
+
+    @torch.inference_mode()
+    def _validate_stopping(self, trainer: Trainer, stack: Stack) -> None:
+        """Measure runs that stop where no validation follows for all, as Lightning does it when a run alone stops."""
+        for seat in (seats := self._stopping()):
+            stack.measure(seat)
+            seat.attempt(seat.learner.on_validation_epoch_end)
+        self._each(trainer, RunRecorder.on_validation_end, seats)
+
+    def _end_stopping(self, trainer: Trainer) -> None:
+        """Let the epoch end for runs that stop within it."""
+        for seat in (seats := self._stopping()):
+            seat.attempt(seat.learner.on_train_epoch_end)
+        self._each(trainer, RunRecorder.on_train_epoch_end, seats)
+        for seat in seats:
+            seat.end()
+        trainer.should_stop = not any(seat.is_live for seat in self.seats)
+
+    def _each(self, trainer: Trainer, act: Callable[..., None], seats: list[Seat] | None = None) -> None:
         """Let each live run's recorder act; a signal is raised when all have, and their checkpoints are written."""
         stop = None
-        for seat in self.seats:
+        for seat in self.seats if seats is None else seats:
             if seat.is_live:
                 try:
                     seat.attempt(partial(act, seat.recorder, seat, seat.learner))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -38,7 +39,11 @@ class Stack(LightningModule):
         self.choose_live()
 
     def choose_live(self) -> None:
-        """From the next epoch on, train and measure the live runs alone."""
+        """From the next epoch on, draw batches for the live runs alone, and train and measure no others."""
+        self._join_live()
+        self.drawn = self.members
+
+    def _join_live(self) -> None:
         self.members = [seat for seat in self.seats if seat.is_live]
         self.joined = Joined([_network(seat) for seat in self.members]) if self.members else None
         groups = [[seat for seat in seats if seat.is_live] for seats in by_data(self.seats)]
@@ -56,13 +61,17 @@ class Stack(LightningModule):
 
     def training_step(self, chunk: Batch, index: int) -> None:
         """Take the optimizer steps of a chunk of batches of all live runs: inputs [N, R, B, T, D]."""
-        parts, first = [], 0
-        for seat in self.members:
-            learner = seat.learner
-            own = Batch(*(part[:, first : first + learner.replicates] for part in chunk))
-            scheduler = learner.lr_schedulers() if learner.steps_schedule else None
-            parts.append(ChunkSteps(learner, own, index, seat.optimizer, scheduler))
-            first += learner.replicates
+        parts = []
+        batches = zip(*(part.split([seat.learner.replicates for seat in self.drawn], 1) for part in chunk), strict=True)
+        for seat, own in zip(self.drawn, map(Batch._make, batches), strict=True):
+            if seat.is_live:
+                learner = seat.learner
+                scheduler = learner.lr_schedulers() if learner.steps_schedule else None
+                parts.append(ChunkSteps(learner, own, index, seat.optimizer, scheduler))
+        if len(parts) < len(self.drawn):  # some have ended within the epoch
+            chunk = Batch(*(torch.cat(each, 1) for each in zip(*(part.chunk for part in parts), strict=True)))
+        if len(parts) < len(self.members):
+            self._join_live()
         steps = take_steps(parts, chunk, self._forward)
         internals.count_optimizer_steps(self.trainer, steps)
         self._each(lambda learner: None)
@@ -84,9 +93,22 @@ class Stack(LightningModule):
         if part := self.validated[dataloader_idx]:
             part.count(batch)
 
+    def measure(self, seat: Seat) -> None:
+        """Count the validation examples of one run."""
+        number = next(i for i, seats in enumerate(by_data(self.seats)) if seat in seats)
+        trainer: Any = self.trainer
+        part = Validated([seat])
+        for batch in islice(trainer.val_dataloaders[number], trainer.num_val_batches[number]):
+            part.count(trainer.datamodule.transfer_batch_to_device(batch, self.device, number))
+        part.hand_out()
+
     def on_train_start(self) -> None:
         self._each(Learner.on_train_start)
+        for seat in self.members:
+            if seat.should_stop:  # all of its replicates were frozen when it was left
+                seat.end()
         self.choose_live()
+        self.trainer.should_stop = not self.members
 
     def on_train_epoch_end(self) -> None:
         self._each(Learner.on_train_epoch_end)

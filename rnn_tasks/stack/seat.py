@@ -31,7 +31,7 @@ class Seat:
         loggers: its own.
         resumed: the checkpoint that it goes on from, None for a new run.
         trainer: of the stack.
-        should_stop: whether the run ends, though others may go on.
+        should_stop: whether the run ends with this epoch, though others may go on.
         failure: why it has failed, None if it has not.
         wants_saving: whether its checkpoint is to be written when the stack writes checkpoints.
         ended_at: the optimizer steps that it has taken, None while it is trained.
@@ -82,13 +82,17 @@ class Seat:
         self.learner.trainer = self  # type: ignore[assignment]
 
     def attempt(self, act: Callable[[], None]) -> None:
-        """Let the run do something; end it if that fails, or if all of its replicates are frozen."""
+        """Let the run do something; it ends if that fails, and is to stop if all of its replicates are frozen."""
         try:
             act()
             self.learner.end_if_done()
         except UserError as error:
             self.failure = error
-        if self.is_live and (self.should_stop or self.failure):
+            self.end()
+
+    def end(self) -> None:
+        """Let the run be trained no more."""
+        if self.is_live:
             self.ended_at = self.trainer.global_step
             self.recorder.stop_clock()
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
@@ -87,7 +87,7 @@ def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> Stack
         signals: those that ask the training to stop.
 
     Raises:
-        UserError: the data are missing, or a part of a configuration cannot be built.
+        UserError: the data are missing, or not as many for each run, or a part of a configuration cannot be built.
     """
     first = jobs[0].cfg
     prepare_process(first.threads)
@@ -98,6 +98,8 @@ def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> Stack
         shared.set_up(task, _data_key(job.cfg))
         if schedule is None:
             schedule = TrainSchedule.of(first.trainer, task.train, task.batch_size, model.replicates)
+        if len(task.train) != schedule.size:
+            raise UserError(f"task.data_seed: gives {schedule.size} and {len(task.train)} training examples")
         task.schedule = schedule
         learner = build_learner(job.cfg, task, model, schedule)
         recorder = build_recorder(job.cfg, job.run, schedule, signals)
@@ -110,7 +112,10 @@ def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> Stack
         seat.recorder.share = seat.learner.replicates / replicates(seats)
     loggers = [logger for seat in seats for logger in seat.loggers]
     keeper, checkpoints = StackKeeper(seats, schedule), StackCheckpoints(seats)
-    trainer = build_trainer(first, schedule, place, [keeper], loggers, checkpoints=checkpoints)
+    common: Any = OmegaConf.merge(
+        first, {"trainer": {"min_epochs": None, "min_steps": None}}
+    )  # the recorders keep to these
+    trainer = build_trainer(common, schedule, place, [keeper], loggers, checkpoints=checkpoints)
     return StackSession(seats, Stack(seats), StackData(seats, schedule), trainer)
 
 
