@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from rnn_tasks.seeds import generator
 
+LEAST = 2 / 3  # of the longest sequence of an evaluation batch is the shortest
 EVALUATION_STEPS = 100_000  # steps of all sequences of an evaluation batch: 100 MB of states of 256 units
 
 
@@ -73,15 +74,27 @@ def evaluation_loader(sets: list[Examples], replicates: int = 1) -> DataLoader:
     return DataLoader(EvaluationBatches(sets, replicates), batch_size=None)
 
 
+def _similar(lengths: list[int]) -> list[tuple[int, int]]:
+    """Return the lowest and highest of groups of lengths, which rise: at most a third of the steps are padding."""
+    groups: list[tuple[int, int]] = []
+    for length in lengths:
+        first = groups[-1][0] if groups else 0
+        if LEAST * length <= first:
+            groups[-1] = first, length
+        else:
+            groups.append((length, length))
+    return groups
+
+
 class EvaluationBatches(Dataset):
-    """Every example once, in batches of one length, whose size suits the length and the number of replicates."""
+    """Every example once, in batches of similar lengths, whose size suits these and the number of replicates."""
 
     def __init__(self, sets: list[Examples], replicates: int = 1) -> None:
         batches, steps = [], EVALUATION_STEPS // -(-replicates // 8)
         for examples in sets:
-            for length in examples.lengths.unique().tolist():
-                index = (examples.lengths == length).nonzero().squeeze(1)
-                batches += [(examples, part) for part in index.split(max(1, steps // length))]
+            for shortest, longest in _similar(examples.lengths.unique().tolist()):
+                index = ((examples.lengths >= shortest) & (examples.lengths <= longest)).nonzero().squeeze(1)
+                batches += [(examples, part) for part in index.split(max(1, steps // longest))]
         order = torch.randperm(len(batches), generator=generator("evaluation"))  # a part of them has many lengths
         self.batches: list[tuple[Examples, Tensor]] = [batches[number] for number in order]
 
