@@ -10,10 +10,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from rnn_tasks import config, runs
+from rnn_tasks.config.stacking import grouped
 from rnn_tasks.config.sweeping import LAUNCHING
 from rnn_tasks.errors import Interrupted, UserError
 from rnn_tasks.report.comparison import compare
-from rnn_tasks.runs import Run, evaluation, load, summaries, sweep_tables, sweeps
+from rnn_tasks.runs import Run, evaluation, load, stack_training, stacking, summaries, sweep_tables, sweeps
 from rnn_tasks.runs.frames import frame
 from rnn_tasks.train import train as train_into
 
@@ -99,7 +100,8 @@ class Sweep:
 def sweep(*overrides: str, directory: str | Path | None = None, progress: bool = True) -> Sweep:
     """Train a run for each choice of values, as ``python -m rnn_tasks.train --multirun`` does.
 
-    What is refused is told before anything is trained. A run that fails is noted in the table, and the others go on. A
+    Runs that differ in numbers of each network alone are trained at once. What is refused is told before anything is
+    trained. A run that fails is noted in the table, and the others go on. A
     sweep that was stopped has a table of what has finished; the same call with its directory goes on, and does not
     train again what has finished.
 
@@ -120,9 +122,16 @@ def sweep(*overrides: str, directory: str | Path | None = None, progress: bool =
     jobs = [_composed(progress, *plan.overrides, swept=job) for job in plan.jobs()]
     path = Path(directory or place)
     sweeps.begin(path, plan)
+    places = [path / config.run_name(config.own_choices(job, ())) for job in plan.jobs()]
     try:
-        for cfg, job in zip(jobs, plan.jobs(), strict=True):
-            _train_or_note(cfg, path / config.run_name(config.own_choices(job, ())))
+        outcomes: dict[Path, Any] = {}
+        for stack in grouped(jobs, stacking.sizes_may_differ).stacks:
+            outcomes |= stack_training.train_stack([(jobs[number], places[number]) for number in stack])
+        for cfg, run in zip(jobs, places, strict=True):
+            if isinstance(failure := outcomes.get(run), UserError):
+                sweeps.note_failure(run, failure)
+            elif run not in outcomes:
+                _train_or_note(cfg, run)
     except Interrupted:
         summaries.summarize(path, show=False)
         raise KeyboardInterrupt(f"stopped; the same call with directory={str(path)!r} goes on with the sweep") from None

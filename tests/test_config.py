@@ -145,7 +145,7 @@ WRONG = {
     "trainer.accelerator=tpu": "^trainer.accelerator=tpu: must be one of auto, cpu, gpu, cuda, mps$",
     "trainer.max_time=99999999999:00:00:00": "trainer.max_time=.*: must be days, hours, minutes and seconds like",
     "+logger.tensorboard.filename_suffix=/../../x": "filename_suffix=/../../x: must be a part of a file's name",
-    "+logger.tensorboard.max_queue=x": "logger.tensorboard.max_queue=x: must be a whole number like 10",
+    "logger.tensorboard.max_queue=x": "logger.tensorboard.max_queue=x: must be a whole number like 10",
     "logger.tensorboard.name=[1]": r"logger.tensorboard.name=\[1\]: must be a word",
     "trainer.accelerator=abacus": "trainer.accelerator=abacus: must be one of auto, cpu",
     "trainer.accumulate_grad_batches=0": "trainer.accumulate_grad_batches=0: must be at least 1",

@@ -62,7 +62,7 @@ def test_runs_of_a_sweep_are_those_of_its_plan(workplace, monkeypatch, word):
     monkeypatch.setattr(train, "_train_and_report", write_config)
     monkeypatch.setattr(sys, "argv", ["train"])
     with pytest.raises(SystemExit):  # the runs have no result
-        train._start(["--multirun"], [*SMALL, word, "hydra.sweep.dir=sweep"])
+        train._start(["--multirun"], [*SMALL, word, "hydra.sweep.dir=sweep", "hydra/launcher=basic"])
     made = {path.name for path in Path("sweep").iterdir() if path.is_dir()}
     plan = plans.read_plan(Path("sweep"))
     key = word.partition("=")[0].lstrip("+")
@@ -241,9 +241,10 @@ def test_a_sweep_with_a_configuration_of_ones_own_goes_on(workplace):
     assert (cfg.model.cell, cfg.optimizer.lr, cfg.swept) == ("gru", 0.123, {"seed": 1})
 
 
-def test_an_interrupted_sweep_says_how_it_goes_on(workplace):
+@pytest.mark.parametrize(("launcher", "second"), [("stacked", "stopped"), ("basic", "missing")])
+def test_an_interrupted_sweep_says_how_it_goes_on(workplace, launcher, second):
     words = ["--multirun", *SMALL, "task.train_size=20000", "trainer.max_epochs=50", "seed=0,1", "name=mine"]
-    started = start("train", *words)
+    started = start("train", *words, f"hydra/launcher={launcher}")
     first = Path("outputs/adder/mine/seed=0")
     wait_for((first / "history.csv").exists, started)  # it has begun to train
     assert sweeps.sweep_rows(first.parent)[0].state == "running"
@@ -251,7 +252,7 @@ def test_an_interrupted_sweep_says_how_it_goes_on(workplace):
     ended = started.wait(60)
     assert ended.returncode == 130
     assert ended.stderr.endswith("stopped; go on with: python -m rnn_tasks.train resume=outputs/adder/mine\n")
-    assert [row.state for row in sweeps.sweep_rows(first.parent)] == ["stopped", "missing"]
+    assert [row.state for row in sweeps.sweep_rows(first.parent)] == ["stopped", second]
 
 
 def test_a_checkpoint_stands_for_its_run(workplace):

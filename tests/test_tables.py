@@ -11,7 +11,7 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.runs import plots, summaries, sweep_tables, sweeps, tables
 from rnn_tasks.runs.directory import InUse
 from rnn_tasks.runs.tables import Row
-from rnn_tasks.training.intervals import counted, summarize
+from rnn_tasks.training.intervals import counted, summarize, wilson
 
 ONE = {"n": 8, "loss": [0.25], "accuracy": [0.875], "sequence_accuracy": [0.5]}
 EQUAL = {"n": 8, "loss": [0.25], "accuracy": [0.875], "sequence_accuracy": [0.875]}
@@ -198,19 +198,16 @@ def test_a_trial_is_neither_done_nor_failed(sweep):
 
 def test_sweep_table_of_replicates(sweep):
     head, *_, ended = cells(sweep_tables.sweep_table(sweeps.sweep_rows(sweep), "github"), "|")
-    assert head == [
-        *("run", "state", "test accuracy", "test exact match", "test at 100 %"),
-        *("val exact match", "val at 100 %", "seconds"),
-    ]
-    assert ended[0] == "model.hidden=10" and ended[-1] == "2.5"
-    assert ended[2:4] == ["75.00% [0.00, 100.00], best 100.00", "1 of 3 (1 failed)"]
+    assert head == ["run", "solved", "steps until solved", "test exact match", "state", "seconds"]
+    assert ended[:3] == ["model.hidden=10", "1 of 3, 33 % [6, 79], 1 failed", "unknown"]  # it has no history
+    assert ended[3:] == ["75.00% [0.00, 100.00], best 100.00", "2.5"]
 
 
 def test_sweep_table_of_single_networks_whose_accuracies_are_equal(tmp_path):
-    write_run(tmp_path, "seed", 0, {"test": EQUAL, "val": ONE})
+    write_run(tmp_path, "loss", "mse", {"test": EQUAL, "val": ONE})
     head, row = cells(sweep_tables.sweep_table(sweeps.sweep_rows(tmp_path), "github"), "|")
-    assert head == ["run", "test accuracy", "val accuracy", "seconds"]
-    assert row == ["seed=0", "87.50%", "87.50%", "2.5"]
+    assert head == ["run", "solved", "steps until solved", "test accuracy", "val accuracy", "seconds"]
+    assert row == ["loss=mse", "no", "never", "87.50%", "87.50%", "2.5"]
 
 
 def test_summary_files_of_a_sweep(sweep, capsys):
@@ -220,13 +217,16 @@ def test_summary_files_of_a_sweep(sweep, capsys):
     assert [row["state"] for row in (stopped, failed, ended)] == ["stopped", "failed", "done"]
     assert [row["note"] for row in (stopped, failed, ended)] == ["2 of 10 epochs", "no luck", ""]
     assert list(ended)[:4] == ["run", "model.hidden", "state", "note"] and ended["model.hidden"] == "10"
-    numbers = {title: float(text) for title, text in [*ended.items()][4:]}
+    assert ended["steps until solved"] == ""  # there is no history
+    numbers = {title: float(text) for title, text in [*ended.items()][4:] if text}
     share = summarize(THREE["sequence_accuracy"])
     assert list(numbers)[-1] == "seconds" and numbers["seconds"] == 2.5
     assert numbers["test accuracy"] == pytest.approx(0.95) and numbers["val loss"] == pytest.approx(0.15)
     assert numbers["test exact match"] == share.mean and numbers["test exact match best"] == 1
     assert (numbers["test exact match low"], numbers["test exact match high"]) == share.within
     assert (numbers["test at 100 %"], numbers["test replicates"]) == (1, 3)
+    assert (numbers["solved at"], numbers["solved"], numbers["not solved"]) == (1, 1, 2)
+    assert (numbers["solved share low"], numbers["solved share high"]) == wilson(1, 3)
     assert (sweep / "summary.md").read_text().count("\n") == 5
     assert (sweep / "test_by_length.png").stat().st_size > 1000
     assert str(sweep) in capsys.readouterr().out
@@ -236,40 +236,8 @@ def test_summary_of_a_sweep_whose_runs_have_all_finished(tmp_path, capsys):
     for hidden in (1, 3, 5):
         write_run(tmp_path, "model.hidden", hidden, {"test": ONE | {"by_length": {}}, "val": ONE})
     assert summaries.write_summary(tmp_path)
-    assert (tmp_path / "test_by_model.hidden.png").stat().st_size > 1000
+    assert (tmp_path / "sweep.png").stat().st_size > 1000
     assert "test accuracy low" not in (tmp_path / "summary.csv").read_text()  # there are no replicates
-
-
-def by_number(*choices):
-    names = {config.run_name(each): each for each in choices}
-    return sweep_tables.by_number({name: name for name in names}, names)
-
-
-def test_by_number_arranges_values_by_the_number_swept_most():
-    key, lines = by_number(*({"model": m, "task.batch_size": s} for m in ("rnn", "gru") for s in (16, 2, 4)))
-    assert key == "task.batch_size" and set(lines) == {"model=rnn", "model=gru"}
-    assert list(lines["model=rnn"].items()) == [(s, f"model=rnn,task.batch_size={s}") for s in (2, 4, 16)]
-
-
-def test_by_number_names_lines_by_lists():
-    key, lines = by_number(*({"model.hidden": h, "task.lengths": [1, n]} for h in (1, 3, 5) for n in (5, 9)))
-    assert key == "model.hidden" and set(lines) == {"task.lengths=1+5", "task.lengths=1+9"}
-    assert all(list(points) == [1, 3, 5] for points in lines.values())
-
-
-@pytest.mark.parametrize(
-    "choices",
-    [
-        [],
-        [{"model.hidden": 1}, {"model.hidden": 3}],  # too few
-        [{"seed": 0}, {"seed": 1}, {"seed": 2}],  # is no quantity
-        [{"model": "rnn"}, {"model": "gru"}, {"model": "lstm"}],
-        [{"model.hidden": 1}, {"model.hidden": 2}, {"model.hidden": 3}, {"model": "gru"}],  # one run has none
-        [{"model.dropout": True}, {"model.dropout": 2}, {"model.dropout": 3}],  # truth is no number
-    ],
-)
-def test_by_number_without_a_number_to_plot_over(choices):
-    assert by_number(*choices) == ("", {})
 
 
 @pytest.mark.parametrize(

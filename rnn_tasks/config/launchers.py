@@ -14,8 +14,8 @@ PACKAGES = {
     "hydra_plugins.hydra_optuna_sweeper": ("hydra-optuna-sweeper", "optuna"),
 }
 GROUPS = ("launcher", "sweeper")
-BASIC = "basic"  # the option of both that comes with Hydra: run after run in one process
-IN_PROCESS = (BASIC, "stacked")  # launchers that start no other processes
+BASIC = "basic"  # the option of both that comes with Hydra
+HERE = (BASIC, "stacked")  # options that start no other processes
 
 
 def chosen(hydra: HydraConf, group: str) -> str:

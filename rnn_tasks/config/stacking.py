@@ -33,7 +33,7 @@ class Grouping:
     Attributes:
         stacks: the numbers of the runs that are trained at once, each a list of two or more.
         alone: why the others are trained by themselves, by their numbers.
-        apart: keys whose values keep the stacks apart.
+        apart: swept keys whose values keep the stacks apart.
     """
 
     stacks: list[list[int]]
@@ -48,17 +48,26 @@ class Grouping:
         """
         texts = []
         if self.stacks:
-            runs = [str(len(stack)) for stack in self.stacks]
-            counts = [sum(networks[number] for number in stack) for stack in self.stacks]
-            listed = runs[0] if len(runs) == 1 else f"{', '.join(runs[:-1])} and {runs[-1]}"
-            why = f", kept apart by {', '.join(self.apart)}" if self.apart else ""
-            texts.append(f"{listed} runs at once ({', '.join(f'{count:,}' for count in counts)} networks{why})")
+            runs = _listed([len(stack) for stack in self.stacks])
+            counts = _listed([sum(networks[number] for number in stack) for stack in self.stacks])
+            why = f", apart by {', '.join(self.apart)}" if self.apart else ""
+            texts.append(f"{runs} runs at once ({counts} networks{why})")
         reasons: dict[str, int] = {}
         for reason in self.alone.values():
             reasons[reason] = reasons.get(reason, 0) + 1
         texts += [f"{count} by itself ({reason})" for reason, count in reasons.items() if count == 1]
         texts += [f"{count} one after the other ({reason})" for reason, count in reasons.items() if count > 1]
         return ", ".join(texts)
+
+
+def _listed(numbers: list[int]) -> str:
+    """Return numbers in words, like "6 times 10" or "10, 10 and 4"."""
+    texts = [f"{number:,}" for number in numbers]
+    if len(texts) == 1:
+        return texts[0]
+    if len(set(texts)) == 1:
+        return f"{len(texts)} times {texts[0]}"
+    return f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
 def grouped(
@@ -82,7 +91,8 @@ def grouped(
             groups.setdefault(json.dumps(common, sort_keys=True), []).append(number)
     parts = [part for group in groups.values() for part in _split(group, runs, most)]
     alone |= {part[0]: "no other run is like it" for part in parts if len(part) == 1}
-    return Grouping([part for part in parts if len(part) > 1], alone, _apart(list(groups)))
+    stacks = [part for part in parts if len(part) > 1]
+    return Grouping(stacks, alone, _apart([[runs[number] for number in stack] for stack in stacks]))
 
 
 def networks(cfg: DictConfig | None) -> int:
@@ -132,7 +142,8 @@ def _split(group: list[int], runs: Sequence[DictConfig | None], most: int | None
     return parts
 
 
-def _apart(keys: list[str]) -> list[str]:
-    """Return the keys in which the common values of several groups differ."""
-    groups = [json.loads(key) for key in keys]
-    return [key for key in groups[0] if any(group.get(key) != groups[0][key] for group in groups)] if groups else []
+def _apart(stacks: list[list[DictConfig | None]]) -> list[str]:
+    """Return the swept keys whose values differ between stacks, and within none."""
+    swept = [[dict(cfg.swept or {}) for cfg in stack if cfg is not None] for stack in stacks]
+    values = {key: [{str(run.get(key)) for run in runs} for runs in swept] for runs in swept for key in runs[0]}
+    return [key for key, each in values.items() if all(len(one) == 1 for one in each) and len(set.union(*each)) > 1]

@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rnn_tasks import internals
 from rnn_tasks.arguments import command_line
 from rnn_tasks.config import in_directory
-from rnn_tasks.config.launchers import BASIC, GROUPS, IN_PROCESS, chosen
+from rnn_tasks.config.launchers import GROUPS, HERE, chosen
 from rnn_tasks.errors import Interrupted, UserError, one_line, refuse, tell
 from rnn_tasks.runs import summaries
 from rnn_tasks.runs.directory import LOCK
@@ -50,10 +50,10 @@ class Launch:
 
     def __init__(self, config: DictConfig) -> None:
         self.launcher, self.sweeper = (chosen(config.hydra, group) for group in GROUPS)
-        self.name = f"hydra/launcher={self.launcher}" if self.launcher != BASIC else f"hydra/sweeper={self.sweeper}"
+        self.name = f"hydra/launcher={self.launcher}" if self.launcher not in HERE else f"hydra/sweeper={self.sweeper}"
         self.config = config
         self.sweep = Path(config.hydra.sweep.dir)
-        self.watch = Watch(self.sweep) if self.launcher not in IN_PROCESS else None
+        self.watch = Watch(self.sweep) if self.launcher not in HERE else None
 
     def start(self) -> None:
         """Prepare this process for the launcher, and print a line for each run that ends from now on.
@@ -94,7 +94,7 @@ class Launch:
         else:
             text = "a run was stopped" if isinstance(reason, SystemExit) else one_line(reason).partition(". ")[0]
             what, status = f"error: {self.name}: {text}", 1
-        launcher = [] if self.launcher == BASIC else [f"hydra/launcher={self.launcher}"]
+        launcher = [f"hydra/launcher={self.launcher}"] if self.watch else []
         tell(f"{what}; go on with: {command_line('train', shlex.join([f'resume={self.sweep}', *launcher]))}")
         sys.exit(status)
 
@@ -132,13 +132,12 @@ class Launching(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         for group in GROUPS:
-            if (option := chosen(config.hydra, group)) != BASIC:
+            if (option := chosen(config.hydra, group)) not in HERE:
                 tell(f"hydra/{group}={option}: has no effect without --multirun")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         try:  # Hydra makes warnings of a callback's exceptions
-            if any(chosen(config.hydra, group) != BASIC for group in GROUPS):
-                Launch(config).start()
+            Launch(config).start()
         except UserError as error:
             refuse(error)
 

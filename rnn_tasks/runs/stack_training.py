@@ -57,7 +57,7 @@ def train_stack(runs: Sequence[tuple[DictConfig | None, Path]], most: int | None
                 for jobs in _fitting(part, most):
                     if len(jobs) > 1:
                         outcomes |= _train(jobs, signals)
-    except (UserError, OSError, MemoryError) as error:
+    except Exception as error:  # of any kind, as of a task of the user's own; each run then says it of itself
         tell(f"trained one after the other instead: {one_line(error)}")
     return outcomes
 

@@ -36,12 +36,19 @@ class Sweep:
 
     def __init__(self, hydra_context: HydraContext, config: DictConfig) -> None:
         self.hydra_context, self.config = hydra_context, config
+        self.known: dict[int, DictConfig] = {}  # in this process
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "known": {}}
 
     def composed(self, overrides: Overrides, number: int) -> DictConfig:
         """Return the configuration of a run, with Hydra's own part, as Hydra's launchers load it."""
+        if number in self.known:
+            return self.known[number]
         composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(composed):
             composed.hydra.job.id = composed.hydra.job.num = number
+        self.known[number] = composed
         return composed
 
     @contextmanager
@@ -170,7 +177,8 @@ def launch(
         raise UserError(str(error)) from None
     runs = [sweep.checked(overrides, first + number) for number, overrides in enumerate(jobs)]
     grouping = grouped([cfg for cfg, _ in runs], sizes_may_differ, most)
-    tell(f"{len(jobs)} runs: {grouping.describe([networks(cfg) for cfg, _ in runs])}")
+    if len(jobs) > 1:
+        tell(grouping.describe([networks(cfg) for cfg, _ in runs]))
     stacks = [[(first + number, jobs[number]) for number in stack] for stack in grouping.stacks]
     task, leaders = StackTask(task_function, sweep, stacks, most), [stack[0] for stack in grouping.stacks]
     numbers = sorted([*leaders, *grouping.alone])

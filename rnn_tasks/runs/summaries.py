@@ -16,13 +16,15 @@ from rnn_tasks.config.launchers import require_packages
 from rnn_tasks.errors import UserError, one_line, refuse, tell
 from rnn_tasks.files import write_atomically
 from rnn_tasks.runs import sweep_tables, sweeps
+from rnn_tasks.runs.settings import settings_of
 
+PICTURE, SUMMARY, NETWORKS, TABLE = "sweep.png", "summary.csv", "networks.csv", "summary.md"  # in the directory
 MOST_CURVES = 6  # of one plot, so that they can be told apart
 
 
 def plot(sweep: Path, rows: list[sweeps.SweepRow]) -> None:
-    """Save plots of the test accuracy of all runs: over the length if there are several, over the swept number."""
-    from rnn_tasks.runs import plots
+    """Save the picture of the sweep, and the test accuracy over the length where there are several."""
+    from rnn_tasks.runs import plots, sweep_plots
 
     results = {row.run: row.result for row in rows if row.result and "test" in row.result["metrics"]}
     tests = {name: result["metrics"]["test"] for name, result in results.items()}
@@ -31,14 +33,35 @@ def plot(sweep: Path, rows: list[sweeps.SweepRow]) -> None:
         first = next(iter(curves))
         trained = results[first]["config"]["task"]["lengths"]
         plots.save(plots.by_length(curves, tests[first]["chance"], trained), sweep / "test_by_length.png")
-    swept = {row.run: row.swept for row in rows}
-    key, lines = sweep_tables.by_number({name: test["sequence_accuracy"] for name, test in tests.items()}, swept)
-    if key:
-        plots.save(plots.by_number(key, lines), sweep / f"test_by_{key}.png")
+    if figure := sweep_plots.picture(settings_of(rows)):
+        plots.save(figure, sweep / PICTURE)
+
+
+def write_files(sweep: Path, rows: list[sweeps.SweepRow]) -> None:
+    """Write summary.csv, networks.csv, summary.md and plots of a sweep to its directory.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    cells = [sweep_tables.csv_row(row) for row in rows]
+    titles = sorted({title: None for row in cells for title in row}, key=lambda title: title == "seconds")
+    _write_csv(sweep / SUMMARY, titles, cells)
+    write_networks(sweep / NETWORKS, rows)
+    write_atomically(sweep / TABLE, sweep_tables.sweep_table(rows, "github") + "\n")
+    plot(sweep, rows)
+
+
+def write_networks(file: Path, rows: list[sweeps.SweepRow]) -> None:
+    """Write a CSV file with a row for each network of the finished runs of a sweep, see sweep_tables.network_rows.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    _write_csv(file, sweep_tables.network_columns(rows), sweep_tables.network_rows(rows))
 
 
 def write_summary(sweep: Path, show: bool = True) -> bool:
-    """Write summary.csv, networks.csv, summary.md and plots to a sweep's directory, and print the table.
+    """Write the files of a sweep's summary, see write_files, and print the table.
 
     Args:
         sweep: its directory.
@@ -48,18 +71,13 @@ def write_summary(sweep: Path, show: bool = True) -> bool:
         Whether all runs have finished.
     """
     rows = sweeps.sweep_rows(sweep)
-    _write_csv(sweep / "summary.csv", [sweep_tables.csv_row(row) for row in rows])
-    _write_csv(sweep / "networks.csv", sweep_tables.network_rows(rows))
-    write_atomically(sweep / "summary.md", sweep_tables.sweep_table(rows, "github") + "\n")
-    plot(sweep, rows)
+    write_files(sweep, rows)
     if show:
         print(f"\n{sweep_tables.sweep_table(rows, 'simple')}\n{sweep}", flush=True)
     return all(row.state in ("done", "trial") for row in rows)
 
 
-def _write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows with a column for each key, the seconds last."""
-    titles = sorted({title: None for row in rows for title in row}, key=lambda title: title == "seconds")
+def _write_csv(file: Path, titles: list[str], rows: list[dict[str, Any]]) -> None:
     text = StringIO(newline="")
     writer = csv.DictWriter(text, titles)
     writer.writeheader()

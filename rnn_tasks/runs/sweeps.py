@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rnn_tasks.config.stored import read_yaml
+from rnn_tasks.config.stored import checked, read_yaml
 from rnn_tasks.config.sweeping import Plan
 from rnn_tasks.errors import UserError, file_error, one_line, printable, tell
 from rnn_tasks.files import read_text, refuse_ways_out, write_atomically
 from rnn_tasks.runs.directory import CONFIG, FAILURE, InUse, is_held
 from rnn_tasks.runs.identity import changes_numbers
+from rnn_tasks.runs.migration import migrated
 from rnn_tasks.runs.plans import read_plan, write_plan
 from rnn_tasks.runs.results import RESULT, read_result
 
 if TYPE_CHECKING:  # these import torch, which takes seconds: a sweep with a wrong key is refused before
+    from rnn_tasks.runs.solving import Network
     from rnn_tasks.runs.tables import Row
 
 FILES = (CONFIG, RESULT, FAILURE)  # one of them lies in the directory of each run that has begun
@@ -33,7 +35,9 @@ class SweepRow:
         state: "done"; "running", a process holds its directory; "stopped" before its end, to be gone on with; "failed";
             "missing", it has not begun; or a "trial", of which nothing is kept.
         swept: what it has for itself, by the keys that were swept.
-        splits: metrics of "test" and "val", where these were measured.
+        splits: metrics of "test" and "val", where these were measured; of a run that has not finished, of "val" so far.
+        networks: what has become of each, or of a run that has not finished, so far in validation.
+        bar: the share of sequences that a network must get right to have solved its task.
         seconds: how long it took, None if it has not finished.
         note: why it has failed, or how far it has come.
         result: the content of result.json, None if it has not finished.
@@ -43,6 +47,8 @@ class SweepRow:
     state: str
     swept: dict[str, Any] = field(default_factory=dict)
     splits: dict[str, Row] = field(default_factory=dict)
+    networks: list[Network] = field(default_factory=list, repr=False)
+    bar: float = 1.0
     seconds: float | None = None
     note: str = ""
     result: dict[str, Any] | None = field(default=None, repr=False)
@@ -100,7 +106,7 @@ def note_failure(run: Path, error: Exception) -> None:
 
 def sweep_results(sweep: Path) -> dict[str, dict[str, Any] | None]:
     """Read each run's result.json, in the natural order of the runs' names; None if it has not finished."""
-    return {name: _result(sweep / name) for name in sorted(_directories(sweep), key=_natural)}
+    return {name: _result(sweep / name) for name in sorted(_directories(sweep), key=natural_order)}
 
 
 def _directories(sweep: Path) -> list[str]:
@@ -113,22 +119,25 @@ def _result(run: Path) -> dict[str, Any] | None:
     return None
 
 
-def sweep_rows(sweep: Path) -> list[SweepRow]:
-    """Return a row for each run of a sweep, also for those that have not begun."""
+def sweep_rows(sweep: Path, bar: float = 1.0) -> list[SweepRow]:
+    """Return a row for each run of a sweep, also for those that have not begun.
+
+    Args:
+        sweep: its directory.
+        bar: the share of sequences that a network must get right to have solved its task.
+    """
     plan = _known_plan(sweep)
     planned = plan.runs() if plan else {}
     begun = [name for name in _directories(sweep) if _has_begun(sweep / name)]
-    names = sorted({*begun, *planned}, key=_natural)
-    return [_row(sweep / name, planned.get(name, {})) for name in names]
+    names = sorted({*begun, *planned}, key=natural_order)
+    return [replace(_row(sweep / name, planned.get(name, {}), bar), bar=bar) for name in names]
 
 
 def _has_begun(run: Path) -> bool:
     return any((run / file).exists() for file in FILES)
 
 
-def _row(run: Path, planned: dict[str, Any]) -> SweepRow:
-    from rnn_tasks.runs.tables import Row
-
+def _row(run: Path, planned: dict[str, Any], bar: float) -> SweepRow:
     try:
         refuse_ways_out(run)
     except UserError as error:
@@ -136,13 +145,49 @@ def _row(run: Path, planned: dict[str, Any]) -> SweepRow:
     held = is_held(run)  # before the result is read, which may be written at this moment
     result = _result(run)
     if result is None or _is_refused(run):
-        config = _config(run)
-        state, note = _state(run, config, held)
-        swept = config.get("swept")
-        return SweepRow(run.name, state, swept if isinstance(swept, dict) else planned, note=note)
-    metrics = result["metrics"]
-    splits = {split: Row.of(split, metrics[split]) for split in ("test", "val") if split in metrics}
-    return SweepRow(run.name, "done", result["config"]["swept"] or planned, splits, result["seconds"], result=result)
+        return _unfinished_row(run, planned, held, bar)
+    from rnn_tasks.runs.solving import networks_of
+
+    networks = networks_of(result, _history(run), bar)
+    splits = _splits({split: result["metrics"][split] for split in ("test", "val") if split in result["metrics"]})
+    swept = _swept(result["config"]) or planned
+    return SweepRow(run.name, "done", swept, splits, networks, seconds=result["seconds"], result=result)
+
+
+def _unfinished_row(run: Path, planned: dict[str, Any], held: bool, bar: float) -> SweepRow:
+    config = _config(run)
+    state, note = _state(run, config, held)
+    row = SweepRow(run.name, state, _swept(config) or planned, note=note)
+    if state not in ("running", "stopped") or not (history := _history(run)):
+        return row
+    from rnn_tasks.runs.solving import networks_so_far
+
+    with suppress(Exception):  # a damaged configuration raises many kinds
+        networks = networks_so_far(checked(migrated(config)), history, bar)
+        numbers = [network.metrics["val"] for network in networks]
+        val = {kind: [each[kind] for each in numbers] for kind in (numbers[0] if numbers else ())}
+        return replace(row, networks=networks, splits=_splits({"val": val} if val else {}))
+    return row
+
+
+def _swept(config: dict[str, Any]) -> dict[str, Any]:
+    swept = config.get("swept")
+    return {str(key): value for key, value in swept.items()} if isinstance(swept, dict) else {}
+
+
+def _splits(metrics: dict[str, Any]) -> dict[str, Row]:
+    from rnn_tasks.runs.tables import Row
+
+    return {split: Row.of(split, values) for split, values in metrics.items()}
+
+
+def _history(run: Path) -> list[dict[str, Any]]:
+    """Return the rows of a run's history.csv; none where it is missing or damaged."""
+    from rnn_tasks.training.history import HISTORY, read_history
+
+    with suppress(UserError):
+        return read_history(run / HISTORY)
+    return []
 
 
 def _is_refused(run: Path) -> bool:
@@ -185,6 +230,6 @@ def _progress(run: Path, config: dict[str, Any]) -> str:
     return ""
 
 
-def _natural(name: str) -> list[str | float]:
+def natural_order(name: str) -> list[str | float]:
     """Return a sort key that puts model.hidden=10 behind model.hidden=9."""
     return [float(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+\.?\d*)", name))]

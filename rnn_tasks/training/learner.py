@@ -132,9 +132,10 @@ class Learner(LightningModule):
     def _forward(self, batches: list[Batch], dropout_key: tuple[int, ...]) -> list[Tensor]:
         return [forward_replicates(self.model, batch, dropout_key, self.output_size) for batch in batches]
 
-    def logs_after(self, step: int) -> bool:
-        """Return whether an optimizer step gives a point of the training curves."""
-        return self.log_every > 0 and step % self.log_every == 0
+    def logged_steps(self, done: int, step: int) -> range:
+        """Return which optimizer steps after ``done``, up to ``step``, give points of the training curves."""
+        every = self.log_every
+        return range((done // every + 1) * every, step + 1, every) if every else range(0)
 
     def log_step(self, step: int, learning_rate: float, losses: Tensor, norms: Tensor) -> None:
         """Log a point of the training curves.

@@ -86,12 +86,12 @@ class ChunkSteps:
     def note(self, steps: compiled.Steps) -> None:
         """Log what the kernel's steps gave, and give up what has failed."""
         learner, count = self.learner, len(steps.losses)
-        for n in range(count):
-            if learner.logs_after(self.before + n + 1):
-                learner.log_step(self.before + n + 1, self.rates[n], steps.losses[n], steps.norms[n])
         self.taken += count
+        for step in learner.logged_steps(self.before, self.before + count):
+            n = step - self.before - 1
+            learner.log_step(step, self.rates[n], steps.losses[n], steps.norms[n])
         failed = steps.failed
-        for n in failed[failed >= 0].unique().tolist():
+        for n in sorted({n for n in failed.tolist() if n >= 0}):
             learner.fail(failed == n, self.before + n + 1, "at")
 
     def batch(self, n: int) -> Batch:
@@ -121,7 +121,7 @@ class ChunkSteps:
             return
         self.taken += 1
         step = self.before + self.taken
-        logs = learner.logs_after(step)
+        logs = step in learner.logged_steps(step - 1, step)
         if learner.shared:
             since, means = learner.shared.add_gradients(learner.trained)
             self._fail_lost(since, step)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
@@ -30,7 +31,8 @@ class TensorBoard(TensorBoardLogger):
         self.banded: set[str] = set()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        super().log_metrics(metrics, step)
+        values = [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in metrics.items()]
+        self.experiment.file_writer.add_summary(Summary(value=values), step)  # one event, not one for each tag
         self.written = True
         if not self.laid_out:
             self.banded |= {tag.removesuffix("_min") for tag in metrics if tag.endswith("_min")}
