@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,17 @@ class Sweep:
             composed.hydra.job.id = composed.hydra.job.num = number
         self.known[number] = composed
         return composed
+
+    @contextmanager
+    def home(self) -> Iterator[None]:
+        """Be where the command was called, also in a job that works in the directory of its run."""
+        place = os.getcwd()
+        if HydraConfig.get().job.chdir:
+            os.chdir(self.config.hydra.runtime.cwd)
+        try:
+            yield
+        finally:
+            os.chdir(place)
 
     def run(self, task_function: TaskFunction, overrides: Overrides, number: int) -> JobReturn:
         """Do a run in this process."""
@@ -101,15 +113,17 @@ class StackTask:
         from rnn_tasks.runs.stack_training import train_stack  # imports torch, which takes seconds
 
         try:
-            runs = [self.sweep.checked(overrides, number) for number, overrides in members]
-            task = Ended(self.task_function, train_stack(runs, self.most))
+            with self.sweep.home():
+                runs = [self.sweep.checked(overrides, number) for number, overrides in members]
+                task = Ended(self.task_function, train_stack(runs, self.most))
         except Interrupted as stop:
             if launching.Launch.home:
                 raise
             sys.exit(128 + stop.signum)
         value = task(cfg)
-        for number, overrides in members[1:]:
-            self.sweep.run(task, overrides, number)
+        with self.sweep.home():
+            for number, overrides in members[1:]:
+                self.sweep.run(task, overrides, number)
         return value
 
 
@@ -122,10 +136,11 @@ class Ended:
     """
 
     def __init__(self, task_function: TaskFunction, outcomes: dict[Path, dict[str, Any] | UserError]) -> None:
-        self.task_function, self.outcomes = task_function, outcomes
+        self.task_function = task_function
+        self.outcomes = {run.absolute(): outcome for run, outcome in outcomes.items()}
 
     def __call__(self, cfg: DictConfig) -> Any:
-        run = Path(os.path.relpath(HydraConfig.get().runtime.output_dir))
+        run = Path(HydraConfig.get().runtime.output_dir)
         outcome = self.outcomes.get(run)
         if outcome is None:
             return self.task_function(cfg)
