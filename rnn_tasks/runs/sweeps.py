@@ -120,7 +120,7 @@ def _result(run: Path) -> dict[str, Any] | None:
 
 
 def sweep_rows(sweep: Path, bar: float = 1.0) -> list[SweepRow]:
-    """Return a row for each run of a sweep, also for those that have not begun.
+    """Return a row for each run of a sweep, also for those that have not begun, in the order of what was swept first.
 
     Args:
         sweep: its directory.
@@ -130,7 +130,10 @@ def sweep_rows(sweep: Path, bar: float = 1.0) -> list[SweepRow]:
     planned = plan.runs() if plan else {}
     begun = [name for name in _directories(sweep) if _has_begun(sweep / name)]
     names = sorted({*begun, *planned}, key=natural_order)
-    return [replace(_row(sweep / name, planned.get(name, {}), bar), bar=bar) for name in names]
+    rows = [replace(_row(sweep / name, planned.get(name, {}), bar), bar=bar) for name in names]
+    if len({tuple(row.swept) for row in rows}) > 1:  # of a damaged one it is not known
+        return rows
+    return sorted(rows, key=lambda row: [natural_order(str(value)) for value in row.swept.values()])
 
 
 def _has_begun(run: Path) -> bool:
