@@ -57,7 +57,9 @@ class StackKeeper(Checkpoint):
         validates = self.schedule.validates_after(done)
         internals.validate_after(trainer, batch_idx, validates)
         self._each(trainer, lambda recorder, *own: recorder.on_train_batch_end(*own, outputs, batch, batch_idx))
-        measured = trainer.enable_validation and (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        measured = (
+            trainer.enable_validation and (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
+        )
         if measured and not validates:
             self._validate_stopping(trainer, stack)
         if not (measured and validates):
