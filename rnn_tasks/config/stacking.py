@@ -90,7 +90,9 @@ def grouped(
             common = _common(cfg) | ({} if sizes_may_differ(cfg.model.cell) else {"model.hidden": cfg.model.hidden})
             groups.setdefault(json.dumps(common, sort_keys=True), []).append(number)
     parts = [part for group in groups.values() for part in _split(group, runs, most)]
-    alone |= {part[0]: "no other run is like it" for part in parts if len(part) == 1}
+    several = {number for group in groups.values() if len(group) > 1 for number in group}
+    for number in (part[0] for part in parts if len(part) == 1):
+        alone[number] = f"at most {most} at once" if number in several else "no other run is like it"
     stacks = [part for part in parts if len(part) > 1]
     return Grouping(stacks, alone, _apart([[runs[number] for number in stack] for stack in stacks]))
 

@@ -112,9 +112,8 @@ def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> Stack
         seat.recorder.share = seat.learner.replicates / replicates(seats)
     loggers = [logger for seat in seats for logger in seat.loggers]
     keeper, checkpoints = StackKeeper(seats, schedule), StackCheckpoints(seats)
-    common: Any = OmegaConf.merge(
-        first, {"trainer": {"min_epochs": None, "min_steps": None}}
-    )  # the recorders keep to these
+    no_least = dict.fromkeys(("min_epochs", "min_steps"))  # each recorder keeps to those of its run
+    common: Any = OmegaConf.merge(first, {"trainer": no_least})
     trainer = build_trainer(common, schedule, place, [keeper], loggers, checkpoints=checkpoints)
     return StackSession(seats, Stack(seats), StackData(seats, schedule), trainer)
 
