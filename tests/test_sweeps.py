@@ -283,6 +283,16 @@ def test_a_sweep_that_is_refused_leaves_nothing(workplace, words, problem):
     assert not list(workplace.rglob("sweep.yaml"))
 
 
+def test_a_sweep_that_was_refused_does_not_keep_its_name(workplace):
+    for words in (["model.hiden=1,2"], ["model.hidden=0,x"]):
+        assert command("train", "--multirun", *TINY, *words, "name=mine").returncode
+    sweep = Path("outputs/adder/mine")
+    assert command("train", "--multirun", *TINY, "seed=0,1", "name=mine").returncode == 0
+    assert [row.state for row in sweeps.sweep_rows(sweep)] == ["done", "done"]
+    again = command("train", "--multirun", *TINY, "model.hidden=1,2", "name=mine")
+    assert again.returncode == 2 and "holds a sweep over seed, not over model.hidden" in again.stderr
+
+
 def test_an_experiment_cannot_scatter_a_sweep(workplace):
     (options := workplace / "own" / "experiment").mkdir(parents=True)
     (options / "both.yaml").write_text(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,13 +66,18 @@ def begin(sweep: Path, plan: Plan) -> None:
     """
     if (sweep / CONFIG).exists():
         raise UserError(f"{sweep}: holds a run; take another name= for the sweep")
-    begun = _known_plan(sweep)
+    begun = _known_plan(sweep) if _has_runs(sweep) else None
     if begun and (difference := _difference(begun, plan)):
         raise UserError(f"{sweep}: holds a sweep {difference}; take another name=, or resume={sweep} for that one")
     try:
         write_plan(sweep, plan)
     except OSError as error:
         raise file_error(error) from error
+
+
+def _has_runs(sweep: Path) -> bool:
+    """Return whether a run of a sweep has begun, and was not refused."""
+    return sweep.is_dir() and any(_has_begun(sweep / name, (CONFIG, RESULT)) for name in _directories(sweep))
 
 
 def _known_plan(sweep: Path) -> Plan | None:
@@ -128,7 +134,8 @@ def sweep_rows(sweep: Path, bar: float = 1.0) -> list[SweepRow]:
     """
     plan = _known_plan(sweep)
     planned = plan.runs() if plan else {}
-    begun = [name for name in _directories(sweep) if _has_begun(sweep / name)]
+    files = (CONFIG, RESULT) if planned else FILES  # a run that another command was to make may have been refused
+    begun = [name for name in _directories(sweep) if _has_begun(sweep / name, files)]
     names = sorted({*begun, *planned}, key=natural_order)
     rows = [replace(_row(sweep / name, planned.get(name, {}), bar), bar=bar) for name in names]
     if len({tuple(row.swept) for row in rows}) > 1:  # of a damaged one it is not known
@@ -136,8 +143,8 @@ def sweep_rows(sweep: Path, bar: float = 1.0) -> list[SweepRow]:
     return sorted(rows, key=lambda row: [natural_order(str(value)) for value in row.swept.values()])
 
 
-def _has_begun(run: Path) -> bool:
-    return any((run / file).exists() for file in FILES)
+def _has_begun(run: Path, files: Sequence[str] = FILES) -> bool:
+    return any((run / file).exists() for file in files)
 
 
 def _row(run: Path, planned: dict[str, Any], bar: float) -> SweepRow:
