@@ -104,6 +104,12 @@ def assert_agree(cell, chunk, members, calls=2):
             first += len(nets.frozen)
 
 
+def test_a_network_beside_a_larger_one_needs_no_epsilon():
+    exact = partial(adam, eps=0.0)
+    members = [networks(hidden=2, make=exact), networks(hidden=6, make=exact)]
+    assert_agree("lstm", chunk(6), members)
+
+
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("cell", CELLS)

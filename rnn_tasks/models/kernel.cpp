@@ -1,11 +1,11 @@
 // Many small recurrent networks at once, each in its own lane of the vector registers: a layer of them for autograd
 // (layer_float, layer_double), and whole optimizer steps (train_float, train_double).
 //
-// R networks ("replicates"), B sequences, T steps, D inputs, H units, C outputs of a linear read-out (C = 0: the outputs
-// of the layer are the result). The caller's tensors hold one network after the other. Here W networks lie side by side,
+// R networks (replicates), B sequences, T steps, D inputs, H units, C outputs of a linear read-out (C = 0: the outputs of
+// the layer are the result). The caller's tensors hold one network after the other. Here W networks lie side by side,
 // one in each lane: no sum crosses lanes, so no network depends on another. A network with fewer units than the others
-// is padded with units whose weights are zero: their output and all their gradients are zero. The order in which terms
-// are added depends on no size of the other networks. Compiled without -ffast-math, NaN is kept.
+// is padded with units whose weights are zero: their outputs and all their gradients are zero, and the order in which
+// the others' terms are added stays the same. Compiled without -ffast-math, NaN is kept.
 
 #include <algorithm>
 #include <cmath>
@@ -37,6 +37,8 @@ constexpr T ln2_high = sizeof(T) == 4 ? T(0.693359375) : T(0x1.62e42ffp-1);
 template <class T>
 constexpr T ln2_low = T(0.6931471805599453094172L - ln2_high<T>);
 
+constexpr long double factorial(int k) { return k > 1 ? k * factorial(k - 1) : 1; }
+
 // exp(x) = 2^n exp(r) with |r| <= ln(2)/2, and exp(r) by its Taylor series; x is clamped so that nothing overflows.
 template <class T, class V = typename Vector<T>::type>
 inline V exponential(V x) {
@@ -51,8 +53,8 @@ inline V exponential(V x) {
   const V scale = (V)(((I)n << mantissa<T>) + (Bits(single ? 127 : 1023) << mantissa<T>));
   n -= shift<T>;
   const V r = (x - n * ln2_high<T>) - n * ln2_low<T>;
-  V sum = V{} + T(1);
-  for (int k = terms; k > 0; k--) sum = sum * r * T(1.0L / k) + T(1);
+  V sum = V{} + T(1 / factorial(terms));
+  for (int k = terms - 1; k >= 0; k--) sum = sum * r + T(1 / factorial(k));
   return sum * scale;
 }
 template <class T, class V = typename Vector<T>::type>
@@ -179,8 +181,8 @@ struct Lanes {
 
   Lanes(const Shape& n, int64_t count, V* inputs, V* states) : n(n), count(count), inputs(inputs), states(states) {}
 
-  // Call f(number, k, r) for each parameter of each network: its number in the caller's tensors, the place of its vector
-  // in `weights`, and its lane.
+  // Call f(number, k, r) for each parameter of each network: where it stands in the caller's tensors, the place of its
+  // vector in `weights`, and its lane.
   template <class P, class F>
   void each(const Network<P>* networks, F f) const {
     for (int part = 0; part < 4; part++)
@@ -213,14 +215,12 @@ struct Lanes {
 
   // x: of the first network, with the strides of networks, sequences and steps. The padding is read as zeros.
   void read_inputs(const T* x, int64_t x_r, int64_t x_b, int64_t x_t, int64_t steps) {
-    for (int64_t t = 0; t < steps; t++)
-      for (int64_t b = 0; b < n.B; b++) {
-        V* const to = inputs + (t * n.B + b) * n.D;
-        const T* const from = x + b * x_b + t * x_t;
-        for (int64_t d = 0; d < n.D; d++) to[d] = V{};
-        for (int64_t r = 0; r < count; r++)
-          if (t < length(r, b))
-            for (int64_t d = 0; d < n.D; d++) to[d][r] = from[r * x_r + d];
+    std::fill(inputs, inputs + steps * n.B * n.D, V{});
+    for (int64_t b = 0; b < n.B; b++)
+      for (int64_t r = 0; r < count; r++) {
+        const T* from = x + r * x_r + b * x_b;
+        for (int64_t t = 0, end = std::min(steps, length(r, b)); t < end; t++, from += x_t)
+          for (int64_t d = 0; d < n.D; d++) inputs[(t * n.B + b) * n.D + d][r] = from[d];
       }
   }
 
@@ -336,19 +336,16 @@ struct Lanes {
     weigh_columns<false>(&gradients[u * n.D * G], n.D, delta, inputs + t * n.B * n.D, n.D, 1);
     if (t) weigh_columns<true>(&gradients[starts[1] + u * n.H * G], n.H, delta, states + (t - 1) * units, n.H * S, S);
   }
+  // Add to [columns, G] the products of deltas and the numbers of each column, summed over the sequences.
   template <bool recurrent>
   void weigh_columns(V* to, int64_t columns, const V* delta, const V* from, int64_t stride, int64_t step) const {
-    int64_t i = 0;
-    for (; i + 1 < columns; i += 2) add_products<recurrent, 2>(to + i * G, delta, from + i * step, stride, step);
-    for (; i < columns; i++) add_products<recurrent, 1>(to + i * G, delta, from + i * step, stride, step);
-  }
-  template <bool recurrent, int N>
-  void add_products(V* to, const V* delta, const V* from, int64_t stride, int64_t step) const {
-    V sums[N * G] = {};
-    for (int64_t b = 0; b < n.B; b++, delta += n.H * ROWS, from += stride)
-      for (int i = 0; i < N; i++)
-        for (int g = 0; g < G; g++) sums[i * G + g] += delta[recurrent ? C::recurrent(g) : g] * from[i * step];
-    for (int i = 0; i < N * G; i++) to[i] += sums[i];
+    for (int64_t i = 0; i < columns; i++, to += G, from += step) {
+      V sums[G] = {};
+      for (int64_t b = 0; b < n.B; b++)
+        for (int g = 0; g < G; g++)
+          sums[g] += delta[b * n.H * ROWS + (recurrent ? C::recurrent(g) : g)] * from[b * stride];
+      for (int g = 0; g < G; g++) to[g] += sums[g];
+    }
   }
 };
 
@@ -375,7 +372,7 @@ struct Layer {
   static constexpr int W = L::W, G = L::G;
   const Sizes& n;
   const Tensors<T>& p;
-  const int64_t first, steps = n.last ? 1 : n.T, width = n.C ? n.C : n.H, stride = n.B * steps * width;  // of the result
+  const int64_t first, steps = n.last ? 1 : n.T, width = n.C ? n.C : n.H;  // steps and width of the result
   L lanes;
   std::vector<V> h = std::vector<V>(n.H), dread = h, result = std::vector<V>(width);
 
@@ -393,6 +390,7 @@ struct Layer {
     for (int64_t r = 0; r < lanes.count; r++) networks.push_back({parameters, n.H, first + r});
     return networks;
   }
+  int64_t place(int64_t r, int64_t b, int64_t t) const { return (((first + r) * n.B + b) * steps + t) * width; }
   void outputs(int64_t t, int64_t b) { n.last ? lanes.last_outputs(b, h.data()) : lanes.outputs(t, b, h.data()); }
 
   void forward() {
@@ -404,7 +402,7 @@ struct Layer {
         if (n.C) lanes.read_out(h.data(), result.data());
         const std::vector<V>& from = n.C ? result : h;
         for (int64_t r = 0; r < lanes.count; r++)
-          for (int64_t i = 0; i < width; i++) p.out[(first + r) * stride + (b * steps + t) * width + i] = from[i][r];
+          for (int64_t i = 0; i < width; i++) p.out[place(r, b, t) + i] = from[i][r];
       }
   }
   void backward() {
@@ -412,7 +410,7 @@ struct Layer {
     for (int64_t t = 0; t < steps; t++)
       for (int64_t b = 0; b < n.B; b++) {
         for (int64_t r = 0; r < lanes.count; r++)
-          for (int64_t i = 0; i < width; i++) result[i][r] = p.d_out[(first + r) * stride + (b * steps + t) * width + i];
+          for (int64_t i = 0; i < width; i++) result[i][r] = p.d_out[place(r, b, t) + i];
         if (n.C) {
           outputs(t, b);
           lanes.backward_read_out(h.data(), result.data(), dread.data());
@@ -534,27 +532,24 @@ template <class T>
 struct Optimizers {
   using V = typename Vector<T>::type;
   using I = typename Vector<T>::mask;
-  I adam{};
+  I adam{}, near{};  // near: the first moment is interpolated from its former value, else from the gradient
   bool any_adam = false, any_sgd = false;
-  V scale{}, bound{};                          // of the gradient
-  V rate{}, kept{}, decay{}, correction{};     // of a step
-  V beta1{}, from{}, beta2{}, rest{}, eps{}, momentum{};
-  I near{};
+  V scale{}, bound{}, decay{}, share{}, beta2{}, rest{}, eps{}, momentum{};
+  V rate{}, kept{}, correction{};  // of a step
 
   void set(int64_t r, const Member<T>& m) {
     const bool sgd = m.optimizer == SGD;
     adam[r] = sgd ? 0 : -1;
     (sgd ? any_sgd : any_adam) = true;
     near[r] = 1 - m.beta1 < 0.5 ? -1 : 0;
-    from[r] = 1 - m.beta1 < 0.5 ? 1 - m.beta1 : -m.beta1;
+    share[r] = 1 - m.beta1 < 0.5 ? 1 - m.beta1 : -m.beta1;
     beta2[r] = m.beta2, rest[r] = 1 - m.beta2, eps[r] = m.eps, momentum[r] = m.momentum;
     decay[r] = m.optimizer == ADAMW ? 0 : m.weight_decay;
     bound[r] = m.clip_by == BY_VALUE ? m.clip : INFINITY;
   }
   void set_step(int64_t r, const Member<T>& m, int64_t k) {
     const double taken = m.taken + k + 1;
-    rate[r] = m.rates[k];
-    if (m.optimizer != SGD) rate[r] = m.rates[k] / (1 - std::pow(m.beta1, taken));
+    rate[r] = m.rates[k] / (m.optimizer == SGD ? 1 : 1 - std::pow(m.beta1, taken));
     correction[r] = std::sqrt(1 - std::pow(m.beta2, taken));
     kept[r] = m.optimizer == ADAMW ? 1 - m.rates[k] * m.weight_decay : 1;
   }
@@ -565,7 +560,7 @@ struct Optimizers {
     g += decay * parameter;
     V now = parameter * kept, m = first, v = second;
     if (any_adam) {
-      m = (near ? first : g) + from * (g - first);
+      m = (near ? first : g) + share * (g - first);
       v = second * beta2 + rest * g * g;
       now -= rate * m / (root<T>(v) / correction + eps);
     }
@@ -594,15 +589,19 @@ struct Training {
   std::vector<V> inputs = std::vector<V>(n.T * n.B * n.D), states = std::vector<V>(n.T * n.B * shape.H * L::S);
   L lanes{shape, count, inputs.data(), states.data()};
   std::vector<V> first = lanes.weights, second = first;  // moments
-  std::vector<V> h = std::vector<V>(shape.H), dh = h, logits = std::vector<V>(n.C);
+  std::vector<V> h = std::vector<V>(shape.H), dh = h, logits = std::vector<V>(n.C), targets = std::vector<V>(n.B * n.T);
   Losses<T> losses{n.C};
   Optimizers<T> optimizers;
   I active{}, by_norm{};
   V limit{};
+  std::vector<I> there = std::vector<I>(lanes.size);  // parameters that are no padding
 
   Training(const Batches<T>& n, const std::vector<Place<T>>& all, int64_t start)
       : n(n), places(&all[start]), start(start) {
-    each_tensor([&](const auto& networks, std::vector<V>& numbers) { lanes.load(networks.data(), numbers); });
+    each_tensor([&](const auto& networks, std::vector<V>& numbers) {
+      lanes.load(networks.data(), numbers);
+      lanes.each(networks.data(), [&](const T&, int64_t k, int64_t r) { there[k][r] = -1; });
+    });
     for (int64_t r = 0; r < count; r++) {
       const Member<T>& m = *places[r].member;
       optimizers.set(r, m);
@@ -648,26 +647,32 @@ struct Training {
     each_tensor([&](const auto& networks, std::vector<V>& numbers) { lanes.store(networks.data(), numbers); });
   }
 
-  // Give the mean loss of the answers to a batch, tally them, and start the backward pass.
+  // Give the mean loss of batch k, tally its answers, and start the backward pass.
   V answer(int64_t k, int64_t answers) {
     V counts{}, total{};
+    const int64_t first_target = k * n.R * n.B * (n.last ? 1 : n.T);
+    if (n.whole)
+      read_targets((const int64_t*)n.targets + first_target, answers);
+    else
+      read_targets((const T*)n.targets + first_target, answers);
     for (int64_t r = 0; r < L::W; r++) counts[r] = r < count ? answers_of(r) : 1;
     const V share = T(1) / counts;
     for (int64_t b = 0; b < n.B; b++) {
       V length{}, loss{}, right{};
       for (int64_t r = 0; r < count; r++) length[r] = lanes.length(r, b);
       for (int64_t t = 0; t < answers; t++) {
+        V* const gradient = n.last ? dh.data() : &lanes.dh[(t * n.B + b) * shape.H];
         n.last ? lanes.last_outputs(b, h.data()) : lanes.outputs(t, b, h.data());
         lanes.read_out(h.data(), logits.data());
         V each;
         I is_right;
-        losses(logits.data(), target(k, b, t), each, is_right);
+        losses(logits.data(), targets[b * answers + t], each, is_right);
         const I real = V{} + T(t) < length;
         loss += real ? each : V{};
         right += real & is_right ? V{} + T(1) : V{};
-        for (V& gradient : logits) gradient = real ? gradient * share : V{};
-        lanes.backward_read_out(h.data(), logits.data(), dh.data());
-        n.last ? lanes.scatter_last(b, dh.data()) : lanes.scatter(t, b, dh.data());
+        for (V& dlogit : logits) dlogit = real ? dlogit * share : V{};
+        lanes.backward_read_out(h.data(), logits.data(), gradient);
+        if (n.last) lanes.scatter_last(b, gradient);
       }
       tally(b, loss, right);
       total += loss;
@@ -680,13 +685,12 @@ struct Training {
     for (int64_t b = 0; b < n.B; b++) sum += answers_of(r, b);
     return sum;
   }
-  V target(int64_t k, int64_t b, int64_t t) const {
-    V v{};
-    for (int64_t r = 0; r < count; r++) {
-      const int64_t sequence = (k * n.R + start + r) * n.B + b, i = n.last ? sequence : sequence * n.T + t;
-      v[r] = n.whole ? T(((const int64_t*)n.targets)[i]) : ((const T*)n.targets)[i];
-    }
-    return v;
+  template <class Number>
+  void read_targets(const Number* from, int64_t answers) {  // answers: of each sequence
+    const int64_t stride = n.last ? 1 : n.T;
+    for (int64_t r = 0; r < count; r++)
+      for (int64_t b = 0; b < n.B; b++)
+        for (int64_t t = 0; t < answers; t++) targets[b * answers + t][r] = from[((start + r) * n.B + b) * stride + t];
   }
   void tally(int64_t b, V loss, V right) const {
     for (int64_t r = 0; r < count; r++) {
@@ -708,7 +712,10 @@ struct Training {
   }
   void optimize(int64_t k) {
     V squares[L::G] = {};
-    for (int64_t i = 0; i < lanes.size; i++) squares[i < lanes.starts[4] ? i % L::G : 0] += lanes.gradients[i] * lanes.gradients[i];
+    for (int64_t i = 0; i < lanes.size; i++) {
+      const V g = lanes.gradients[i];
+      squares[i < lanes.starts[4] ? i % L::G : 0] += g * g;  // several sums, which do not wait for each other
+    }
     for (int g = 1; g < L::G; g++) squares[0] += squares[g];
     const V norm = root<T>(squares[0]), one = V{} + T(1), scale = limit / (norm + T(1e-6));
     optimizers.scale = by_norm ? (scale > one ? one : scale) : one;
@@ -717,7 +724,8 @@ struct Training {
       member->norms[k * member->R + i] = norm[r];
       optimizers.set_step(r, *member, k);
     }
-    for (int64_t i = 0; i < lanes.size; i++) optimizers.update(active, lanes.gradients[i], lanes.weights[i], first[i], second[i]);
+    for (int64_t i = 0; i < lanes.size; i++)
+      optimizers.update(active & there[i], lanes.gradients[i], lanes.weights[i], first[i], second[i]);
   }
 };
 
