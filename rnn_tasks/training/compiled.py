@@ -22,7 +22,6 @@ from rnn_tasks.training import losses
 
 LOSSES = (losses.bce, losses.mse, losses.ce)  # as the kernel numbers them
 CLIPS = (None, "norm", "value")
-ADAM, ADAMW, PLAIN_SGD = range(3)
 UNUSUAL = ("amsgrad", "maximize", "nesterov", "dampening", "capturable", "differentiable")
 NUMBERS = ("lr", "weight_decay", "eps", "momentum")
 
@@ -58,8 +57,7 @@ class Steps(NamedTuple):
     Attributes:
         losses: [N, R], the mean loss of each batch.
         norms: [N, R], the norm of its gradient before it was clipped.
-        failed: [R], the first step, from 0, whose loss was not finite, from which on the network has stayed as it was;
-            -1 if there was none.
+        failed: [R], the first step whose loss was not finite, from which on the network has stayed as it was; else -1.
     """
 
     losses: Tensor
@@ -154,8 +152,8 @@ def take_steps(cell: str, chunk: Batch, networks: Sequence[Networks]) -> list[St
     function = code.train_float if chunk.inputs.dtype == torch.float32 else code.train_double
     array, number = (_Member * len(members))(*members), ctypes.c_int64(len(members))
     function(kernel.COMPILED.index(cell), ctypes.byref(batches), array, number, torch.get_num_threads())
-    for each in networks:
-        _count_steps(each.optimizer, len(chunk.inputs))
+    for state in (state for each in networks for state in each.optimizer.state.values() if "step" in state):
+        state["step"] += batches.N
     return results
 
 
@@ -222,15 +220,12 @@ def _options(networks: Networks) -> dict[str, Any]:
     """Return the numbers of optimizer, loss and clipping, as ``Member`` has them."""
     group, (function, words) = networks.optimizer.param_groups[0], _unwrapped(networks.loss)
     beta1, beta2 = group.get("betas", (0.0, 0.0))
-    decoupled = group.get("decoupled_weight_decay", False)
     return {
-        "optimizer": PLAIN_SGD if isinstance(networks.optimizer, SGD) else ADAMW if decoupled else ADAM,
+        "optimizer": 2 if isinstance(networks.optimizer, SGD) else int(group["decoupled_weight_decay"]),
         "loss": LOSSES.index(function),
         "label_smoothing": words.get("label_smoothing", 0.0),
-        "clip": networks.clip,
-        "clip_by": CLIPS.index(networks.clip_by) if networks.clip else 0,
-        "beta1": beta1,
-        "beta2": beta2,
+        **{"clip": networks.clip, "clip_by": CLIPS.index(networks.clip_by) if networks.clip else 0},
+        **{"beta1": beta1, "beta2": beta2},
         **{name: group.get(name, 0.0) for name in ("weight_decay", "eps", "momentum")},
     }
 
@@ -240,29 +235,23 @@ def _moments(networks: Networks) -> tuple[list[Tensor], list[Tensor], int]:
 
     What an optimizer does not have is zeros in its place.
     """
-    optimizer, group = networks.optimizer, networks.optimizer.param_groups[0]
-    zeros = [torch.zeros_like(parameter, requires_grad=False) for parameter in networks.parameters]
-    if isinstance(optimizer, SGD) and not group["momentum"]:
-        return zeros, zeros, 0
-    states = [optimizer.state[parameter] for parameter in networks.parameters]
+    optimizer, parameters = networks.optimizer, networks.parameters
+    group, taken, dtype = optimizer.param_groups[0], 0, torch.get_default_dtype()
     if isinstance(optimizer, SGD):
-        return _kept(states, zeros, "momentum_buffer"), zeros, 0
-    dtype = torch.float32 if group["fused"] else torch.get_default_dtype()
-    for state in states:
-        state.setdefault("step", torch.zeros((), dtype=dtype))
-    first, second = (_kept(states, zeros, name) for name in ("exp_avg", "exp_avg_sq"))
-    return first, second, int(states[0]["step"])
+        names = ["momentum_buffer"] if group["momentum"] else []
+    else:
+        names = ["exp_avg", "exp_avg_sq"]
+        for each in parameters:
+            optimizer.state[each].setdefault("step", torch.zeros((), dtype=torch.float32 if group["fused"] else dtype))
+        taken = int(optimizer.state[parameters[0]]["step"])
+    zeros = [torch.zeros_like(each, requires_grad=False) for each in parameters]
+    moments = [[_moment(optimizer, each, name) for each in parameters] for name in names]
+    first, second = (*moments, zeros, zeros)[:2]
+    return first, second, taken
 
 
-def _kept(states: list[dict[str, Any]], zeros: list[Tensor], name: str) -> list[Tensor]:
-    """Return the tensors of this name, which are zeros at first."""
-    for state, zero in zip(states, zeros, strict=True):
-        if state.get(name) is None:
-            state[name] = zero.clone()
-    return [state[name] for state in states]
-
-
-def _count_steps(optimizer: Optimizer, number: int) -> None:
-    for state in optimizer.state.values():
-        if "step" in state:
-            state["step"] += number
+def _moment(optimizer: Optimizer, parameter: Tensor, name: str) -> Tensor:
+    state = optimizer.state[parameter]
+    if state.get(name) is None:
+        state[name] = torch.zeros_like(parameter, requires_grad=False)
+    return state[name]
