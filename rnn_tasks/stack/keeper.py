@@ -78,6 +78,7 @@ class StackKeeper(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, stack: Stack) -> None:  # type: ignore[override]
         self._each(trainer, RunRecorder.on_train_end)
+        self.seats[0].recorder.signals.raise_from_now_on()  # also where all runs have ended before
 
     def _stopping(self) -> list[Seat]:
         return [seat for seat in self.seats if seat.is_live and seat.should_stop]
