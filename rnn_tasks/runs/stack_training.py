@@ -100,7 +100,7 @@ def _fitting(jobs: list[Job], most: int | None) -> Iterator[list[Job]]:
     fitting = int(SHARE * memory.total() / size)
     limit = fitting if most is None else min(most, fitting)
     part: list[Job] = []
-    for job in jobs:
+    for job in sorted(jobs, key=lambda job: job.cfg.model.hidden):  # the kernel pads a network to those beside it
         if part and sum(networks(each.cfg) for each in (*part, job)) > limit:
             yield part
             part = []
