@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,73 +16,14 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from rnn_tasks.models import CELLS, kernel
 from rnn_tasks.tasks.base import Batch
+from rnn_tasks.training import kernel_arguments as arguments
 from rnn_tasks.training import losses
+from rnn_tasks.training.kernel_arguments import LOSSES, Networks, Steps
 
-LOSSES = (losses.bce, losses.mse, losses.ce)  # as the kernel numbers them
-CLIPS = (None, "norm", "value")
+__all__ = ["Networks", "Steps", "can_train", "loss_is_known", "optimizer_is_plain", "take_steps"]
+
 UNUSUAL = ("amsgrad", "maximize", "nesterov", "dampening", "capturable", "differentiable")
 NUMBERS = ("lr", "weight_decay", "eps", "momentum")
-
-
-class Networks(NamedTuple):
-    """R networks of one run: a recurrent layer in one direction, and a linear read-out.
-
-    Attributes:
-        parameters: weight_ih [R, G*H, D], weight_hh [R, G*H, H], bias_ih and bias_hh [R, G*H], weight [R, C, H] and
-            bias [R, C] of the read-out.
-        optimizer: of these parameters. Its state is read and advanced, its own learning rate is not used.
-        loss: of losses.py, or a partial of it.
-        clip: the largest gradient, 0 for no limit.
-        clip_by: "norm" or "value", see optimization.clipped.
-        rates: the learning rate of each of the N steps.
-        frozen: [R], networks whose parameters and optimizer state stay as they are.
-        tally: float64 [R, longest + 1, 5], to which the batches are added as by metrics.Tally.
-    """
-
-    parameters: Sequence[Tensor]
-    optimizer: Optimizer
-    loss: Callable[[Tensor, Tensor], Tensor]
-    clip: float
-    clip_by: str
-    rates: Sequence[float]
-    frozen: Tensor
-    tally: Tensor
-
-
-class Steps(NamedTuple):
-    """What N optimizer steps of R networks gave.
-
-    Attributes:
-        losses: [N, R], the mean loss of each batch.
-        norms: [N, R], the norm of its gradient before it was clipped.
-        failed: [R], the first step whose loss was not finite, from which on the network has stayed as it was; else -1.
-    """
-
-    losses: Tensor
-    norms: Tensor
-    failed: Tensor
-
-
-class _Batches(ctypes.Structure):
-    """``Batches`` of kernel.cpp."""
-
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in ("N", "R", "B", "T", "D", "C", "last", "whole")),
-        *((name, ctypes.c_void_p) for name in ("x", "lengths", "targets")),
-    )
-
-
-class _Member(ctypes.Structure):
-    """``Member`` of kernel.cpp."""
-
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in ("R", "H", "longest", "taken", "optimizer", "loss", "clip_by")),
-        *((name, ctypes.c_double) for name in ("weight_decay", "beta1", "beta2", "eps", "momentum", "clip")),
-        ("label_smoothing", ctypes.c_double),
-        ("rates", ctypes.c_void_p),
-        *((name, ctypes.c_void_p * 6) for name in ("parameters", "first", "second")),
-        *((name, ctypes.c_void_p) for name in ("frozen", "failed", "tally", "losses", "norms")),
-    )
 
 
 def can_train(
@@ -112,7 +51,7 @@ def optimizer_is_plain(optimizer: Optimizer) -> bool:
 
 def loss_is_known(loss: Callable[..., Tensor], output_size: int) -> bool:
     """Return whether it is a loss of losses.py that is meant for this number of logits, or a partial of it."""
-    function, words = _unwrapped(loss)
+    function, words = arguments.unwrapped(loss)
     smoothing = words.get("label_smoothing", 0.0) if function is losses.ce else 0.0
     return (
         function in (LOSSES[:2] if output_size == 1 else LOSSES[1:])
@@ -120,10 +59,6 @@ def loss_is_known(loss: Callable[..., Tensor], output_size: int) -> bool:
         and isinstance(smoothing, float | int)
         and 0 <= smoothing < 1
     )
-
-
-def _unwrapped(loss: Callable[..., Tensor]) -> tuple[Callable[..., Tensor], dict[str, Any]]:
-    return (loss.func, loss.keywords) if isinstance(loss, partial) and not loss.args else (loss, {})
 
 
 def take_steps(cell: str, chunk: Batch, networks: Sequence[Networks]) -> list[Steps]:
@@ -140,118 +75,18 @@ def take_steps(cell: str, chunk: Batch, networks: Sequence[Networks]) -> list[St
     Raises:
         ValueError: a tensor has another shape or type than it must have, or a length is not one of the steps.
     """
-    code, memory = kernel.library(), _Memory()
+    code, memory = kernel.library(), arguments.Memory()
     assert code is not None, "networks are given to the kernel only where it supports them"
-    batches = _batches(memory, chunk, networks)
-    results = [_empty_results(each, chunk.inputs) for each in networks]
+    batches = arguments.batches_of(memory, chunk, networks)
+    results = [arguments.empty_results(each, chunk.inputs) for each in networks]
     pairs = zip(networks, results, strict=True)
-    members = [_member(memory, each, steps, CELLS[cell].gates, batches) for each, steps in pairs]
+    members = [arguments.member_of(memory, each, steps, CELLS[cell].gates, batches) for each, steps in pairs]
     longest, rows = int(chunk.lengths.max()), min(each.tally.shape[1] for each in networks)
     if not 1 <= chunk.lengths.min() <= longest <= min(batches.T, rows - 1):
         raise ValueError(f"lengths up to {longest}: must be from 1 to {min(batches.T, rows - 1)}")
     function = code.train_float if chunk.inputs.dtype == torch.float32 else code.train_double
-    array, number = (_Member * len(members))(*members), ctypes.c_int64(len(members))
+    array, number = (arguments.Member * len(members))(*members), ctypes.c_int64(len(members))
     function(kernel.COMPILED.index(cell), ctypes.byref(batches), array, number, torch.get_num_threads())
     for state in (state for each in networks for state in each.optimizer.state.values() if "step" in state):
         state["step"] += batches.N
     return results
-
-
-class _Memory:
-    """Addresses of tensors, which are kept as long as this object."""
-
-    def __init__(self) -> None:
-        self.kept: list[Tensor] = []
-
-    def address(self, name: str, tensor: Tensor, shape: Sequence[int], dtype: torch.dtype) -> int:
-        """Return where a tensor lies that has this shape and type."""
-        if tensor.shape != tuple(shape) or tensor.dtype != dtype or not (tensor.is_contiguous() and tensor.is_cpu):
-            given, wanted = (f"{kind} {list(sizes)}" for kind, sizes in ((tensor.dtype, tensor.shape), (dtype, shape)))
-            raise ValueError(f"{name}: {given}, must be {wanted}, contiguous and on the CPU")
-        self.kept.append(tensor)
-        return tensor.data_ptr()
-
-
-def _batches(memory: _Memory, chunk: Batch, networks: Sequence[Networks]) -> _Batches:
-    inputs, lengths, targets = (tensor.contiguous() for tensor in chunk)
-    number, _, batch, steps, features = inputs.shape
-    replicates, outputs = sum(len(each.frozen) for each in networks), networks[0].parameters[5].shape[1]
-    whole, last = not targets.is_floating_point(), targets.dim() == lengths.dim()
-    kind, shape = torch.long if whole else inputs.dtype, (number, replicates, batch)
-    return _Batches(
-        *(number, replicates, batch, steps, features, outputs, last, whole),
-        memory.address("inputs", inputs, (*shape, steps, features), inputs.dtype),
-        memory.address("lengths", lengths.long(), shape, torch.long),
-        memory.address("targets", targets.to(kind), shape if last else (*shape, steps), kind),
-    )
-
-
-def _empty_results(networks: Networks, inputs: Tensor) -> Steps:
-    shape = len(inputs), len(networks.frozen)
-    return Steps(inputs.new_empty(shape), inputs.new_empty(shape), torch.empty(shape[1], dtype=torch.long))
-
-
-def _member(memory: _Memory, networks: Networks, steps: Steps, gates: int, batches: _Batches) -> _Member:
-    kind, replicates, hidden = steps.losses.dtype, len(networks.frozen), networks.parameters[1].shape[2]
-    rows, outputs, longest = gates * hidden, batches.C, networks.tally.shape[1] - 1
-    shapes = [(rows, batches.D), (rows, hidden), (rows,), (rows,), (outputs, hidden), (outputs,)]
-    first, second, taken = _moments(networks)
-    rates = torch.tensor(networks.rates, dtype=torch.double)
-
-    def addresses(name: str, tensors: Sequence[Tensor]) -> Any:
-        pairs = zip(tensors, shapes, strict=True)
-        return (ctypes.c_void_p * 6)(*(memory.address(name, each, (replicates, *shape), kind) for each, shape in pairs))
-
-    return _Member(
-        **{"R": replicates, "H": hidden, "longest": longest, "taken": taken} | _options(networks),
-        rates=memory.address("rates", rates, (batches.N,), torch.double),
-        parameters=addresses("parameters", networks.parameters),
-        first=addresses("state of the optimizer", first),
-        second=addresses("state of the optimizer", second),
-        frozen=memory.address("frozen", networks.frozen, (replicates,), torch.bool),
-        failed=steps.failed.data_ptr(),
-        tally=memory.address("tally", networks.tally, (replicates, longest + 1, 5), torch.double),
-        losses=steps.losses.data_ptr(),
-        norms=steps.norms.data_ptr(),
-    )
-
-
-def _options(networks: Networks) -> dict[str, Any]:
-    """Return the numbers of optimizer, loss and clipping, as ``Member`` has them."""
-    group, (function, words) = networks.optimizer.param_groups[0], _unwrapped(networks.loss)
-    beta1, beta2 = group.get("betas", (0.0, 0.0))
-    return {
-        "optimizer": 2 if isinstance(networks.optimizer, SGD) else int(group["decoupled_weight_decay"]),
-        "loss": LOSSES.index(function),
-        "label_smoothing": words.get("label_smoothing", 0.0),
-        **{"clip": networks.clip, "clip_by": CLIPS.index(networks.clip_by) if networks.clip else 0},
-        **{"beta1": beta1, "beta2": beta2},
-        **{name: group.get(name, 0.0) for name in ("weight_decay", "eps", "momentum")},
-    }
-
-
-def _moments(networks: Networks) -> tuple[list[Tensor], list[Tensor], int]:
-    """Return the optimizer's two moments of each parameter and its number of steps, made as torch makes them.
-
-    What an optimizer does not have is zeros in its place.
-    """
-    optimizer, parameters = networks.optimizer, networks.parameters
-    group, taken, dtype = optimizer.param_groups[0], 0, torch.get_default_dtype()
-    if isinstance(optimizer, SGD):
-        names = ["momentum_buffer"] if group["momentum"] else []
-    else:
-        names = ["exp_avg", "exp_avg_sq"]
-        for each in parameters:
-            optimizer.state[each].setdefault("step", torch.zeros((), dtype=torch.float32 if group["fused"] else dtype))
-        taken = int(optimizer.state[parameters[0]]["step"])
-    zeros = [torch.zeros_like(each, requires_grad=False) for each in parameters]
-    moments = [[_moment(optimizer, each, name) for each in parameters] for name in names]
-    first, second = (*moments, zeros, zeros)[:2]
-    return first, second, taken
-
-
-def _moment(optimizer: Optimizer, parameter: Tensor, name: str) -> Tensor:
-    state = optimizer.state[parameter]
-    if state.get(name) is None:
-        state[name] = torch.zeros_like(parameter, requires_grad=False)
-    return state[name]
