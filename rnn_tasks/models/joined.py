@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.func import functional_call
 
 from rnn_tasks.models.cells import Cell
-from rnn_tasks.models.network import Network, widened
+from rnn_tasks.models.masks import widened
+from rnn_tasks.models.network import Network
 
 
 class Joined:

@@ -6,11 +6,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from rnn_tasks import checks, memory
 from rnn_tasks.models import recurrence
 from rnn_tasks.models.cells import find_cell
+from rnn_tasks.models.masks import dropout_masks
 from rnn_tasks.models.recurrence import read
 from rnn_tasks.seeds import generator
 
@@ -212,36 +212,8 @@ class Network(nn.Module):
             return states
         streams = [generator("dropout", i, seed, *key) for seed in self.seeds]
         first, of = self.rows or (0, states.shape[1])
-        masks = []
-        for each, size, dropout, stream in zip(states, self.sizes, self.dropouts, streams, strict=True):
-            if size == self.hidden:
-                masks.append(_dropout_mask(each, dropout, stream, first, of))
-            else:
-                width = size * (states.shape[-1] // self.hidden)
-                mask = _dropout_mask(each[..., :width], dropout, stream, first, of)
-                masks.append(widened(mask, {2: size}, self.hidden))
-        return states * torch.stack(masks)
-
-
-def _dropout_mask(states: Tensor, dropout: float, stream: torch.Generator, first: int, of: int) -> Tensor:
-    """Drawn time-first for all ``of`` rows, so that a mask for 9 steps is the beginning of one for 11: [B, T, H]."""
-    batch, steps, width = states.shape
-    kept = torch.rand(steps, of, width, generator=stream)[:, first : first + batch] >= dropout
-    return kept.transpose(0, 1).to(states) / (1 - dropout)
-
-
-def widened(tensor: Tensor, sizes: dict[int, int], hidden: int) -> Tensor:
-    """Return a tensor with zeros for further units at the end of each block of units, as of a gate or direction.
-
-    Args:
-        tensor: of any shape.
-        sizes: the units of a block along each axis that has such blocks.
-        hidden: units of a block of the result.
-    """
-    for axis, size in sizes.items():
-        split = tensor.unflatten(axis, (-1, size)).transpose(axis + 1, -1)
-        tensor = pad(split, (0, hidden - size)).transpose(axis + 1, -1).flatten(axis, axis + 1)
-    return tensor
+        masks = dropout_masks(states, streams, self.dropouts, self.sizes, self.hidden, first, of)
+        return states * masks
 
 
 def _parameters(shapes: dict[str, tuple[int, ...]], limit: float, streams: list[torch.Generator]) -> nn.ParameterDict:
