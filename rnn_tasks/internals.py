@@ -187,7 +187,8 @@ def closed_form_rates(scheduler: Any, steps: int) -> list[float] | None:
 
     A step of a scheduler takes longer than one of a small network.
     """
-    if not hasattr(scheduler, "_get_closed_form_lr"):
+    own = type(scheduler).__module__ != "torch.optim.lr_scheduler"  # whose rates may be others
+    if own or not hasattr(scheduler, "_get_closed_form_lr"):
         return None
     before, rates = scheduler.last_epoch, []
     for step in range(1, steps + 1):

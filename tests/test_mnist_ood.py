@@ -18,7 +18,6 @@ from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import mnist_ood
 from rnn_tasks.tasks.augmentation import Augmentation, blurred, square, thinner, warped, wider
 from rnn_tasks.tasks.base import Examples
-from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.metrics import Reliability
 from rnn_tasks.training.trainer import build_learner
 
@@ -286,7 +285,7 @@ def test_label_smoothing_of_the_configuration_reaches_the_loss(mnist):
     task, model = config.build(cfg)
     logits, digits = torch.randn(5, 10), torch.arange(5)
     task.setup()
-    schedule = TrainSchedule.of(cfg.trainer, task.train, task.batch_size, len(task.seeds))
+    schedule = task.cut(cfg.trainer, len(task.seeds))
     found = build_learner(cfg, task, model, schedule).loss(logits, digits)
     expected = torch.nn.functional.cross_entropy(logits, digits, reduction="none", label_smoothing=0.3)
     assert torch.allclose(found, expected)

@@ -14,6 +14,8 @@ from rnn_tasks.config.stored import leaves
 LARGEST = 48  # hidden units of a network; from there on a processor computes one network after the other as fast
 LOSSES = tuple(f"rnn_tasks.training.losses.{name}" for name in ("bce", "ce", "mse"))
 NETWORK = "rnn_tasks.models.Network"
+LOGGERS = ("rnn_tasks.training.tensorboard_logger.TensorBoard", "lightning.pytorch.loggers.CSVLogger")
+MOST_RUNS = 200  # of a stack: each keeps some files open
 
 # What may differ between the runs of a stack. Of the parts in NUMBERS numbers may differ, but not classes and flags.
 FREE = {
@@ -110,11 +112,12 @@ def _reason_to_be_alone(cfg: DictConfig, most: int | None) -> str:
         f"model._target_={model._target_}": model._target_ != NETWORK,
         f"more than {LARGEST} hidden units": on_processor and model.get("hidden", 0) > LARGEST,
         "callbacks": bool(cfg.callbacks),
+        "a logger that has one run in a process": any(part._target_ not in LOGGERS for part in cfg.logger.values()),
         f"trainer.devices={trainer.devices}": str(trainer.devices) not in ("1", "auto"),
         "trainer.fast_dev_run": bool(trainer.fast_dev_run),
         "trainer.max_time": trainer.max_time is not None,
         "trainer.profiler": trainer.profiler is not None,
-        f"more than {most} networks": most is not None and networks(cfg) > most,
+        f"more networks than max_replicates={most}": most is not None and networks(cfg) > most,
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
 
@@ -134,11 +137,11 @@ def _is_free(key: str, value: Any) -> bool:
 
 
 def _split(group: list[int], runs: Sequence[DictConfig | None], most: int | None) -> list[list[int]]:
-    """Return the runs of a group in parts of at most so many networks."""
+    """Return the runs of a group in parts of at most so many networks, and of MOST_RUNS runs."""
     parts: list[list[int]] = [[]]
     for number in group:
         size = sum(networks(runs[other]) for other in parts[-1]) + networks(runs[number])
-        if parts[-1] and most is not None and size > most:
+        if parts[-1] and ((most is not None and size > most) or len(parts[-1]) == MOST_RUNS):
             parts.append([])
         parts[-1].append(number)
     return parts

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
@@ -15,13 +16,27 @@ from rnn_tasks.errors import UserError, file_error, one_line, tell
 from rnn_tasks.runs import directory, outcome
 from rnn_tasks.runs.results import read_result
 from rnn_tasks.runs.starting import tell_weights_apart
-from rnn_tasks.stack.session import Job, build_stack, bytes_of_network
+from rnn_tasks.stack.session import Job, build_stack, memory_of_stack
 from rnn_tasks.training.checkpoints import read_checkpoint
 from rnn_tasks.training.resuming import resume_points
 from rnn_tasks.training.signals import StopSignals
 from rnn_tasks.training.trainer import refusals
 
 SHARE = 0.5  # of the memory, for the networks of a stack
+
+
+class Begun(NamedTuple):
+    """A run whose directory has been claimed.
+
+    Attributes:
+        cfg: its configuration.
+        directory: where it lies.
+        points: the checkpoints from which it can go on, by its optimizer steps; None where it begins.
+    """
+
+    cfg: DictConfig
+    directory: Path
+    points: dict[int, Path | None]
 
 
 Outcome = dict[str, Any] | UserError  # of a run: what result.json holds, or why it has failed
@@ -42,83 +57,96 @@ def train_stack(runs: Sequence[tuple[DictConfig | None, Path]], most: int | None
         Interrupted: a signal stopped the training; each run can be resumed.
     """
     outcomes: dict[Path, Outcome] = {}
-    try:
-        with StopSignals() as signals, ExitStack() as locks, refusals():
-            ready = []
-            for cfg, run in runs:
-                if cfg is None:
-                    continue
-                claimed = _claimed(cfg, run, locks)
-                if isinstance(claimed, dict):
-                    outcomes[run] = claimed
-                elif claimed is not None:
-                    ready.append((claimed, run))
-            for part in _equally_far(ready):
-                for jobs in _fitting(part, most):
-                    if len(jobs) > 1:
-                        outcomes |= _train(jobs, signals)
-    except Exception as error:  # of any kind, as of a task of the user's own; each run then says it of itself
-        tell(f"trained one after the other instead: {one_line(error)}")
+    with StopSignals() as signals, ExitStack() as locks:
+        ready: list[Begun] = []
+        for cfg, run in runs:
+            with suppress(UserError):  # which the run tells when it is trained by itself
+                if cfg is not None and (result := _claim(cfg, run, locks, ready)):
+                    outcomes[run] = result
+        for part in _equally_far(ready):
+            for jobs in _fitting(part, most):
+                outcomes |= _trained(jobs, signals)
     return outcomes
 
 
-def _claimed(cfg: DictConfig, run: Path, locks: ExitStack) -> DictConfig | dict[str, Any] | None:
-    """Claim the directory of a run and return its configuration; the result of a finished one, None for a refusal."""
+def _trained(jobs: list[Job], signals: StopSignals) -> dict[Path, Outcome]:
+    """Train runs at once, and return what came out; nothing where that cannot be done."""
+    if len(jobs) < 2:
+        return {}
     try:
-        tell_weights_apart(cfg, run)
-        if result := directory.result_of(run, cfg):
-            return result
-        locks.enter_context(directory.claimed(run))
-        cfg = directory.own_config(run, cfg)
-        return read_result(run) or cfg
-    except UserError:  # which the run tells when it is trained by itself
-        return None
+        with refusals():
+            return _train(jobs, signals)
+    except (UserError, OSError, MemoryError) as error:
+        tell(f"{len(jobs)} runs are trained one after the other instead: {one_line(error)}")
+    except Exception:  # a fault of the program, or of a task of the user's own
+        traceback.print_exc()
+        tell(f"{len(jobs)} runs are trained one after the other instead")
+    return {}
 
 
-def _equally_far(runs: list[tuple[DictConfig, Path]]) -> Iterator[list[Job]]:
+def _claim(cfg: DictConfig, run: Path, locks: ExitStack, ready: list[Begun]) -> dict[str, Any] | None:
+    """Return the result of a run if it has finished, else claim its directory and add it to those that are ready.
+
+    Raises:
+        UserError: the run is refused, or another process trains it.
+    """
+    tell_weights_apart(cfg, run)
+    if result := directory.result_of(run, cfg):
+        return result
+    locks.enter_context(directory.claimed(run))
+    cfg = directory.own_config(run, cfg)
+    if result := read_result(run):
+        return result
+    ready.append(Begun(cfg, run, _points(run)))
+    return None
+
+
+def _equally_far(left: list[Begun]) -> Iterator[list[Job]]:
     """Yield the runs in groups that go on after the same optimizer step.
 
     A kill may have left a checkpoint of some runs, and not of others; the former have the one before it, too.
     """
-    left = [(cfg, run, _points(run)) for cfg, run in runs]
     while left:
-        step = min(max(points) for _, _, points in left)
-        yield [Job(cfg, run, points[step]) for cfg, run, points in left if step in points]
-        left = [each for each in left if step not in each[2]]
+        step = min(max(run.points) for run in left)
+        yield [Job(run.cfg, run.directory, run.points[step]) for run in left if step in run.points]
+        left = [run for run in left if step not in run.points]
 
 
 def _points(run: Path) -> dict[int, Path | None]:
-    """Return the checkpoints from which a run can go on, by its optimizer steps; None where it begins."""
-    paths = resume_points(run)
-    points: dict[int, Path | None] = {read_checkpoint(path)["global_step"]: path for path in paths}
-    return points if len(points) > 1 else {0: None, **points}
+    return {read_checkpoint(path)["global_step"]: path for path in reversed(resume_points(run))} or {0: None}
 
 
 def _fitting(jobs: list[Job], most: int | None) -> Iterator[list[Job]]:
     """Yield runs in parts that the memory holds."""
-    size = bytes_of_network(jobs)
-    fitting = int(SHARE * memory.total() / size)
-    limit = fitting if most is None else min(most, fitting)
+    network = examples = 0.0
+    with suppress(UserError):  # which a run tells when it is built
+        network, examples = memory_of_stack(jobs)
     part: list[Job] = []
     for job in sorted(jobs, key=lambda job: job.cfg.model.hidden):  # the kernel pads a network to those beside it
-        if part and sum(networks(each.cfg) for each in (*part, job)) > limit:
+        larger = [*part, job]
+        count = sum(networks(each.cfg) for each in larger)
+        needed = count * network + len({each.cfg.task.data_seed for each in larger}) * examples
+        if part and (needed > SHARE * memory.total() or (most is not None and count > most)):
             yield part
-            part = []
-        part.append(job)
+            larger = [job]
+        part = larger
     yield part
 
 
 def _train(jobs: list[Job], signals: StopSignals) -> dict[Path, Outcome]:
     session = build_stack(jobs, jobs[0].run.parent, signals)
+    if session is None:
+        return {}
     session.fit()
     outcomes: dict[Path, Outcome] = {}
-    for seat, job in zip(session.seats, jobs, strict=True):
+    for seat in session.seats:
+        run = seat.recorder.file.parent
         try:
             if seat.failure:
                 raise seat.failure
-            outcomes[job.run] = outcome.conclude(seat.session(), job.cfg, job.run, signals)
+            outcomes[run] = outcome.conclude(seat.session(), seat.cfg, run, signals)
         except UserError as error:
-            outcomes[job.run] = error
+            outcomes[run] = error
         except OSError as error:
-            outcomes[job.run] = file_error(error, job.run)
+            outcomes[run] = file_error(error, run)
     return outcomes

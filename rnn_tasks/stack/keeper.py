@@ -136,6 +136,8 @@ class StackCheckpoints(AtomicCheckpointIO):
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         parts = [read_checkpoint(seat.resumed) for seat in self.seats if seat.resumed is not None]
+        for part, seat in zip(parts, self.seats, strict=True):
+            seat.learner.on_load_checkpoint(part)
         states = {
             f"{_prefix(number)}{name}": tensor
             for number, part in enumerate(parts)

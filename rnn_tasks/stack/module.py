@@ -133,7 +133,9 @@ class Stack(LightningModule):
     @property
     def metrics(self) -> dict[str, dict[str, list[float | None]]]:
         """The last validation of all runs, by kind."""
-        parts = [seat.learner.metrics["val"] for seat in self.seats if "val" in seat.learner.metrics]
+        learners = [seat.learner for seat in self.seats]
+        missing = [dict.fromkeys(KINDS, [None] * learner.replicates) for learner in learners]
+        parts = [learner.metrics.get("val", none) for learner, none in zip(learners, missing, strict=True)]
         return {"val": {kind: [each for part in parts for each in part[kind]] for kind in KINDS}}
 
 

@@ -11,7 +11,7 @@ from lightning import Trainer
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
-from rnn_tasks.errors import UserError
+from rnn_tasks.errors import UserError, file_error
 from rnn_tasks.tasks import Task
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.recorder import RunRecorder
@@ -88,6 +88,8 @@ class Seat:
             self.learner.end_if_done()
         except UserError as error:
             self.failure = error
+        except OSError as error:
+            self.failure = file_error(error, self.recorder.file.parent)
             self.end()
 
     def end(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,12 +73,13 @@ class StackSession:
             told = isinstance(error, UserError | OSError | MemoryError)
             if told or resumed is None or self.seats[0].recorder.begun:
                 raise
-            raise UserError(f"a checkpoint does not fit its run ({one_line(error)[:100]})") from error
+            names = f"{resumed}, or that of another run of the stack,"
+            raise UserError(f"{names} does not fit its run ({one_line(error)[:100]})") from error
         for seat in self.seats:
             seat.learner.to(self.trainer.strategy.root_device)  # Lightning has left it on the CPU
 
 
-def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> StackSession:
+def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> StackSession | None:
     """Set up this process, draw the data and build everything that trains several runs at once.
 
     Args:
@@ -86,31 +88,24 @@ def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> Stack
         place: the directory of their sweep.
         signals: those that ask the training to stop.
 
+    Returns:
+        What trains the runs; those that cannot be built are left out. None if fewer than two are left.
+
     Raises:
-        UserError: the data are missing, or not as many for each run, or a part of a configuration cannot be built.
+        UserError: the Trainer refuses its values.
     """
     first = jobs[0].cfg
     prepare_process(first.threads)
-    shared, seats = SharedData(), []
-    schedule: TrainSchedule | None = None
-    for number, job in enumerate(jobs):
-        task, model = build(job.cfg)
-        shared.set_up(task, _data_key(job.cfg))
-        if schedule is None:
-            schedule = TrainSchedule.of(first.trainer, task.train, task.batch_size, model.replicates)
-        if len(task.train) != schedule.size:
-            raise UserError(f"task.data_seed: gives {schedule.size} and {len(task.train)} training examples")
-        task.schedule = schedule
-        learner = build_learner(job.cfg, task, model, schedule)
-        recorder = build_recorder(job.cfg, job.run, schedule, signals)
-        if job.cfg.model.get("weights") and job.resumed is None:
-            begin_with(model, job.cfg, job.run)
-        loggers = build_loggers(job.cfg, job.run, job.resumed)
-        seats.append(Seat(number, job.cfg, task, learner, recorder, loggers, job.resumed))
-    assert schedule is not None
+    shared = SharedData()
+    seats: list[Seat] = []
+    for job in jobs:
+        with suppress(UserError):  # which the run tells when it is trained by itself
+            seats.append(_seat(job, len(seats), shared, seats[0].recorder.schedule if seats else None, signals))
+    if len(seats) < 2:
+        return None
     for seat in seats:
         seat.recorder.share = seat.learner.replicates / replicates(seats)
-    loggers = [logger for seat in seats for logger in seat.loggers]
+    schedule, loggers = seats[0].recorder.schedule, [logger for seat in seats for logger in seat.loggers]
     keeper, checkpoints = StackKeeper(seats, schedule), StackCheckpoints(seats)
     no_least = dict.fromkeys(("min_epochs", "min_steps"))  # each recorder keeps to those of its run
     common: Any = OmegaConf.merge(first, {"trainer": no_least})
@@ -118,13 +113,37 @@ def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> Stack
     return StackSession(seats, Stack(seats), StackData(seats, schedule), trainer)
 
 
-def bytes_of_network(jobs: Sequence[Job]) -> float:
-    """Return how much memory a network of a stack takes at most, without the examples that all share."""
+def _seat(job: Job, number: int, shared: SharedData, schedule: TrainSchedule | None, signals: StopSignals) -> Seat:
+    """Build a run of a stack, with the schedule of those before it.
+
+    Raises:
+        UserError: the data are missing, or another number than those of the others, or a part cannot be built.
+    """
+    task, model = build(job.cfg)
+    shared.set_up(task, _data_key(job.cfg))
+    own = task.cut(job.cfg.trainer, model.replicates)
+    schedule = schedule or own
+    if (own.size, own.chunk) != (schedule.size, schedule.chunk):
+        raise UserError(f"task.data_seed: gives {schedule.size} and {own.size} training examples")
+    task.schedule = schedule
+    learner = build_learner(job.cfg, task, model, schedule)
+    recorder = build_recorder(job.cfg, job.run, schedule, signals)
+    if job.cfg.model.get("weights") and job.resumed is None:
+        begin_with(model, job.cfg, job.run)
+    loggers = build_loggers(job.cfg, job.run, job.resumed)
+    return Seat(number, job.cfg, task, learner, recorder, loggers, job.resumed)
+
+
+def memory_of_stack(jobs: Sequence[Job]) -> tuple[float, float]:
+    """Return how many bytes a network of a stack takes at most, and the examples of a ``task.data_seed``."""
     widest = max(jobs, key=lambda job: job.cfg.model.hidden)
     task, model = build(widest.cfg)
     parameters = sum(each.numel() for each in model.parameters()) / model.replicates
     chunk = CHUNK_NUMBERS / model.replicates + CHUNK_BATCHES * task.batch_size * task.longest
-    return COPIES * NUMBER * (parameters + chunk)
+    states = model.bytes_of_states(task.batch_size, task.longest) / model.replicates
+    lengths = range(task.test_lengths[0], task.test_lengths[1] + 1) if task.test_lengths else (1,)
+    sequences = 2 * task.train_size + task.val_size + task.test_size * len(lengths)  # those of training are copied
+    return COPIES * NUMBER * (parameters + chunk) + states, NUMBER * sequences * task.longest * (task.input_size + 2)
 
 
 def _data_key(cfg: DictConfig) -> str:

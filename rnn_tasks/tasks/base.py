@@ -1,7 +1,7 @@
 """The base of tasks: examples drawn from a rule, loaded as whole batches, read and written as people write them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from itertools import chain
 from typing import Any, ClassVar, Literal
@@ -117,6 +117,11 @@ class Task(LightningDataModule):
     def longest(self) -> int:
         """Steps of the longest sequence of the three sets."""
         return max(self.lengths[1], (self.test_lengths or self.lengths)[1]) + self.extra_steps
+
+    def cut(self, trainer: Mapping[str, Any], replicates: int) -> TrainSchedule:
+        """Return what training cuts an epoch into; arguments and errors as for ``TrainSchedule.of``."""
+        numbers = (self.lengths[1] + self.extra_steps) * self.input_size
+        return TrainSchedule.of(trainer, len(self.train), numbers, self.batch_size, replicates)
 
     def draw(self, lengths: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the inputs [N, T, D] and targets ([N] or [N, T]) of one example for each of ``lengths`` [N]."""

@@ -13,7 +13,6 @@ from torch.utils.data import Sampler
 from rnn_tasks import checks
 from rnn_tasks.errors import UserError
 from rnn_tasks.seeds import generator
-from rnn_tasks.tasks.examples import Examples
 
 CHUNK_NUMBERS, CHUNK_BATCHES = 500_000, 100  # a chunk has at most this many input values and batches
 
@@ -87,12 +86,13 @@ class TrainSchedule:
         self.chunks_done = 0
 
     @classmethod
-    def of(cls, trainer: Mapping[str, Any], examples: Examples, batch_size: int, replicates: int) -> TrainSchedule:
+    def of(cls, trainer: Mapping[str, Any], size: int, numbers: int, batch_size: int, replicates: int) -> TrainSchedule:
         """Return the schedule that the configuration's ``trainer`` asks for.
 
         Args:
             trainer: Lightning's arguments, with ``fast_dev_run`` as the number of steps of a trial.
-            examples: the training set.
+            size: examples of the training set.
+            numbers: input values of an example, at most.
             batch_size: examples of a batch.
             replicates: R, each with batches of its own.
 
@@ -103,10 +103,9 @@ class TrainSchedule:
         values = {name: trainer[name] for name in names}
         if trial := int(trainer["fast_dev_run"]):
             values |= {"limit_train_batches": trial, "val_check_interval": 1.0, "max_steps": trial}
-        numbers = examples.inputs[0].numel() * batch_size * replicates  # input values of a batch
-        chunk = min(CHUNK_BATCHES, max(1, CHUNK_NUMBERS // numbers))
+        chunk = min(CHUNK_BATCHES, max(1, CHUNK_NUMBERS // (numbers * batch_size * replicates)))
         try:
-            return cls(len(examples), batch_size, chunk, **values)
+            return cls(size, batch_size, chunk, **values)
         except ValueError as error:
             raise UserError(f"trainer.{error}") from None
 

@@ -113,9 +113,7 @@ def learning_rates(optimizer: Optimizer, scheduler: Any, steps: int, known: dict
 
 def _rate_and_step(optimizer: Optimizer, scheduler: Any) -> float:
     rate = optimizer.param_groups[0]["lr"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the optimizer has taken no step that the scheduler knows of
-        scheduler.step()
+    scheduler.step()
     return rate
 
 

@@ -61,6 +61,8 @@ class Bar(ProgressBar):
 
     def on_validation_end(self, trainer: Trainer, learner: Learner) -> None:  # type: ignore[override]
         loss, accuracy = (curve(learner.metrics["val"][kind]) for kind in ("loss", "accuracy"))
+        if not loss:  # all networks have failed
+            return
         text = f"val loss {loss['']:.4f}, accuracy {hundredths(accuracy[''])}%"
         if learner.all_replicates > 1:
             text += f" ({hundredths(accuracy['_min'])}% to {hundredths(accuracy['_max'])}%)"

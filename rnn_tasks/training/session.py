@@ -99,7 +99,7 @@ def build_session(
     task, model = build(ranks.own_part(cfg))
     task.setup()
     _require_equal(ranks, cfg, task, model)
-    schedule = TrainSchedule.of(cfg.trainer, task.train, task.batch_size, cfg.model.get("replicates", 1))
+    schedule = task.cut(cfg.trainer, cfg.model.get("replicates", 1))
     task.schedule = schedule
     if isinstance(model, Network):
         batch = min(task.batch_size, len(task.train))

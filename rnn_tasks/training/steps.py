@@ -87,12 +87,14 @@ class ChunkSteps:
         """Log what the kernel's steps gave, and give up what has failed."""
         learner, count = self.learner, len(steps.losses)
         self.taken += count
-        for step in learner.logged_steps(self.before, self.before + count):
+        failures = {self.before + n + 1 for n in steps.failed.tolist() if n >= 0}
+        logged = learner.logged_steps(self.before, self.before + count)
+        for step in sorted({*failures, *logged}):
             n = step - self.before - 1
-            learner.log_step(step, self.rates[n], steps.losses[n], steps.norms[n])
-        failed = steps.failed
-        for n in sorted({n for n in failed.tolist() if n >= 0}):
-            learner.fail(failed == n, self.before + n + 1, "at")
+            if step in failures:
+                learner.fail(steps.failed == n, step, "at")
+            if step in logged:
+                learner.log_step(step, self.rates[n], steps.losses[n], steps.norms[n])
 
     def batch(self, n: int) -> Batch:
         """Return batch n of the chunk, or what this process computes of it."""
