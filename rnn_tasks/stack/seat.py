@@ -90,6 +90,7 @@ class Seat:
             self.failure = error
         except OSError as error:
             self.failure = file_error(error, self.recorder.file.parent)
+        if self.failure:
             self.end()
 
     def end(self) -> None:
