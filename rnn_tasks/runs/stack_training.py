@@ -18,11 +18,15 @@ from rnn_tasks.runs.results import read_result
 from rnn_tasks.runs.starting import tell_weights_apart
 from rnn_tasks.stack.session import Job, build_stack, memory_of_stack
 from rnn_tasks.training.checkpoints import read_checkpoint
+from rnn_tasks.training.recorder import RunRecorder
 from rnn_tasks.training.resuming import resume_points
 from rnn_tasks.training.signals import StopSignals
 from rnn_tasks.training.trainer import refusals
 
 SHARE = 0.5  # of the memory, for the networks of a stack
+
+
+Point = tuple[int, bool]
 
 
 class Begun(NamedTuple):
@@ -31,12 +35,13 @@ class Begun(NamedTuple):
     Attributes:
         cfg: its configuration.
         directory: where it lies.
-        points: the checkpoints from which it can go on, by its optimizer steps; None where it begins.
+        points: the checkpoints from which it can go on, None where it begins, by its optimizer steps and whether its
+            epoch has ended, which it has not where a signal came behind the last step of a run.
     """
 
     cfg: DictConfig
     directory: Path
-    points: dict[int, Path | None]
+    points: dict[Point, Path | None]
 
 
 Outcome = dict[str, Any] | UserError  # of a run: what result.json holds, or why it has failed
@@ -102,18 +107,22 @@ def _claim(cfg: DictConfig, run: Path, locks: ExitStack, ready: list[Begun]) -> 
 
 
 def _equally_far(left: list[Begun]) -> Iterator[list[Job]]:
-    """Yield the runs in groups that go on after the same optimizer step.
+    """Yield the runs in groups that go on from the same point.
 
     A kill may have left a checkpoint of some runs, and not of others; the former have the one before it, too.
     """
     while left:
-        step = min(max(run.points) for run in left)
-        yield [Job(run.cfg, run.directory, run.points[step]) for run in left if step in run.points]
-        left = [run for run in left if step not in run.points]
+        point = min(max(run.points) for run in left)
+        yield [Job(run.cfg, run.directory, run.points[point]) for run in left if point in run.points]
+        left = [run for run in left if point not in run.points]
 
 
-def _points(run: Path) -> dict[int, Path | None]:
-    return {read_checkpoint(path)["global_step"]: path for path in reversed(resume_points(run))} or {0: None}
+def _points(run: Path) -> dict[Point, Path | None]:
+    points: dict[Point, Path | None] = {}
+    for path in reversed(resume_points(run)):
+        checkpoint = read_checkpoint(path)
+        points[checkpoint["global_step"], not checkpoint["callbacks"][RunRecorder.__qualname__]["done"]] = path
+    return points or {(0, True): None}
 
 
 def _fitting(jobs: list[Job], most: int | None) -> Iterator[list[Job]]:
