@@ -93,8 +93,9 @@ def grouped(
             groups.setdefault(json.dumps(common, sort_keys=True), []).append(number)
     parts = [part for group in groups.values() for part in _split(group, runs, most)]
     several = {number for group in groups.values() if len(group) > 1 for number in group}
+    full = f"at most {MOST_RUNS} runs at once" if most is None else f"at most {most} networks at once"
     for number in (part[0] for part in parts if len(part) == 1):
-        alone[number] = f"at most {most} at once" if number in several else "no other run is like it"
+        alone[number] = full if number in several else "no other run is like it"
     stacks = [part for part in parts if len(part) > 1]
     return Grouping(stacks, alone, _apart([[runs[number] for number in stack] for stack in stacks]))
 
