@@ -1,6 +1,7 @@
 """Runs trained at once: each leaves what it leaves when it is trained alone."""
 
 import copy
+import errno
 import json
 import os
 import shutil
@@ -10,10 +11,11 @@ import torch
 from helpers import composed, points, spoil, trained, without_pictures
 
 from rnn_tasks.errors import UserError
-from rnn_tasks.models import cell, kernel, network
+from rnn_tasks.models import cell, kernel, masks
 from rnn_tasks.runs import outcome
 from rnn_tasks.runs.stack_training import train_stack
 from rnn_tasks.tasks import Adder, examples, schedule
+from rnn_tasks.training import recorder
 from rnn_tasks.training.history import read_history
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.recorder import RunRecorder
@@ -221,17 +223,33 @@ def test_a_part_of_the_validation_is_the_same_part(tmp_path, monkeypatch):
     assert_each_is_alike(tmp_path, common, [], ["seed=9"], ["task.data_seed=3"])
 
 
-def test_runs_with_training_sets_of_different_sizes_are_left_for_later(tmp_path, capsys):
-    runs = [(configured(*ADDER, f"task._target_={__name__}.Uneven", f"task.data_seed={i}"), i) for i in (0, 1)]
-    assert train_stack([(cfg, tmp_path / str(i)) for cfg, i in runs]) == {}
-    reason = "task.data_seed: gives 40 and 41 training examples"
-    assert capsys.readouterr().err == f"trained one after the other instead: {reason}\n"
-    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+def test_a_run_with_a_training_set_of_another_size_is_left_for_later(tmp_path):
+    words = [[f"task._target_={__name__}.Uneven", *job] for job in ([], ["task.data_seed=1"], ["seed=3"])]
+    pairs = [(configured(*ADDER, *job), tmp_path / "stack" / str(i)) for i, job in enumerate(words)]
+    assert set(train_stack(pairs)) == {pairs[0][1], pairs[2][1]}
+    for i, job in enumerate(words):
+        trained(tmp_path / str(i), *ADDER, *job)
+        trained(pairs[i][1], *ADDER, *job)  # as the sweep does then
+        assert_alike(pairs[i][1], tmp_path / str(i))
+
+
+def test_a_run_whose_files_cannot_be_written_is_told_and_the_others_go_on(tmp_path, monkeypatch):
+    append = recorder.append_history
+
+    def full(file, rows):
+        if file.parent == tmp_path / "1":
+            raise OSError(errno.ENOSPC, "No space left on device", str(file))
+        append(file, rows)
+
+    monkeypatch.setattr(recorder, "append_history", full)
+    _, outcomes = stacked(tmp_path, ADDER, [], ["seed=3"], ["seed=4"])
+    assert str(outcomes[1]).startswith(f"{tmp_path / '1' / 'history.csv'}: cannot be written or read (No space left")
+    assert all(isinstance(outcomes[number], dict) for number in (0, 2))
 
 
 def test_data_and_initial_weights_and_dropout_are_equal_bit_for_bit(tmp_path, monkeypatch):
-    weights, chunks, masks = [], [], []
-    configure, begin, draw = Learner.configure_optimizers, ChunkSteps.__init__, network._dropout_mask
+    weights, chunks, drawn = [], [], []
+    configure, begin, draw = Learner.configure_optimizers, ChunkSteps.__init__, masks._mask
 
     def noted_configure(self):
         weights.append(copy.deepcopy(self.model.state_dict()))
@@ -242,18 +260,18 @@ def test_data_and_initial_weights_and_dropout_are_equal_bit_for_bit(tmp_path, mo
         begin(self, learner, chunk, *rest)
 
     def noted_draw(*args):
-        masks.append(draw(*args))
-        return masks[-1]
+        drawn.append(draw(*args))
+        return drawn[-1]
 
     monkeypatch.setattr(Learner, "configure_optimizers", noted_configure)
     monkeypatch.setattr(ChunkSteps, "__init__", noted_begin)
-    monkeypatch.setattr(network, "_dropout_mask", noted_draw)
+    monkeypatch.setattr(masks, "_mask", noted_draw)
     common = [*ADDER, "model.layers=2", "model.dropout=0.4"]
-    jobs = ["seed=0", "model.init=0.3"], ["seed=10", "model.hidden=6"], ["seed=20", "task.data_seed=5"]
+    jobs = ["seed=0", "model.init=0.3"], ["seed=10", "task.data_seed=5"], ["seed=20", "model.hidden=6"]
     stacked(tmp_path / "stack", common, *jobs)
-    together = [list(each) for each in (weights, chunks, masks)]
+    together = [list(each) for each in (weights, chunks, drawn)]
     for number, job in enumerate(jobs):
-        for each in (weights, chunks, masks):
+        for each in (weights, chunks, drawn):
             each.clear()
         trained(tmp_path / "alone", *common, *job)
         shutil.rmtree(tmp_path / "alone")
@@ -265,8 +283,8 @@ def test_data_and_initial_weights_and_dropout_are_equal_bit_for_bit(tmp_path, mo
             assert torch.equal(ours.inputs[..., :steps, :], theirs.inputs) and not ours.inputs[..., steps:, :].any()
             assert torch.equal(ours.lengths, theirs.lengths) and torch.equal(ours.targets[..., :steps], theirs.targets)
         own = [mask for i, mask in enumerate(together[2]) if i // 2 % len(jobs) == number]  # each has two replicates
-        assert len(own) == len(masks) > 0
-        assert all(torch.equal(a[:, : b.shape[1]], b) for a, b in zip(own, masks, strict=True))
+        assert len(own) == len(drawn) > 0
+        assert all(torch.equal(a[:, : b.shape[1]], b) for a, b in zip(own, drawn, strict=True))
 
 
 FAILING = [*ADDER, "model.replicates=3", "trainer.max_epochs=4"]

@@ -13,7 +13,7 @@ from test_launchers import rows_of
 from test_stack import ADDER, MEMORY, SMALL, assert_alike, configured, gated, stacked  # noqa: F401
 
 from rnn_tasks import config, runs
-from rnn_tasks.config.stacking import grouped, networks
+from rnn_tasks.config.stacking import MOST_RUNS, grouped, networks
 from rnn_tasks.errors import Interrupted
 from rnn_tasks.models import cell
 from rnn_tasks.runs import summaries, sweeps
@@ -136,7 +136,7 @@ def test_swept_keys_that_keep_stacks_apart_are_told():
         ("trainer.fast_dev_run=true", "trainer.fast_dev_run"),
         ("trainer.max_time=00:00:01:00", "trainer.max_time"),
         ("trainer.profiler=simple", "trainer.profiler"),
-        ("model.replicates=9", "more than 8 networks"),
+        ("model.replicates=9", "more networks than max_replicates=8"),
     ],
 )
 def test_runs_that_stay_alone_and_why(word, reason):
@@ -147,9 +147,23 @@ def test_runs_that_stay_alone_and_why(word, reason):
 
 def test_more_networks_than_there_may_be_are_split():
     found, text = grouping(*(f"seed={seed}" for seed in range(5)), most=5)
-    assert found.stacks == [[0, 1], [2, 3]] and found.alone == {4: "at most 5 at once"}
-    assert text == "2 times 2 runs at once (2 times 4 networks), 1 by itself (at most 5 at once)"
-    assert grouping("", "seed=1", most=2)[1] == "2 one after the other (at most 2 at once)"
+    assert found.stacks == [[0, 1], [2, 3]] and found.alone == {4: "at most 5 networks at once"}
+    assert text == "2 times 2 runs at once (2 times 4 networks), 1 by itself (at most 5 networks at once)"
+    assert grouping("", "seed=1", most=2)[1] == "2 one after the other (at most 2 networks at once)"
+
+
+def test_more_runs_than_there_may_be_are_split():
+    cfg = configured(*SMALL)
+    found = grouped([cfg] * (2 * MOST_RUNS + 1), sizes_may_differ)
+    assert [len(stack) for stack in found.stacks] == [MOST_RUNS, MOST_RUNS]
+    assert found.alone == {2 * MOST_RUNS: f"at most {MOST_RUNS} runs at once"}
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_loggers_that_have_one_run_in_a_process_are_alone(name):
+    cfgs = [configured(*SMALL) for _ in range(3)]
+    cfgs[0].logger = {name: {"_target_": f"lightning.pytorch.loggers.{name}"}}
+    assert grouped(cfgs, sizes_may_differ).alone == {0: "a logger that has one run in a process"}
 
 
 def test_a_refused_run_is_alone():
@@ -186,7 +200,7 @@ def whole(tmp_path_factory, small_chunks):
     return made
 
 
-def stop_stack(place, batches):
+def stop_stack(place, batches, common=LONG, jobs=JOBS):
     """Train until a signal comes after so many batches."""
     original = StackKeeper.on_train_batch_end
 
@@ -198,7 +212,7 @@ def stop_stack(place, batches):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StackKeeper, "on_train_batch_end", stopped)
         with pytest.raises(Interrupted):
-            stacked(place, LONG, *JOBS)
+            stacked(place, common, *jobs)
     for run in place.iterdir():
         age_events(run)
 
@@ -240,6 +254,34 @@ def test_a_stack_that_is_killed_between_the_checkpoints_of_its_runs_goes_on(tmp_
         with pytest.raises(Killed):
             stacked(tmp_path, LONG, *JOBS)
     assert_goes_on(tmp_path, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("saved", [0, 1, 2])
+def test_a_stack_that_is_killed_at_the_end_of_a_run_that_was_stopped_at_its_last_step_goes_on(
+    tmp_path, monkeypatch, saved
+):
+    """Then checkpoints of the same step differ: that of the stop and that of the end of the epoch."""
+    common, jobs = [*LONG, "trainer.max_steps=12"], JOBS[:2]
+    whole, _ = stacked(tmp_path / "whole", common, *jobs)
+    stop_stack(tmp_path / "stack", 12, common, jobs)
+    save, calls = AtomicCheckpointIO.save_checkpoint, []
+
+    def killed(*args, **words):
+        calls.append(1)
+        if len(calls) > saved:
+            raise Killed
+        save(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AtomicCheckpointIO, "save_checkpoint", killed)
+        patch.setattr(evaluation, "measure", killed)
+        with pytest.raises(Killed):
+            stacked(tmp_path / "stack", common, *jobs)
+    for number in range(2):
+        age_events(tmp_path / "stack" / str(number))
+    for run, reference in zip(stacked(tmp_path / "stack", common, *jobs)[0], whole, strict=True):
+        assert_equal_ends(run, reference)
 
 
 @pytest.mark.parametrize("meeting", [5, pytest.param(6, marks=pytest.mark.slow), 12])
