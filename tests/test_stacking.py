@@ -136,7 +136,7 @@ def test_swept_keys_that_keep_stacks_apart_are_told():
         ("trainer.fast_dev_run=true", "trainer.fast_dev_run"),
         ("trainer.max_time=00:00:01:00", "trainer.max_time"),
         ("trainer.profiler=simple", "trainer.profiler"),
-        ("model.replicates=9", "more than 8 networks"),
+        ("model.replicates=9", "more networks than max_replicates=8"),
     ],
 )
 def test_runs_that_stay_alone_and_why(word, reason):
