@@ -10,8 +10,13 @@ import torch
 from helpers import composed, points, spoil, trained, without_pictures
 
 from rnn_tasks.errors import UserError
+<<<<<<< HEAD
 from rnn_tasks.models import cell, kernel
 from rnn_tasks.models import masks as masks_module
+=======
+from rnn_tasks.models import cell, kernel, network
+from rnn_tasks.runs import outcome
+>>>>>>> ab6ffc751407d6520645cd82f7653b1c9a98ec98
 from rnn_tasks.runs.stack_training import train_stack
 from rnn_tasks.tasks import Adder, examples, schedule
 from rnn_tasks.training.history import read_history
@@ -217,9 +222,8 @@ def test_weights_of_other_runs(tmp_path):
 
 def test_a_part_of_the_validation_is_the_same_part(tmp_path, monkeypatch):
     monkeypatch.setattr(examples, "EVALUATION_STEPS", 20)  # batches become smaller from 8 networks on
-    assert_each_is_alike(
-        tmp_path, [*ADDER, "model.replicates=6", "trainer.limit_val_batches=3"], [], ["task.data_seed=3"]
-    )
+    common = [*ADDER, "model.replicates=6", "trainer.limit_val_batches=3"]
+    assert_each_is_alike(tmp_path, common, [], ["seed=9"], ["task.data_seed=3"])
 
 
 def test_runs_with_training_sets_of_different_sizes_are_left_for_later(tmp_path, capsys):
@@ -337,6 +341,13 @@ def test_a_run_ends_in_the_epoch_in_which_all_its_replicates_have_stalled_or_fai
     best = torch.load(tmp_path / "stack" / "0" / "checkpoints" / "best.ckpt", weights_only=True)
     if not {"trainer.check_val_every_n_epoch=3", "trainer.limit_val_batches=0"} & set(words):
         assert best["failed"] == [False, True, True]
+
+
+def test_a_run_that_ends_early_is_shown_with_its_own_steps(tmp_path, monkeypatch):
+    steps = {}
+    monkeypatch.setattr(outcome, "show", lambda session, _, cfg, run: steps.update({run: session.trainer.global_step}))
+    (first, second), _ = stacked(tmp_path, [*ADDER, "trainer.max_epochs=3"], KEYS["patience"], KEYS["nothing"])
+    assert steps == {first: 10, second: 15}
 
 
 def test_least_numbers_of_epochs_belong_to_each_run(tmp_path):
