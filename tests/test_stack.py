@@ -10,13 +10,9 @@ import torch
 from helpers import composed, points, spoil, trained, without_pictures
 
 from rnn_tasks.errors import UserError
-<<<<<<< HEAD
 from rnn_tasks.models import cell, kernel
 from rnn_tasks.models import masks as masks_module
-=======
-from rnn_tasks.models import cell, kernel, network
 from rnn_tasks.runs import outcome
->>>>>>> ab6ffc751407d6520645cd82f7653b1c9a98ec98
 from rnn_tasks.runs.stack_training import train_stack
 from rnn_tasks.tasks import Adder, examples, schedule
 from rnn_tasks.training.history import read_history
