@@ -101,9 +101,8 @@ def sweep(*overrides: str, directory: str | Path | None = None, progress: bool =
     """Train a run for each choice of values, as ``python -m rnn_tasks.train --multirun`` does.
 
     Runs that differ in numbers of each network alone are trained at once. What is refused is told before anything is
-    trained. A run that fails is noted in the table, and the others go on. A
-    sweep that was stopped has a table of what has finished; the same call with its directory goes on, and does not
-    train again what has finished.
+    trained. A run that fails is noted in the table, and the others go on. A sweep that was stopped has a table of what
+    has finished; the same call with its directory goes on, and does not train again what has finished.
 
     Args:
         overrides: as on the command line; "model.hidden=1,3,5" and "seed=range(4)" give several values.
@@ -115,7 +114,7 @@ def sweep(*overrides: str, directory: str | Path | None = None, progress: bool =
         KeyboardInterrupt: the sweep was stopped.
     """
     if elsewhere := [word for word in overrides if word.startswith(LAUNCHING)]:
-        raise UserError(f"{elsewhere[0]}: belongs to the command line; here one run is trained after the other")
+        raise UserError(f"{elsewhere[0]}: belongs to the command line; here runs are trained in this process")
     plan, place = config.planned(runs.with_located_weights(overrides))
     if not plan.swept or not plan.jobs():
         raise UserError(f"{' '.join(overrides)}: must list the values of a key, like model.hidden=1,3,5 or range(4)")
@@ -124,19 +123,24 @@ def sweep(*overrides: str, directory: str | Path | None = None, progress: bool =
     sweeps.begin(path, plan)
     places = [path / config.run_name(config.own_choices(job, ())) for job in plan.jobs()]
     try:
-        outcomes: dict[Path, Any] = {}
-        for stack in grouped(jobs, stacking.sizes_may_differ).stacks:
-            outcomes |= stack_training.train_stack([(jobs[number], places[number]) for number in stack])
-        for cfg, run in zip(jobs, places, strict=True):
-            if isinstance(failure := outcomes.get(run), UserError):
-                sweeps.note_failure(run, failure)
-            elif run not in outcomes:
-                _train_or_note(cfg, run)
+        _train_all(list(zip(jobs, places, strict=True)))
     except Interrupted:
         summaries.summarize(path, show=False)
         raise KeyboardInterrupt(f"stopped; the same call with directory={str(path)!r} goes on with the sweep") from None
     summaries.write_summary(path, show=False)
     return Sweep(path)
+
+
+def _train_all(jobs: list[tuple[DictConfig, Path]]) -> None:
+    """Train runs, at once what can be, and note those that fail."""
+    outcomes: dict[Path, Any] = {}
+    for stack in grouped([cfg for cfg, _ in jobs], stacking.sizes_may_differ).stacks:
+        outcomes |= stack_training.train_stack([jobs[number] for number in stack])
+    for cfg, run in jobs:
+        if isinstance(failure := outcomes.get(run), UserError):
+            sweeps.note_failure(run, failure)
+        elif run not in outcomes:
+            _train_or_note(cfg, run)
 
 
 def _train_or_note(cfg: DictConfig, run: Path) -> None:

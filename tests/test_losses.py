@@ -200,7 +200,7 @@ def test_tally_of_three_sequences_counted_by_hand():
         "accuracy": [7 / 8, 0.5],
         "sequence_accuracy": [2 / 3, 1 / 3],
     }
-    assert tally.compute(failed=[True, False])["loss"] == [None, 9 / 8]
+    assert tally.results(failed=[True, False])["loss"] == [None, 9 / 8]
 
 
 def test_tally_of_one_answer():

@@ -223,10 +223,11 @@ def test_a_part_of_the_validation_is_the_same_part(tmp_path, monkeypatch):
     assert_each_is_alike(tmp_path, common, [], ["seed=9"], ["task.data_seed=3"])
 
 
-def test_a_run_with_a_training_set_of_another_size_is_left_for_later(tmp_path):
+def test_a_run_with_a_training_set_of_another_size_is_left_for_later(tmp_path, capsys):
     words = [[f"task._target_={__name__}.Uneven", *job] for job in ([], ["task.data_seed=1"], ["seed=3"])]
     pairs = [(configured(*ADDER, *job), tmp_path / "stack" / str(i)) for i, job in enumerate(words)]
     assert set(train_stack(pairs)) == {pairs[0][1], pairs[2][1]}
+    assert capsys.readouterr().err == f"{pairs[1][1]}: trained by itself, it has 41 training examples and not 40\n"
     for i, job in enumerate(words):
         trained(tmp_path / str(i), *ADDER, *job)
         trained(pairs[i][1], *ADDER, *job)  # as the sweep does then

@@ -74,7 +74,7 @@ class Stack(LightningModule):
             self._join_live()
         steps = take_steps(parts, chunk, self._forward)
         internals.count_optimizer_steps(self.trainer, steps)
-        self._each(lambda learner: None)
+        self._each(Learner.end_if_done)
 
     def _forward(self, batches: list[Batch], dropout_key: tuple[int, ...]) -> list[Tensor]:
         inputs, lengths, _ = (torch.cat(parts) for parts in zip(*batches, strict=True))

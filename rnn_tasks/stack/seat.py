@@ -86,11 +86,9 @@ class Seat:
         try:
             act()
             self.learner.end_if_done()
-        except UserError as error:
-            self.failure = error
-        except OSError as error:
-            self.failure = file_error(error, self.recorder.file.parent)
-        if self.failure:
+        except (UserError, OSError) as error:
+            place = self.recorder.file.parent
+            self.failure = error if isinstance(error, UserError) else file_error(error, place)
             self.end()
 
     def end(self) -> None:

@@ -13,7 +13,7 @@ from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from rnn_tasks.config.instantiation import build
-from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.errors import UserError, one_line, tell
 from rnn_tasks.stack.data import SharedData, StackData, replicates
 from rnn_tasks.stack.keeper import StackCheckpoints, StackKeeper
 from rnn_tasks.stack.module import Stack
@@ -100,7 +100,8 @@ def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> Stack
     seats: list[Seat] = []
     for job in jobs:
         with suppress(UserError):  # which the run tells when it is trained by itself
-            seats.append(_seat(job, len(seats), shared, seats[0].recorder.schedule if seats else None, signals))
+            if seat := _seat(job, len(seats), shared, seats[0].recorder.schedule if seats else None, signals):
+                seats.append(seat)
     if len(seats) < 2:
         return None
     for seat in seats:
@@ -113,18 +114,21 @@ def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> Stack
     return StackSession(seats, Stack(seats), StackData(seats, schedule), trainer)
 
 
-def _seat(job: Job, number: int, shared: SharedData, schedule: TrainSchedule | None, signals: StopSignals) -> Seat:
-    """Build a run of a stack, with the schedule of those before it.
+def _seat(
+    job: Job, number: int, shared: SharedData, schedule: TrainSchedule | None, signals: StopSignals
+) -> Seat | None:
+    """Build a run of a stack, with the schedule of those before it; None if its data are of another size.
 
     Raises:
-        UserError: the data are missing, or another number than those of the others, or a part cannot be built.
+        UserError: the data are missing, or a part cannot be built.
     """
     task, model = build(job.cfg)
     shared.set_up(task, _data_key(job.cfg))
     own = task.cut(job.cfg.trainer, model.replicates)
     schedule = schedule or own
     if (own.size, own.chunk) != (schedule.size, schedule.chunk):
-        raise UserError(f"task.data_seed: gives {schedule.size} and {own.size} training examples")
+        tell(f"{job.run}: trained by itself, it has {own.size} training examples and not {schedule.size}")
+        return None
     task.schedule = schedule
     learner = build_learner(job.cfg, task, model, schedule)
     recorder = build_recorder(job.cfg, job.run, schedule, signals)

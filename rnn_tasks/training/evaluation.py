@@ -78,7 +78,7 @@ def measure(
                 reliability.update(confidences(logits).cpu(), right.cpu())
     model.train(training)
     failed = failed or [False] * replicates
-    finite = [isfinite(number) for number in tally.compute()["loss"]]
+    finite = [isfinite(number) for number in tally.results()["loss"]]
     failed = [bad or not ok for bad, ok in zip(failed, finite, strict=True)]
-    metrics = tally.compute(failed) | {"chance": task.chance_accuracy}
+    metrics = tally.results(failed) | {"chance": task.chance_accuracy}
     return metrics | reliability.compute(failed) if calibration else metrics

@@ -217,10 +217,10 @@ class Learner(LightningModule):
         """Keep the metrics of a split, and begin to count anew."""
         self.curves.flush(self.trainer.loggers)
         tally.sums = self.ranks.sums(tally.sums)
-        finite = torch.tensor(tally.compute()["loss"], device=self.failed.device).isfinite()
+        finite = torch.tensor(tally.results()["loss"], device=self.failed.device).isfinite()
         lost = ~self.ranks.own(finite) & ~self.failed
         if lost.any() and split != "train":
             self.fail(lost, self.global_step)
             self.end_if_done()
-        self.metrics[split] = tally.compute(self.ranks.all_replicates(self.failed).tolist())
+        self.metrics[split] = tally.results(self.ranks.all_replicates(self.failed).tolist())
         tally.reset()

@@ -58,7 +58,11 @@ class Tally(Metric):
         self.sums = self.sums.double()  # trainer.precision may have changed it
         self.sums.view(-1, 5).index_add_(0, places, counts)
 
-    def compute(self, failed: list[bool] | None = None) -> dict[str, Any]:
+    def compute(self) -> dict[str, Any]:
+        """Return what ``results`` gives for all replicates, which torchmetrics takes some time to look through."""
+        return self.results()
+
+    def results(self, failed: list[bool] | None = None) -> dict[str, Any]:
         """Return counts, and lists with a number for each replicate: over all sequences, and by length.
 
         Args:
