@@ -182,6 +182,23 @@ def count_optimizer_steps(trainer: Trainer, steps: int) -> None:
         counter.completed += steps
 
 
+def has_hooks(model: Any, optimizer: Any) -> bool:
+    """Return whether something wants to be called in forward, backward or a step, as a callback of the user's own.
+
+    The registries of torch.nn.Module, torch.Tensor, torch.optim.Optimizer and the global ones of optimizers.
+    """
+    from torch.optim import optimizer as optim
+
+    of_modules = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    of_optimizers = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+    return (
+        any(getattr(module, name) for module in model.modules() for name in of_modules)
+        or any(parameter._backward_hooks or parameter._post_accumulate_grad_hooks for parameter in model.parameters())
+        or any(getattr(optimizer, name) for name in of_optimizers)
+        or bool(optim._global_optimizer_pre_hooks or optim._global_optimizer_post_hooks)
+    )
+
+
 def closed_form_rates(scheduler: Any, steps: int) -> list[float] | None:
     """Return the learning rates after each of the next steps: ``LRScheduler._get_closed_form_lr``, if there is one.
 

@@ -25,7 +25,7 @@ def arguments() -> Namespace:
 
 def _configuration(chosen: Namespace) -> DictConfig:
     """Return the configuration of a run, or the one that the overrides make."""
-    if len(chosen.words) == 1 and "=" not in chosen.words[0]:
+    if len(chosen.words) == 1 and ("=" not in chosen.words[0] or os.path.exists(chosen.words[0])):
         run = runs.find(chosen.words[0])
         if run is None:
             raise UserError(f"{chosen.words[0]}: neither a run nor of the form key=value; task=memory chooses a task")

@@ -58,12 +58,14 @@ def train(cfg: DictConfig, run: Path, trust: bool = False) -> dict[str, Any]:
 
 
 def _fit_and_measure(cfg: DictConfig, run: Path, signals: StopSignals) -> dict[str, Any]:
+    from rnn_tasks.training.signals import delayed_stops
     from rnn_tasks.training.workers import ranks_of
 
     with ranks_of(cfg, run) as ranks:
-        from rnn_tasks.runs import outcome  # these import torch, which takes seconds
-        from rnn_tasks.training.session import build_session
-        from rnn_tasks.training.trainer import refusals
+        with delayed_stops():
+            from rnn_tasks.runs import outcome  # these import torch, which takes seconds
+            from rnn_tasks.training.session import build_session
+            from rnn_tasks.training.trainer import refusals
 
         with refusals():
             session = build_session(cfg, run, signals, ranks=ranks)

@@ -290,3 +290,27 @@ def test_skip_steps_and_closed_form_rates_do_what_single_steps_do(make):
 def test_closed_form_rates_are_missing_where_a_scheduler_has_none():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     assert internals.closed_form_rates(torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, 9), 3) is None
+
+
+def test_has_hooks_finds_what_wants_to_be_called():
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    def parts():
+        model = torch.nn.Sequential(torch.nn.Linear(2, 1))
+        return model, torch.optim.SGD(model.parameters(), lr=0.1)
+
+    assert not internals.has_hooks(*parts())
+    registrations = [
+        lambda model, optimizer: model[0].register_forward_hook(print),
+        lambda model, optimizer: model.register_full_backward_hook(print),
+        lambda model, optimizer: model[0].weight.register_hook(print),
+        lambda model, optimizer: model[0].bias.register_post_accumulate_grad_hook(print),
+        lambda model, optimizer: optimizer.register_step_pre_hook(print),
+        lambda model, optimizer: register_optimizer_step_post_hook(print),
+    ]
+    for register in registrations:
+        model, optimizer = parts()
+        handle = register(model, optimizer)
+        assert internals.has_hooks(model, optimizer)
+        handle.remove()
+    assert not internals.has_hooks(*parts())

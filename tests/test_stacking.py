@@ -115,7 +115,7 @@ def test_runs_that_differ_in_more_are_kept_apart(word):
     assert found.stacks == [[0, 1], [2, 3, 4]] and not found.alone
     assert text.startswith("2 and 3 runs at once (4 and ")
     found, text = grouping("", word)
-    assert found.stacks == [] and text == "2 one after the other (no other run is like it)"
+    assert found.stacks == [] and text == "2 by themselves (all others differ in more than numbers)"
 
 
 def test_swept_keys_that_keep_stacks_apart_are_told():
@@ -142,14 +142,14 @@ def test_swept_keys_that_keep_stacks_apart_are_told():
 def test_runs_that_stay_alone_and_why(word, reason):
     found, text = grouping(word, "seed=0", "seed=1", f"{word} seed=1", most=8)
     assert found.stacks == [[1, 2]] and found.alone == {0: reason, 3: reason}
-    assert text == f"2 runs at once (4 networks), 2 one after the other ({reason})"
+    assert text == f"2 runs at once (4 networks), 2 by themselves ({reason})"
 
 
 def test_more_networks_than_there_may_be_are_split():
     found, text = grouping(*(f"seed={seed}" for seed in range(5)), most=5)
     assert found.stacks == [[0, 1], [2, 3]] and found.alone == {4: "at most 5 networks at once"}
     assert text == "2 times 2 runs at once (2 times 4 networks), 1 by itself (at most 5 networks at once)"
-    assert grouping("", "seed=1", most=2)[1] == "2 one after the other (at most 2 networks at once)"
+    assert grouping("", "seed=1", most=2)[1] == "2 by themselves (at most 2 networks at once)"
 
 
 def test_more_runs_than_there_may_be_are_split():

@@ -105,7 +105,7 @@ def test_a_sweep_in_the_place_of_another_one_changes_nothing(workplace):
     ended = command("train", *words, "model.hidden=1,2", "optimizer.lr=0.5", "loss=mse")
     assert ended.returncode == 2
     assert ended.stderr == (
-        "error: outputs/adder/mine: holds a sweep with optimizer.lr=as usual (here 0.5), with loss=as usual (here mse);"
+        "error: outputs/adder/mine: holds a sweep without optimizer.lr (here 0.5), without loss (here mse);"
         " take another name=, or resume=outputs/adder/mine for that one\n"
     )
     Path("outputs/adder/mine/sweep.yaml").write_text("[", encoding="utf-8")  # its runs are still known

@@ -58,7 +58,7 @@ class Grouping:
         for reason in self.alone.values():
             reasons[reason] = reasons.get(reason, 0) + 1
         texts += [f"{count} by itself ({reason})" for reason, count in reasons.items() if count == 1]
-        texts += [f"{count} one after the other ({reason})" for reason, count in reasons.items() if count > 1]
+        texts += [f"{count} by themselves ({reason})" for reason, count in reasons.items() if count > 1]
         return ", ".join(texts)
 
 
@@ -95,7 +95,7 @@ def grouped(
     several = {number for group in groups.values() if len(group) > 1 for number in group}
     full = f"at most {MOST_RUNS} runs at once" if most is None else f"at most {most} networks at once"
     for number in (part[0] for part in parts if len(part) == 1):
-        alone[number] = full if number in several else "no other run is like it"
+        alone[number] = full if number in several else "all others differ in more than numbers"
     stacks = [part for part in parts if len(part) > 1]
     return Grouping(stacks, alone, _apart([[runs[number] for number in stack] for stack in stacks]))
 

@@ -21,6 +21,7 @@ from rnn_tasks.config.stacking import grouped, networks
 from rnn_tasks.errors import Interrupted, UserError, tell
 from rnn_tasks.runs import launching, summaries, sweeps
 from rnn_tasks.runs.results import read_result
+from rnn_tasks.training.signals import delayed_stops
 
 Overrides = Sequence[str]
 CELLS = ("rnn", "lstm", "gru")  # whose units without weights do nothing
@@ -110,7 +111,8 @@ class StackTask:
         members = self.stacks.get(tuple(HydraConfig.get().overrides.task))
         if members is None:
             return self.task_function(cfg)
-        from rnn_tasks.runs.stack_training import train_stack  # imports torch, which takes seconds
+        with delayed_stops():
+            from rnn_tasks.runs.stack_training import train_stack  # imports torch, which takes seconds
 
         try:
             with self.sweep.home():
@@ -146,7 +148,7 @@ class Ended:
             return self.task_function(cfg)
         if isinstance(outcome, dict):
             return summaries.objective(outcome)
-        sweeps.note_failure(run, outcome)
+        sweeps.note_failure(run, outcome, named=True)
         return None
 
 

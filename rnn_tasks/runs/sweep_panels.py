@@ -67,7 +67,9 @@ def scale_values(axes: Axes, quantity: Quantity, which: str = "y") -> None:
         axis.set_major_formatter(PercentFormatter(1))
         return
     low, high = axes.dataLim.intervaly if which == "y" else axes.dataLim.intervalx
-    if low > 0 and high >= WIDE_RANGE * low:
+    if low > high:  # no network has solved the task
+        axis.set_ticks([])
+    elif low > 0 and high >= WIDE_RANGE * low:
         axes.set(**{f"{which}scale": "log"})
     else:
         axes.set(**{f"{which}lim": (0, None)})

@@ -96,13 +96,20 @@ def _difference(old: Plan, new: Plan) -> str:
         dict(word.lstrip("+").split("=", 1) for word in plan.overrides if "=" in word) for plan in (old, new)
     )
     keys = [key for key in {**there, **here} if changes_numbers(key) and there.get(key) != here.get(key)]
-    return ", ".join(f"with {key}={there.get(key, 'as usual')} (here {here.get(key, 'as usual')})" for key in keys)
+    texts = {key: f"with {key}={there[key]}" if key in there else f"without {key}" for key in keys}
+    return ", ".join(f"{text} (here {here.get(key, 'without')})" for key, text in texts.items())
 
 
-def note_failure(run: Path, error: Exception) -> None:
-    """Print why a run of a sweep failed and write it to its directory, if no other process trains there."""
+def note_failure(run: Path, error: Exception, named: bool = False) -> None:
+    """Print why a run of a sweep failed and write it to its directory, if no other process trains there.
+
+    Args:
+        run: its directory.
+        error: why.
+        named: print the name of the run, too, where other lines do not tell which it is.
+    """
     reason = one_line(error)
-    tell(f"error: {reason}")
+    tell(f"error: {run.name}: {reason}" if named else f"error: {reason}")
     if isinstance(error, InUse):
         return
     with suppress(OSError):  # the summary then says that it was stopped

@@ -123,6 +123,11 @@ class Stack(LightningModule):
         return replicates(self.seats)
 
     @property
+    def has_one_loss(self) -> bool:
+        """Whether the losses of all runs can be compared."""
+        return len(_by_loss([seat.learner for seat in self.seats])) == 1
+
+    @property
     def description(self) -> str:
         """What is trained, for the terminal."""
         networks = [_network(seat) for seat in self.seats]

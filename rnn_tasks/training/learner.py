@@ -104,6 +104,8 @@ class Learner(LightningModule):
         """Whether the scheduler takes a step after each of the optimizer's, not after each epoch."""
         return self.scheduling is not None and self.scheduling.every_step
 
+    has_one_loss = True  # so that losses of replicates can be compared
+
     @property
     def description(self) -> str:
         """What is trained, for the terminal."""

@@ -63,7 +63,8 @@ class Bar(ProgressBar):
         loss, accuracy = (curve(learner.metrics["val"][kind]) for kind in ("loss", "accuracy"))
         if not loss:  # all networks have failed
             return
-        text = f"val loss {loss['']:.4f}, accuracy {hundredths(accuracy[''])}%"
+        shown = f"loss {loss['']:.4f}, " if learner.has_one_loss else ""
+        text = f"val {shown}accuracy {hundredths(accuracy[''])}%"
         if learner.all_replicates > 1:
             text += f" ({hundredths(accuracy['_min'])}% to {hundredths(accuracy['_max'])}%)"
         if self.bar is not None:

@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +18,23 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 REQUEUES = (
     signal.SIGUSR2,
 )  # of a cluster before it ends a job; submitit has a handler that puts it into the queue again
+
+
+@contextmanager
+def delayed_stops() -> Iterator[None]:
+    """Let signals that stop a run come after this block: an import that they end leaves modules that fail later."""
+    if not _in_main_thread():
+        yield
+        return
+    received: list[int] = []
+    former = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        if received:
+            os.kill(os.getpid(), received[0])
 
 
 class StopSignals:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rnn_tasks import internals
 from rnn_tasks.models import Network, recurrence
 from rnn_tasks.seeds import seed_global_generators
 from rnn_tasks.tasks.answers import answers
@@ -64,7 +65,7 @@ class ChunkSteps:
             and (model.backend in (None, "kernel") and model.hidden <= recurrence.KERNEL_HIDDEN)
             and not (learner.augment or learner.shared or torch.is_autocast_enabled(self.chunk.inputs.device.type))
             and learner.schedule.accumulate == 1
-            and not torch.is_anomaly_enabled()
+            and not (torch.is_anomaly_enabled() or internals.has_hooks(model, self.optimizer))
             and compiled.can_train(model.cell.name, self.chunk.inputs, learner.trained, self.optimizer, learner.loss)
         )
 
