@@ -37,10 +37,11 @@ class Sweep:
 
     def __init__(self, hydra_context: HydraContext, config: DictConfig) -> None:
         self.hydra_context, self.config = hydra_context, config
-        self.known: dict[int, DictConfig] = {}  # in this process
+        self.known: dict[int, DictConfig] = {}  # in this process, by the numbers of runs
+        self.known_checked: dict[int, DictConfig | None] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "known": {}}
+        return {**vars(self), "known": {}, "known_checked": {}}
 
     def composed(self, overrides: Overrides, number: int) -> DictConfig:
         """Return the configuration of a run, with Hydra's own part, as Hydra's launchers load it."""
@@ -78,11 +79,12 @@ class Sweep:
         composed = self.composed(overrides, number)
         hydra = composed.hydra
         place = os.path.join(hydra.runtime.cwd, hydra.sweep.dir, hydra.sweep.subdir)
-        try:
-            own = OmegaConf.masked_copy(composed, [key for key in map(str, composed) if key != "hydra"])
-            return config.prepare(own, hydra), Path(os.path.relpath(place))
-        except UserError:  # which the run tells of itself
-            return None, Path(os.path.relpath(place))
+        if number not in self.known_checked:
+            self.known_checked[number] = None
+            with suppress(UserError):  # which the run tells of itself
+                own = OmegaConf.masked_copy(composed, [key for key in map(str, composed) if key != "hydra"])
+                self.known_checked[number] = config.prepare(own, hydra)
+        return self.known_checked[number], Path(os.path.relpath(place))
 
 
 class StackTask:

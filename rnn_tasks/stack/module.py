@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -153,7 +154,8 @@ class Validated:
 
     def __init__(self, seats: list[Seat]) -> None:
         self.learners: list[Learner] = [seat.learner for seat in seats]
-        self.joined = Joined([_network(seat) for seat in seats])
+        sizes = groupby(map(_network, seats), key=attrgetter("hidden"))
+        self.joined = [Joined(list(networks)) for _, networks in sizes]  # without padding, where sizes are in order
         first = self.learners[0]
         self.tally = Tally(replicates(seats), seats[0].task.longest, seats[0].task.extra_steps)
         self.tally.to(first.failed.device)
@@ -161,8 +163,9 @@ class Validated:
 
     def count(self, batch: Batch) -> None:
         """Count a batch [B, T, D] for all replicates."""
-        model: Any = self.joined
-        logits = forward_replicates(model, batch, output_size=self.learners[0].output_size)
+        models: list[Any] = self.joined
+        outputs = self.learners[0].output_size
+        logits = torch.cat([forward_replicates(model, batch, output_size=outputs) for model in models])
         for learner, rows in self.losses:
             self.tally.update(*score(logits[rows], batch, learner.loss), rows=rows)
 
