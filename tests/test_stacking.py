@@ -400,7 +400,7 @@ def test_runs_that_fail_are_told_and_the_others_finish(sweep):
     status, told, place = sweep(*words)
     assert (status, told[0]) == (1, "3 runs at once (6 networks), 1 by itself (is refused)")
     reasons = [
-        "the loss of all 2 replicates became infinite or NaN at step 3",
+        "optimizer.lr=1e+30: the loss of all 2 replicates became infinite or NaN at step 3",
         "optimizer.lr=x: must be a finite number",
     ]
     assert [sum(line.startswith(f"error: {reason}") for line in told) for reason in reasons] == [1, 1]
