@@ -210,6 +210,7 @@ def test_a_network_of_one_answer_is_used_elsewhere_as_documented(workplace):
         assert str(digit.item()) == answer and share.item() == pytest.approx(confidence, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_commands_of_the_tutorial_that_are_no_training(workplace):
     words = [*SMALL, "trainer.max_epochs=1", "model.replicates=4"]
     assert command("train", "--multirun", *words, "model.hidden=1,3,5", "name=sizes").returncode == 0

@@ -194,6 +194,7 @@ def trained_on_mnist(place):
     return place / "run"
 
 
+@pytest.mark.slow
 def test_evaluate_measures_all_sets(mnist):
     usps = DATA / "usps.t.bz2"
     if not usps.exists():

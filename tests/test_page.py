@@ -446,6 +446,7 @@ def test_command_serves_until_ctrl_c(running_page):
     assert running.wait(20) == 130 and running.stderr.read() == "stopped\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_page_while_it_reads_a_photo(running_page):
     running, address = running_page
     photo = Image.new("L", (4000, 3000), 255)

@@ -426,6 +426,7 @@ def test_a_markdown_file_gets_its_images_alone(outputs, tmp_path, unseen):
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {"results.md", "results"}
 
 
+@pytest.mark.slow
 def test_a_report_is_written_again_from_the_archive_of_its_runs(outputs, tmp_path, unseen):
     first = tmp_path / "first" / "results.md"
     page.write(outputs, first, tmp_path / "runs.tar.xz")
@@ -481,6 +482,7 @@ def test_an_archive_writes_runs_alone_and_nothing_outside(tmp_path, monkeypatch,
     assert not (tmp_path / "result.json").exists() and not Path("/tmp/out/result.json").exists()
 
 
+@pytest.mark.slow
 def test_the_command_reads_and_writes_archives(outputs, workplace):
     words = ["--to", "page.md", "--pack", "runs.tar.xz"]
     assert command("report", str(outputs), *words).returncode == 0

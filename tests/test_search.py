@@ -38,6 +38,7 @@ def best():
     return yaml.safe_load(Path("search/optimization_results.yaml").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_search_made_again_or_prolonged_trains_only_what_is_new(search, monkeypatch):
     trained, original = [], RunRecorder.on_train_start
     monkeypatch.setattr(

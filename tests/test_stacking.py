@@ -463,6 +463,7 @@ def test_runs_work_in_their_directories_where_the_user_wants_it(sweep):
     assert len(list(place.rglob("config.yaml"))) == 4 and not list(place.rglob("multirun"))
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_goes_on_with_the_same_command_and_by_resume(sweep, call, monkeypatch):
     words = ["model.hidden=2,4", "trainer.max_epochs=3", "name=one"]
     _, _, reference = sweep(*words, place="reference")

@@ -127,6 +127,7 @@ def test_the_name_of_a_run_of_a_sweep_needs_no_quotes(workplace):
     assert config.compose(words).model.weights == "outputs/adder/a/model.hidden=3,seed=1"
 
 
+@pytest.mark.slow
 def test_a_finished_run_needs_its_first_weights_no_more(workplace):
     trained("outputs/adder/source")
     words = [*SMALL, "--multirun", "model.weights=outputs/adder/source", "seed=1,2", "name=mine"]

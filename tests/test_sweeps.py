@@ -133,6 +133,7 @@ def test_a_sweep_in_the_place_of_another_one_changes_nothing(workplace):
     assert ended.returncode == 2 and "single: holds a run; take another name= for the sweep\n" in ended.stderr
 
 
+@pytest.mark.slow
 def test_an_experiment_that_sweeps_goes_on(workplace):
     words = ["experiment=adder_loss", *TINY, "model.replicates=2", "name=mine"]
     assert command("train", *words).returncode == 0
@@ -225,6 +226,7 @@ def test_a_sweep_of_one_value_goes_on(workplace):
     assert ended.returncode == 0 and (run / "result.json").exists(), ended.stderr
 
 
+@pytest.mark.slow
 def test_a_sweep_with_a_configuration_of_ones_own_goes_on(workplace):
     (options := workplace / "own" / "model").mkdir(parents=True)
     shutil.copy(config.CONF / "model" / "gru.yaml", options / "mine.yaml")

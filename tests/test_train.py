@@ -174,6 +174,7 @@ def test_charts_with_a_band_lack_no_tag(tmp_path, words, charts):
     assert {tag for one in series for tag in (one.value, one.lower, one.upper)} <= set(events.Tags()["scalars"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_only_a_bidirectional_network_can_add_with_the_most_significant_bit_first(tmp_path):
     words = ["task.order=msb", "task.lengths=[1,6]", "task.test_lengths=[6,6]", "task.test_size=500"]
