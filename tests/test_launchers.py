@@ -103,7 +103,7 @@ def rows_of(sweep):
 
 def table_of(text):
     """The table at the end of what a sweep has printed, without its last column, the seconds."""
-    lines = text.rpartition("\n\n")[2].splitlines()[:-1]
+    lines = text.strip().rpartition("\n\n")[2].splitlines()[:-1]
     width = lines[0].index("seconds")
     return [line[:width].rstrip() for line in lines[:1] + lines[2:]]
 
@@ -112,7 +112,7 @@ def table_of(text):
 def serial(tmp_path_factory):
     """A serial sweep of six tiny runs, and what it printed."""
     place = tmp_path_factory.mktemp("serial")
-    ended = command("train", "--multirun", *GRID, *TINY, "hydra.sweep.dir=sweep", cwd=place)
+    ended = command("train", "--multirun", *GRID, *TINY, "hydra/launcher=basic", "hydra.sweep.dir=sweep", cwd=place)
     return place / "sweep", ended
 
 
@@ -135,6 +135,23 @@ def test_each_launcher_gives_what_a_serial_sweep_gives(request, serial, sweep, l
         assert f"sweep/{run.name}\n" in log
     said = [re.sub(r"\d+\.\d\d %|[\d.]+ seconds", "#", line) for line in ended.stderr.splitlines()]
     assert sorted(said) == [f"{run}: test accuracy #, #" for run in sorted(row["run"] for row in rows_of("sweep"))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_each_launcher_takes_runs_that_are_trained_at_once_as_one_job(request, serial, sweep, launcher):
+    words = on_cluster(request.getfixturevalue("ray_cluster")) if launcher == "ray" else []
+    if launcher == "slurm":
+        request.getfixturevalue("cluster")
+    pytest.importorskip(f"hydra_plugins.hydra_{PLUGINS[launcher]}_launcher")
+    reference, _ = serial
+    ended = sweep(launcher, *GRID, *TINY, *words, "hydra.launcher.stack=true").wait(180)
+    assert ended.returncode == 0 and "at once (" in ended.stderr.splitlines()[0], ended.stderr
+    assert rows_of("sweep") == rows_of(reference)
+    for run in reference.glob("*/"):
+        assert runs.read_result(Path("sweep", run.name))["metrics"] == runs.read_result(run)["metrics"]
+    logs = [file.read_text("utf-8") for file in Path("sweep/.logs").glob("*.txt")]
+    assert sum("at once, " in text for text in logs) == 1  # of all six, one has told of the training
 
 
 PLUGINS = {"joblib": "joblib", "slurm": "submitit", "ray": "ray"}
