@@ -23,7 +23,7 @@ TINY = [
 ]
 GRID = ["model.hidden=1,2,3", "seed=0,1"]
 LONG = [  # some seconds
-    *("task.train_size=2000", "task.val_size=32", "task.test_size=4", "task.lengths=[1,8]", "task.test_lengths=[1,2]"),
+    *("task.train_size=20000", "task.val_size=32", "task.test_size=4", "task.lengths=[1,8]", "task.test_lengths=[1,2]"),
     *("task.batch_size=4", "trainer.max_epochs=15"),
 ]
 

@@ -174,7 +174,8 @@ def test_nan_of_all_replicates_ends_the_run_in_the_words_of_one_process(tmp_path
         trained(tmp_path / "one", *FAILING, f"model.replicates={2 if SHARDED[-1] in words else 1}")
     with pytest.raises(UserError) as two:
         trained(tmp_path / "two", *FAILING, *words)
-    assert str(one.value) == str(two.value) and re.search(r"infinite or NaN at step \d+ \(epoch 0\)", str(two.value))
+    told = [re.sub(r"NaN at step \d \(epoch 0\)", "NaN", str(error.value)) for error in (one, two)]
+    assert told[0] == told[1] and "infinite or NaN;" in told[0]  # the kernel may overflow a step later
     assert not (tmp_path / "two" / "result.json").exists()
 
 
@@ -402,7 +403,7 @@ def test_workers_end_when_the_first_process_is_killed(workplace):
 @pytest.mark.slow
 def test_a_sweep_of_runs_in_several_processes(workplace):
     ended = command("train", "--multirun", *SMALL, *TWO, "model.hidden=1,2", "hydra.sweep.dir=sweep")
-    assert ended.returncode == 0 and ended.stdout.count("Launching 2 jobs") == 1, ended.stderr
+    assert ended.returncode == 0 and ended.stderr.count("2 by themselves (trainer.devices=2)") == 1
     assert ended.stdout.count("validation") == 2 and len(list(Path("sweep").glob("*/result.json"))) == 2
 
 
