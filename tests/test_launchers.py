@@ -116,14 +116,19 @@ def serial(tmp_path_factory):
     return place / "sweep", ended
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_each_launcher_gives_what_a_serial_sweep_gives(request, serial, sweep, launcher):
-    words = on_cluster(request.getfixturevalue("ray_cluster")) if launcher == "ray" else []
+@pytest.fixture
+def cluster_words(request, launcher):
+    """Where a launcher finds its cluster, which is there from now on."""
     if launcher == "slurm":
         request.getfixturevalue("cluster")
     pytest.importorskip(f"hydra_plugins.hydra_{PLUGINS[launcher]}_launcher")
-    (reference, printed), ended = serial, sweep(launcher, *GRID, *TINY, *words).wait(180)
+    return on_cluster(request.getfixturevalue("ray_cluster")) if launcher == "ray" else []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_each_launcher_gives_what_a_serial_sweep_gives(serial, sweep, launcher, cluster_words):
+    (reference, printed), ended = serial, sweep(launcher, *GRID, *TINY, *cluster_words).wait(180)
     assert ended.returncode == printed.returncode == 0, ended.stderr
     assert table_of(ended.stdout) == table_of(printed.stdout)
     assert rows_of("sweep") == rows_of(reference)
@@ -139,13 +144,9 @@ def test_each_launcher_gives_what_a_serial_sweep_gives(request, serial, sweep, l
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_each_launcher_takes_runs_that_are_trained_at_once_as_one_job(request, serial, sweep, launcher):
-    words = on_cluster(request.getfixturevalue("ray_cluster")) if launcher == "ray" else []
-    if launcher == "slurm":
-        request.getfixturevalue("cluster")
-    pytest.importorskip(f"hydra_plugins.hydra_{PLUGINS[launcher]}_launcher")
+def test_each_launcher_takes_runs_that_are_trained_at_once_as_one_job(serial, sweep, launcher, cluster_words):
     reference, _ = serial
-    ended = sweep(launcher, *GRID, *TINY, *words, "hydra.launcher.stack=true").wait(180)
+    ended = sweep(launcher, *GRID, *TINY, *cluster_words, "hydra.launcher.stack=true").wait(180)
     assert ended.returncode == 0 and "at once (" in ended.stderr.splitlines()[0], ended.stderr
     assert rows_of("sweep") == rows_of(reference)
     for run in reference.glob("*/"):
