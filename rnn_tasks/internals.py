@@ -313,3 +313,70 @@ def emulates_bfloat16() -> bool:
 
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     return x86 and not (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def parsed_regex(regex: str) -> tuple[Any, ...]:
+    """Return the parts of a regular expression: ``re._parser`` (``sre_parse`` up to Python 3.10).
+
+    Parts are ("letters", characters, whether it is all others), ("sequence", parts), ("choice", parts) and
+    ("repeat", least, most or None, part).
+
+    Raises:
+        ValueError: it is no regular expression, or has references, assertions, anchors or flags.
+    """
+    import re
+
+    try:
+        from re import _parser as parser  # type: ignore[attr-defined]
+    except ImportError:
+        import sre_parse as parser
+
+    try:
+        tree = parser.parse(regex)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"regex={regex!r}: is no regular expression ({error})") from None
+    if tree.state.flags & ~re.UNICODE:
+        raise ValueError(f"regex={regex!r}: must be without flags")
+    return _regex_part(tree, regex)
+
+
+def _regex_part(tree: Any, regex: str) -> tuple[Any, ...]:
+    parts: list[tuple[Any, ...]] = []
+    for code, value in tree:
+        name = str(code)
+        if name in ("LITERAL", "NOT_LITERAL"):
+            parts.append(("letters", frozenset(chr(value)), name == "NOT_LITERAL"))
+        elif name == "ANY":
+            parts.append(("letters", frozenset(), True))
+        elif name == "IN":
+            parts.append(_regex_letters(value, regex))
+        elif name in ("MAX_REPEAT", "MIN_REPEAT"):
+            low, high, body = value
+            parts.append(("repeat", low, None if str(high) == "MAXREPEAT" else high, _regex_part(body, regex)))
+        elif name == "BRANCH":
+            parts.append(("choice", [_regex_part(branch, regex) for branch in value[1]]))
+        elif name == "SUBPATTERN" and not any(value[1:3]):
+            parts.append(_regex_part(value[3], regex))
+        else:
+            raise ValueError(
+                f"regex={regex!r}: {name.lower()} is not supported; take letters, [], |, *, +, ?, {{}} and ()"
+            )
+    return "sequence", parts
+
+
+def _regex_letters(items: Any, regex: str) -> tuple[Any, ...]:
+    letters, negated = "", False
+    for code, value in items:
+        name = str(code)
+        if name == "NEGATE":
+            negated = True
+        elif name == "LITERAL":
+            letters += chr(value)
+        elif name == "RANGE":
+            low, high = value
+            if high - low > 1000:
+                raise ValueError(f"regex={regex!r}: a range of {high - low + 1:,} characters is too large")
+            letters += "".join(map(chr, range(low, high + 1)))
+        else:
+            raise ValueError(f"regex={regex!r}: {str(value).lower()} is not supported; list the characters, like [0-9]")
+    return "letters", frozenset(letters), negated

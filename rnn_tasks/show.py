@@ -41,7 +41,8 @@ def main() -> None:
     """Print five training examples, as people write them and as the network sees them, and the accuracy of guessing."""
     task = config.build_task(_configuration(arguments()))
     task.setup()
-    print(f"{task.name}: {(type(task).__doc__ or type(task).__name__).splitlines()[0]}\n")
+    about = getattr(task, "about", "") or (type(task).__doc__ or type(task).__name__).splitlines()[0]
+    print(f"{task.name}: {about}\n")
     for number in range(min(EXAMPLES, len(task.train))):
         print(example(task, number), end="\n\n")
     print(f"chance: {task.chance_accuracy:.2%} of the answers")
@@ -56,15 +57,18 @@ def example(task: Any, number: int) -> str:
         task: a rnn_tasks.tasks.Task that has been set up.
         number: the example's, counted from 0.
     """
-    inputs, length, targets = task.train[number]
-    answer = targets if targets.dim() == 0 else targets[:length]
+    inputs, length, targets, asked = task.train[number]
+    every_step = task.format.every_step
+    asked = None if asked is None else asked[:length]
+    answer = targets[:length] if every_step else targets
     problem = task.write_input(inputs[:length])
-    lines = [f"{problem} -> {task.write_answer(answer)}"]
+    lines = [f"{problem} -> {task.write_answer(answer if asked is None else answer[asked])}"]
     if "\n" in problem and number:  # a picture shows what its rows of numbers say
         return lines[0]
     for step, features in enumerate(inputs[:length].tolist()):
         values = " ".join(f"{value:.2f}".rstrip("0").rstrip(".") for value in features)
-        lines.append(f"  step {step}: {values}" + (f" -> {targets[step]:.0f}" if targets.dim() else ""))
+        answers_here = every_step and (asked is None or asked[step])
+        lines.append(f"  step {step}: {values}" + (f" -> {task.write_answer(targets[step])}" if answers_here else ""))
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,6 @@ from rnn_tasks.runs import outcome
 from rnn_tasks.runs.identity import NUMERICS
 from rnn_tasks.runs.run import Run
 from rnn_tasks.tasks import Adder
-from rnn_tasks.tasks.base import Batch
 from rnn_tasks.train import train
 from rnn_tasks.training import compiled
 from rnn_tasks.training.recorder import RunRecorder
@@ -207,7 +207,7 @@ def spoil(monkeypatch, replicates, step):
         for rows in (slice(0, first), slice(first, count)):
             if rows.stop > rows.start:
                 own = [each._replace(rates=each.rates[rows]) for each in networks]
-                parts.append((rows.start, take_steps(cell, Batch(*(part[rows] for part in chunk)), own)))
+                parts.append((rows.start, take_steps(cell, chunk.each(itemgetter(rows)), own)))
                 spoil_weights(optimizer)
         return [joined_steps([(start, steps[number]) for start, steps in parts]) for number in range(len(networks))]
 

@@ -17,7 +17,7 @@ from rnn_tasks.training.compiled import Networks, can_train, loss_is_known, opti
 from rnn_tasks.training.losses import bce, ce, mse
 from rnn_tasks.training.metrics import Tally
 from rnn_tasks.training.optimization import clipped
-from rnn_tasks.training.scoring import mean_weights, padding_mask
+from rnn_tasks.training.scoring import asked_mask, mean_weights
 
 pytestmark = pytest.mark.skipif(kernel.library() is None, reason="no C++ compiler")
 STEPS, BATCH, LONGEST, FEATURES = 4, 3, 5, 2
@@ -46,7 +46,7 @@ def chunk(replicates=3, outputs=1, last=False, kind=torch.double, padded=True, s
 
 
 def part(chunk, first, number):
-    return Batch(*(tensor[:, first : first + number] for tensor in chunk))
+    return chunk.each(lambda tensor: tensor[:, first : first + number])
 
 
 def copied(nets):
@@ -55,12 +55,12 @@ def copied(nets):
 
 def torch_steps(cell, chunk, nets):
     """What take_steps does, by autograd; no network may fail."""
-    real, tally, (optimizer, limit) = padding_mask(chunk), Tally(*nets.tally.shape[:2]), (nets.optimizer, nets.clip)
+    real, tally, (optimizer, limit) = asked_mask(chunk), Tally(*nets.tally.shape[:2]), (nets.optimizer, nets.clip)
     tally.sums, last = nets.tally.clone(), chunk.targets.dim() == 3
     tally.sums = nets.tally
     weights, seen = mean_weights(chunk, real), []
     kept = [parameter.detach().clone() for parameter in nets.parameters]
-    for batch, weight, rate in zip(map(Batch, *chunk), weights, nets.rates, strict=True):
+    for batch, weight, rate in zip(map(Batch, *chunk[:3]), weights, nets.rates, strict=True):
         optimizer.param_groups[0]["lr"] = rate
         lengths = batch.lengths if last else None
         logits = layer(CELLS[cell], batch.inputs, nets.parameters[:4], nets.parameters[4:], lengths, "stacked")
@@ -80,7 +80,8 @@ def torch_steps(cell, chunk, nets):
                 parameter[nets.frozen] = former[nets.frozen]
         right, losses = answers(logits) == batch.targets, losses.detach()
         mask = torch.ones_like(right) if real is None else real[len(seen)]
-        tally.update(losses * mask, right | ~mask, batch.lengths)
+        counts = torch.ones_like(batch.lengths) if last else batch.lengths
+        tally.update(losses * mask, right | ~mask, batch.lengths, counts)
         seen.append(((losses * weight).flatten(1).sum(1), norms))
     optimizer.param_groups[0]["lr"] = 0.5
     losses, norms = (torch.stack(each) for each in zip(*seen, strict=True))
@@ -200,7 +201,7 @@ def test_a_network_that_fails_stays_as_it_was_and_disturbs_no_other():
     nets, many = networks(make=adamw), chunk()
     many.inputs[2, 1, 0, 0, 0] = torch.nan
     before = copied(nets)
-    take_steps("lstm", Batch(*(tensor[:2] for tensor in many)), [before._replace(rates=before.rates[:2])])
+    take_steps("lstm", many.each(lambda tensor: tensor[:2]), [before._replace(rates=before.rates[:2])])
     reference, healthy = copied(nets), Batch(many.inputs.nan_to_num(), *many[1:])
     expected = torch_steps("lstm", healthy, reference)
     (steps,) = take_steps("lstm", many, [nets])
@@ -300,7 +301,7 @@ def test_which_answers_are_right():
 
 def test_padding_is_not_read():
     both = chunk()
-    garbage = both.inputs.masked_fill(~padding_mask(both)[..., None], torch.nan)
+    garbage = both.inputs.masked_fill(~asked_mask(both)[..., None], torch.nan)
     results = []
     for inputs in (both.inputs, garbage):
         nets = networks()

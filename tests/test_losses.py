@@ -8,10 +8,10 @@ import torch
 from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
 from rnn_tasks.tasks import Batch
-from rnn_tasks.tasks.answers import answers, confidences
+from rnn_tasks.tasks.answers import AnswerFormat, answers, confidences
 from rnn_tasks.training.losses import bce, ce, mse
 from rnn_tasks.training.metrics import Tally
-from rnn_tasks.training.scoring import forward_replicates, padding_mask, score
+from rnn_tasks.training.scoring import asked_mask, forward_replicates, score
 
 LOG2, LOG4 = math.log(2), math.log(4)
 CLASSES = torch.tensor([[0.0, 0.0, LOG2], [LOG4, 0.0, -math.inf]])  # probabilities 1/4, 1/4, 1/2 and 4/5, 1/5, 0
@@ -90,19 +90,19 @@ def test_scores_count_padding_as_right_answers_without_loss():
     logits = torch.tensor([[[2.0, -2, 2], [2, 2, 2]], [[-2, -2, -2], [2, -2, -2]]])[..., None]  # R = B = 2, T = 3
     targets = torch.tensor([[1.0, 1, 0], [1, 0, 0]])
     batch = Batch(torch.zeros(2, 3, 1), torch.tensor([3, 1]), targets)
-    losses, right, lengths = score(logits, batch, mse)
+    losses, right, lengths, counts = score(logits, batch, mse)
     wrong, good = torch.sigmoid(torch.tensor([2.0, -2.0])).square().tolist()
     expected = [[[good, wrong, wrong], [good, 0, 0]], [[wrong, wrong, good], [good, 0, 0]]]
     torch.testing.assert_close(losses, torch.tensor(expected))
     assert right.tolist() == [[[True, False, False], [True] * 3], [[False, False, True], [True] * 3]]
-    assert lengths.tolist() == [[3, 1], [3, 1]]
+    assert lengths.tolist() == counts.tolist() == [[3, 1], [3, 1]]
 
 
-def test_a_padding_mask():
+def test_where_answers_are_asked():
     inputs, lengths, targets = torch.zeros(2, 3, 1), torch.tensor([3, 1]), torch.zeros(2, 3)
-    assert padding_mask(Batch(inputs, lengths, targets)).tolist() == [[True] * 3, [True, False, False]]
-    assert padding_mask(Batch(inputs, torch.tensor([3, 3]), targets)) is None
-    assert padding_mask(Batch(inputs, lengths, torch.zeros(2))) is None
+    assert asked_mask(Batch(inputs, lengths, targets)).tolist() == [[True] * 3, [True, False, False]]
+    assert asked_mask(Batch(inputs, torch.tensor([3, 3]), targets)) is None
+    assert asked_mask(Batch(inputs, lengths, torch.zeros(2))) is None
 
 
 class Shapes(torch.nn.Module):
@@ -154,17 +154,17 @@ def test_logits_of_another_number_of_replicates_classes_or_no_logits():
     with pytest.raises(UserError, match=r"Stacked.forward: gave logits \[3, 4, 1\], must be logits \[2, 4, C\]"):
         forward_replicates(Stacked([3, 4, 1]), batch(False, replicates=False))
     with pytest.raises(UserError, match=r"Shapes.forward: gave logits \[4, 3\], must be logits \[4, 10\]"):
-        forward_replicates(Shapes([4, 3]), batch(False, replicates=False), output_size=10)
+        forward_replicates(Shapes([4, 3]), batch(False, replicates=False), form=AnswerFormat("classes", 10))
     with pytest.raises(UserError, match=r"Shapes.forward: gave a value of type tuple, must be logits \[4, C\]"):
         forward_replicates(Shapes(()), batch(False, replicates=False))
 
 
 def test_logits_have_a_leading_axis_for_replicates():
     single = batch(True, replicates=False)
-    assert forward_replicates(Shapes([4, 3, 5]), single, output_size=5).shape == (1, 4, 3, 5)
+    assert forward_replicates(Shapes([4, 3, 5]), single, form=AnswerFormat("classes", 5)).shape == (1, 4, 3, 5)
     assert forward_replicates(Stacked([2, 4, 3, 5]), single).shape == (2, 4, 3, 5)
     assert forward_replicates(Stacked([2, 4, 3, 5]), batch(True, replicates=True)).shape == (2, 4, 3, 5)
-    one = Batch(*(part[:1] for part in batch(True, replicates=True)))
+    one = batch(True, replicates=True).each(lambda part: part[:1])
     assert forward_replicates(Shapes([4, 3, 5]), one).shape == (1, 4, 3, 5)
     unknown = single._replace(targets=single.lengths)  # nothing to compare with
     assert forward_replicates(Shapes([4, 3, 5]), unknown).shape == (1, 4, 3, 5)
@@ -184,10 +184,10 @@ def test_tally_of_three_sequences_counted_by_hand():
     tally = Tally(replicates=2, longest=3, extra_steps=1)
     losses = torch.tensor([[[0.5, 0.25, 0.0]], [[1.0, 2.0, 0.0]]])  # zero in the padding
     right = torch.tensor([[[True, True, True]], [[True, False, True]]])  # true in the padding
-    tally.update(losses, right, torch.tensor([[2], [2]]))
+    tally.update(losses, right, *[torch.tensor([[2], [2]])] * 2)
     losses = torch.tensor([[[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]], [[0.0, 0.0, 3.0], [1.0, 1.0, 1.0]]])
     right = torch.tensor([[[True, True, False], [True, True, True]], [[False, False, False], [True, True, True]]])
-    tally.update(losses, right, torch.tensor([[3, 3], [3, 3]]))
+    tally.update(losses, right, *[torch.tensor([[3, 3], [3, 3]])] * 2)
     found = tally.compute()
     assert found.pop("by_length") == {
         "1": {"n": 1, "answers": 2, "loss": [0.375, 1.5], "accuracy": [1.0, 0.5], "sequence_accuracy": [1.0, 0.0]},
@@ -205,7 +205,7 @@ def test_tally_of_three_sequences_counted_by_hand():
 
 def test_tally_of_one_answer():
     tally = Tally(replicates=1, longest=4)
-    tally.update(torch.tensor([[0.7]]), torch.tensor([[True]]), torch.tensor([[4]]))
+    tally.update(torch.tensor([[0.7]]), torch.tensor([[True]]), torch.tensor([[4]]), torch.tensor([[1]]))
     found = tally.compute()
     assert found["by_length"] == {
         "4": {name: found[name] for name in ("n", "answers", "loss", "accuracy", "sequence_accuracy")}

@@ -27,7 +27,7 @@ def test_sums_are_those_of_python(order):
     adder = task(f"task.order={order}", "task.train_size=300")
     adder.setup()
     for i in range(300):
-        inputs, length, targets = adder.train[torch.tensor([i])]
+        inputs, length, targets, _ = adder.train[torch.tensor([i])]
         first, second = adder.write_input(inputs[0, :length]).split("+")
         assert adder.write_answer(targets[0, :length]) == f"{int(first, 2) + int(second, 2):b}"
     padding = torch.arange(21) >= adder.train.lengths[:, None]
@@ -62,7 +62,7 @@ def test_the_kth_number_is_asked_for(k):
     memory = task("task=memory", f"task.k={k}")
     memory.setup()
     for i in range(200):
-        inputs, length, target = (part[0] for part in memory.train[torch.tensor([i])])
+        inputs, length, target = (part[0] for part in memory.train[torch.tensor([i])][:3])
         digits = eval(memory.write_input(inputs[:length]))
         assert len(digits) == length and digits[k - 1] == target
         assert inputs.shape == (length, 10) and (inputs.sum(-1) == 1).all()

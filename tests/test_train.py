@@ -16,7 +16,6 @@ from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
 from rnn_tasks.runs import outcome
-from rnn_tasks.tasks import Batch
 from rnn_tasks.train import train
 from rnn_tasks.training.history import read_history
 
@@ -109,7 +108,7 @@ def test_gradient_norms_are_those_of_the_loss(run):
     cfg = runs.read_config(run)
     task, model = config.build(cfg)
     task.setup()
-    batch = Batch(*(part[0, 0] for part in next(iter(task.train_dataloader()))))
+    batch = next(iter(task.train_dataloader())).each(lambda part: part[0, 0])
     real = torch.arange(batch.targets.shape[1]) < batch.lengths[:, None]
     logits = model(batch.inputs, batch.lengths)[0].squeeze(-1)
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logits[real], batch.targets[real])

@@ -9,11 +9,25 @@ from collections.abc import Iterator
 from typing import Any
 
 CLASS = r"[A-Z]\w*"  # in torch's modules below, what begins with a capital is a class that only computes
+TASKS = (
+    "Adder",
+    "BoundedDyck",
+    "CycleNavigation",
+    "EmbeddedReber",
+    "FlipFlop",
+    "Group",
+    "Memory",
+    "ModularArithmetic",
+    "Regular",
+    "TemporalOrder",
+    "Tomita",
+    "mnist.Mnist",
+)
 ALLOWED = {
-    "task": r"rnn_tasks\.tasks\.(Adder|Memory|mnist\.Mnist)",
+    "task": rf"rnn_tasks\.tasks\.({'|'.join(map(re.escape, TASKS))})",
     "task.augmentation": r"rnn_tasks\.tasks\.augmentation\.Augmentation",
     "model": rf"rnn_tasks\.models\.(Network|Crnn)|torch\.nn\.{CLASS}",
-    "loss": r"rnn_tasks\.training\.losses\.(bce|ce|mse)",
+    "loss": r"rnn_tasks\.training\.losses\.(bce|ce|mse|squared)",
     "optimizer": rf"torch\.optim\.{CLASS}",
     "scheduler": rf"torch\.optim\.lr_scheduler\.{CLASS}",
     "logger.*": r"rnn_tasks\.training\.tensorboard_logger\.TensorBoard"

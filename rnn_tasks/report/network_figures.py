@@ -146,7 +146,7 @@ def lists(run: Run) -> list[str]:
     """Plot random lists and the network's answers."""
     answered = inspection.answer(run, inspection.random_cases(run.task))
     texts = []
-    for inputs, length, target, answer in zip(*answered.batch, answered.answers, strict=True):
+    for inputs, length, target, answer in zip(*answered.batch[:3], answered.answers, strict=True):
         wrong = "" if answer == target else f", not {target}"
         texts.append(f"{run.task.write_input(inputs[:length])} -> {answer}{wrong}")
     return texts

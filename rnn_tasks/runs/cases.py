@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from rnn_tasks.runs.plots import Picture
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import Task
-from rnn_tasks.tasks.answers import answers
 from rnn_tasks.training.scoring import forward_replicates
 
 RANDOM_CASES, FAILED_CASES, TRIED_CASES = 10, 5, 200
@@ -50,8 +49,10 @@ def verification_cases(task: Task, model: nn.Module, replicate: int = 0) -> list
         batch = examples[torch.randint(len(examples), (1,), generator=stream)]
         moved = batch._replace(inputs=batch.inputs.to(parameter), lengths=batch.lengths.to(parameter.device))
         with torch.inference_mode():
-            answer = answers(forward_replicates(model, moved))[replicate, 0].cpu()
-        target, right = batch.targets[0], bool((answer == batch.targets[0]).all())
+            logits = forward_replicates(model, moved, form=task.format)[replicate, 0].cpu()
+        asked = ... if batch.asked is None else batch.asked[0]
+        answer, target = task.format.answers(logits)[asked], batch.targets[0][asked]
+        right = bool(task.format.right(logits[asked], target).all())
         if number < RANDOM_CASES or (not right and failed < FAILED_CASES):
             failed += not right
             texts = task.write_input(batch.inputs[0]), task.write_answer(answer), task.write_answer(target)

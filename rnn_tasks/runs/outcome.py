@@ -88,7 +88,7 @@ def show(session: Session, metrics: dict[str, Any], cfg: DictConfig, run: Path) 
     by_length = metrics.get("test", {}).get("by_length", {})
     figures = {"train/curves": plots.curves({"": as_rows(session.recorder.history)})}
     if len(by_length) > 1:
-        figures["test/by_length"] = plots.by_length({"": by_length}, task.chance_accuracy, task.lengths)
+        figures["test/by_length"] = plots.by_length({"": by_length}, metrics["test"]["chance"], task.lengths)
     pictures = {name: plots.pixels(figure) for name, figure in figures.items()}
     for name, picture in pictures.items():
         with replacing(run / f"{name.replace('/', '_')}.png") as file:

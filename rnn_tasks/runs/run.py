@@ -125,7 +125,8 @@ class Run:
 
         with torch.inference_mode():
             logits = self.logits(inputs, lengths)
-            return [self.task.answer(each) for each in (logits if self.replicate is not None else logits[0])]
+            pairs = zip(logits if self.replicate is not None else logits[0], inputs, strict=True)
+            return [self.task.answer(each, self.task.asked_steps(problem)) for each, problem in pairs]
 
     def logits(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Return the logits of the model, computed in the precision of its weights.

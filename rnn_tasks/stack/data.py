@@ -8,13 +8,12 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
-from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 
 from rnn_tasks.seeds import digest
 from rnn_tasks.stack.seat import Seat
 from rnn_tasks.tasks.base import Task
-from rnn_tasks.tasks.examples import Batch, Examples, evaluation_loader
+from rnn_tasks.tasks.examples import Batch, Examples, concatenated, evaluation_loader
 from rnn_tasks.tasks.schedule import ReplicateBatchSampler, TrainSchedule
 
 
@@ -78,12 +77,8 @@ def put_together(sets: list[Examples]) -> Examples:
     """Return the examples of several sets of one size as one, padded to the longest; of a single set itself."""
     if len(sets) == 1:
         return sets[0]
-    missing = [max(other.inputs.shape[1] for other in sets) - each.inputs.shape[1] for each in sets]
-    inputs = [pad(each.inputs, (0, 0, 0, steps)) for each, steps in zip(sets, missing, strict=True)]
-    targets = [each.targets for each in sets]
-    if targets[0].dim() == 2:
-        targets = [pad(each, (0, steps)) for each, steps in zip(targets, missing, strict=True)]
-    return Examples(torch.cat(inputs), torch.cat([each.lengths for each in sets]), torch.cat(targets))
+    steps = max(each.inputs.shape[1] for each in sets)
+    return Examples(*concatenated([each.padded(steps) for each in sets]), every_step=sets[0].every_step)
 
 
 class SharedData:
@@ -106,8 +101,9 @@ class SharedData:
             task.setup()
             same = self.known[data] = self.known.setdefault(digest(_tensors(task)), task)
         task.train, task.val, task.test, task.is_set_up = same.train, same.val, same.test, True
+        task.chance_accuracy = same.chance_accuracy
 
 
 def _tensors(task: Task) -> Iterator[Tensor]:
     for examples in (task.train, task.val, *task.test):
-        yield from (examples.inputs, examples.lengths, examples.targets)
+        yield from (part for part in examples.padded(examples.inputs.shape[1]) if part is not None)

@@ -16,7 +16,7 @@ from rnn_tasks import internals
 from rnn_tasks.models.joined import Joined
 from rnn_tasks.stack.data import by_data, replicates
 from rnn_tasks.stack.seat import Seat
-from rnn_tasks.tasks.base import Batch
+from rnn_tasks.tasks.examples import Batch, concatenated
 from rnn_tasks.training import KINDS
 from rnn_tasks.training.learner import Learner
 from rnn_tasks.training.losses import same_loss
@@ -63,14 +63,16 @@ class Stack(LightningModule):
     def training_step(self, chunk: Batch, index: int) -> None:
         """Take the optimizer steps of a chunk of batches of all live runs: inputs [N, R, B, T, D]."""
         parts = []
-        batches = zip(*(part.split([seat.learner.replicates for seat in self.drawn], 1) for part in chunk), strict=True)
-        for seat, own in zip(self.drawn, map(Batch._make, batches), strict=True):
+        first = 0
+        for seat in self.drawn:
+            own = chunk.each(partial(torch.narrow, dim=1, start=first, length=seat.learner.replicates))
+            first += seat.learner.replicates
             if seat.is_live:
                 learner = seat.learner
                 scheduler = learner.lr_schedulers() if learner.steps_schedule else None
                 parts.append(ChunkSteps(learner, own, index, seat.optimizer, scheduler))
         if len(parts) < len(self.drawn):  # some have ended within the epoch
-            chunk = Batch(*(torch.cat(each, 1) for each in zip(*(part.chunk for part in parts), strict=True)))
+            chunk = concatenated([part.chunk for part in parts], 1)
         if len(parts) < len(self.members):
             self._join_live()
         steps = take_steps(parts, chunk, self._forward)
@@ -78,9 +80,11 @@ class Stack(LightningModule):
         self._each(Learner.end_if_done)
 
     def _forward(self, batches: list[Batch], dropout_key: tuple[int, ...]) -> list[Tensor]:
-        inputs, lengths, _ = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        joined = concatenated(batches)
         assert self.joined is not None
-        return list(self.joined(inputs, lengths, dropout_key).split([len(batch.lengths) for batch in batches]))
+        return list(
+            self.joined(joined.inputs, joined.lengths, dropout_key).split([len(batch.lengths) for batch in batches])
+        )
 
     def _each(self, act: Callable[[Learner], None]) -> None:
         """Let each live run do something; the training ends when none is left."""
@@ -164,10 +168,10 @@ class Validated:
     def count(self, batch: Batch) -> None:
         """Count a batch [B, T, D] for all replicates."""
         models: list[Any] = self.joined
-        outputs = self.learners[0].output_size
-        logits = torch.cat([forward_replicates(model, batch, output_size=outputs) for model in models])
+        form = self.learners[0].form
+        logits = torch.cat([forward_replicates(model, batch, form=form) for model in models])
         for learner, rows in self.losses:
-            self.tally.update(*score(logits[rows], batch, learner.loss), rows=rows)
+            self.tally.update(*score(logits[rows], batch, learner.loss, form), rows=rows)
 
     def hand_out(self) -> None:
         """Give each run what has been counted for it, and begin to count anew."""

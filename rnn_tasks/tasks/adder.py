@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rnn_tasks import checks
+from rnn_tasks.tasks.automata import Automaton, explored
 from rnn_tasks.tasks.base import Task
 
 
@@ -53,6 +54,19 @@ class Adder(Task):
             reverse = (lengths[:, None] - steps) % len(steps)
             bits, sums = bits.gather(1, reverse[..., None].expand_as(bits)), sums.gather(1, reverse)
         return bits.float(), sums.float()
+
+    @property
+    def automaton(self) -> Automaton | None:
+        """The automaton whose state is the carry; None for ``order="msb"``, which no automaton can read in order."""
+        if self.order == "msb":
+            return None
+
+        def step(carry: int, bits: str) -> tuple[int, int]:
+            total = carry + bits.count("1")
+            return total // 2, total % 2
+
+        pairs = ["00", "01", "10", "11"]
+        return explored(pairs, 0, step, torch.tensor([[float(bit) for bit in pair] for pair in pairs]))
 
     def parse(self, text: str) -> Tensor:
         if not re.fullmatch(r"\s*[01]+\s*\+\s*[01]+\s*", text):

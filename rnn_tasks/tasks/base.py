@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
 from itertools import chain
 from typing import Any, ClassVar, Literal
 
@@ -12,10 +11,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from rnn_tasks import checks, memory
-from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.errors import UserError
 from rnn_tasks.seeds import generator, global_generators
 from rnn_tasks.tasks import contract
-from rnn_tasks.tasks.answers import answers, confidences
+from rnn_tasks.tasks.answers import AnswerFormat, Kind, share_of_best_constant
+from rnn_tasks.tasks.automata import Automaton
 from rnn_tasks.tasks.examples import Batch, Examples, evaluation_loader
 from rnn_tasks.tasks.schedule import ReplicateBatchSampler, TrainSchedule
 
@@ -25,10 +25,10 @@ BYTES = 12  # of a number while examples are drawn: as a whole number, and as a 
 class Task(LightningDataModule):
     """A rule for examples, and three sets drawn from it.
 
-    A task is complete with the class attributes ``input_size``, ``output_size``, ``readout`` and ``chance_accuracy``
-    and the method ``draw``. A task whose examples are not drawn overrides ``setup`` instead, which makes ``train`` and
-    ``val``, Examples, and ``test``, a list of Examples. ``parse``, ``write_input`` and ``write_answer`` let people read
-    and write problems in their own form; without them a problem is a list of numbers.
+    A task is complete with the class attributes ``input_size``, ``output_size`` and ``readout`` and the method
+    ``draw``. A task whose examples are not drawn overrides ``setup`` instead, which makes ``train`` and ``val``,
+    Examples, and ``test``, a list of Examples. ``parse``, ``write_input`` and ``write_answer`` let people read and
+    write problems in their own form; without them a problem is a list of numbers.
 
     Args:
         name: directory below outputs/.
@@ -43,9 +43,13 @@ class Task(LightningDataModule):
 
     Attributes:
         input_size: features of a step.
-        output_size: logits of an answer: 1 for a bit, else the number of classes.
-        readout: "every_step" for an answer at each step, "last" for a single one after the last step.
-        chance_accuracy: accuracy of the best guess that does not look at the inputs.
+        output_size: logits of an answer: 1 for a bit, else the number of classes, or of the parts of an answer.
+        readout: "every_step" for answers at each step, or at some; "last" for a single one after the last step.
+        answer_kind: "bits", "classes" or "numbers", see AnswerFormat; None is bits for an output size of 1, else
+            classes.
+        tolerance: the largest error of a right number.
+        chance_accuracy: accuracy of the best guess that does not look at the inputs; where it is None, ``setup`` sets
+            it to that of the best constant answer to the training set.
         extra_steps: steps of a sequence beyond its length.
         example: a problem as people write it, such as "1011+110".
         reads_photos: whether problems may be given as image files.
@@ -60,7 +64,9 @@ class Task(LightningDataModule):
     input_size: int
     output_size: int
     readout: Literal["every_step", "last"]
-    chance_accuracy: float
+    answer_kind: Kind | None = None
+    tolerance: float = 0.0
+    chance_accuracy: float | None = None
     extra_steps: ClassVar[int] = 0
     example: ClassVar[str] = ""
     reads_photos: ClassVar[bool] = False
@@ -83,7 +89,7 @@ class Task(LightningDataModule):
         replicates: int = 1,
     ) -> None:
         super().__init__()
-        self._check_attributes()
+        contract.check_attributes(self)
         checks.task_names(name=name)
         checks.whole_numbers(1, batch_size=batch_size, train_size=train_size, val_size=val_size, test_size=test_size)
         checks.whole_numbers(0, data_seed=data_seed, seed=seed)
@@ -102,16 +108,13 @@ class Task(LightningDataModule):
         """Let a ``setup`` that a subclass overrides run once, and check the sets that it makes."""
         super().__init_subclass__(**keywords)
         if "setup" in vars(cls):
-            cls.setup = _checked(cls.setup)  # type: ignore[method-assign]
+            cls.setup = contract.checked(cls.setup)  # type: ignore[method-assign]
 
-    def _check_attributes(self) -> None:
-        for attribute in ("input_size", "output_size", "readout", "chance_accuracy"):
-            if not hasattr(self, attribute):
-                raise ValueError(f"{type(self).__module__}.{type(self).__qualname__}: must have {attribute}")
-        checks.whole_numbers(1, input_size=self.input_size, output_size=self.output_size)
-        checks.whole_numbers(0, extra_steps=self.extra_steps)
-        checks.one_of(("every_step", "last"), readout=self.readout)
-        checks.fractions(chance_accuracy=self.chance_accuracy)
+    @property
+    def format(self) -> AnswerFormat:
+        """What logits and targets mean."""
+        kind = self.answer_kind or ("bits" if self.output_size == 1 else "classes")
+        return AnswerFormat(kind, self.output_size, self.readout == "every_step", self.tolerance)
 
     @property
     def longest(self) -> int:
@@ -123,9 +126,26 @@ class Task(LightningDataModule):
         numbers = (self.lengths[1] + self.extra_steps) * self.input_size
         return TrainSchedule.of(trainer, len(self.train), numbers, self.batch_size, replicates)
 
-    def draw(self, lengths: Tensor, stream: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return the inputs [N, T, D] and targets ([N] or [N, T]) of one example for each of ``lengths`` [N]."""
+    def draw(self, lengths: Tensor, stream: torch.Generator) -> tuple[Tensor, ...]:
+        """Return the inputs [N, T, D] and targets ([N] or [N, T]) of one example for each of ``lengths`` [N].
+
+        Answers with parts (see AnswerFormat) have targets with a last axis, [N, C] or [N, T, C]. A third tensor,
+        [N, T] of bool, says at which steps an answer is asked, where that is not every one.
+        """
         raise UserError(f"{contract.method_name(self, 'draw')}: is missing, which draws examples")
+
+    def asked_steps(self, inputs: Tensor) -> Tensor | None:
+        """Return at which steps of a problem [T, D] an answer is asked, [T] of bool; None: at every one."""
+        return None
+
+    def lengths_with_examples(self, low: int, high: int) -> list[int]:
+        """Return the lengths from ``low`` to ``high`` that have examples, here all."""
+        return list(range(low, high + 1))
+
+    @property
+    def automaton(self) -> Automaton | None:
+        """The finite automaton that gives the right answers; None if there is none that reads the steps in order."""
+        return None
 
     def parse(self, text: str) -> Tensor:
         """Return the inputs [T, D] of a problem as people write it; ValueError says what it should look like."""
@@ -144,12 +164,20 @@ class Task(LightningDataModule):
         return "; ".join(" ".join(f"{number:g}" for number in step) for step in inputs.tolist())
 
     def write_answer(self, answer: Tensor) -> str:
-        """Return an answer ([] or [T]) as people write it."""
+        """Return an answer as people write it: [], or [T] at several steps, with a last axis C if it has parts."""
+        if answer.dim() > 1:
+            return "; ".join(map(self.write_answer, answer))
         return " ".join(f"{number:g}" for number in answer.flatten().tolist())
 
-    def answer(self, logits: Tensor) -> tuple[str, float]:
-        """Write the answer in the logits of a problem ([C] or [T, C]); the second value is its lowest probability."""
-        return self.write_answer(answers(logits)), float(confidences(logits).min())
+    def answer(self, logits: Tensor, asked: Tensor | None = None) -> tuple[str, float]:
+        """Write the answer in the logits of a problem; the second value is its lowest probability.
+
+        Args:
+            logits: [C] or [T, C].
+            asked: [T], the steps that are answered; None: all.
+        """
+        logits = logits if asked is None else logits[asked]
+        return self.write_answer(self.format.answers(logits)), float(self.format.confidences(logits).min())
 
     def examples(self, size: int, split: str, lengths: tuple[int, int] | None = None) -> Examples:
         """Return ``size`` examples of random lengths, from the split's own stream.
@@ -161,11 +189,15 @@ class Task(LightningDataModule):
         low, high = lengths or self.lengths
         steps = high + self.extra_steps
         memory.require(size * (self.input_size + 1) * steps * BYTES, f"{size:,} {split} sequences of {steps:,} steps")
-        chosen = torch.randint(low, high + 1, (size,), generator=stream)
+        allowed = torch.tensor(self.lengths_with_examples(low, high), dtype=torch.long)
+        if not len(allowed):
+            raise UserError(f"task={self.name}: has no examples of length {low if low == high else f'{low} to {high}'}")
+        chosen = allowed[torch.randint(len(allowed), (size,), generator=stream)]
         with global_generators(self.data_seed, self.name, split):
             drawn = self.draw(chosen, stream)
         contract.check_drawn(self, drawn)
-        examples = Examples(drawn[0], chosen + self.extra_steps, drawn[1])
+        asked = drawn[2] if len(drawn) == 3 else None
+        examples = Examples(drawn[0], chosen + self.extra_steps, drawn[1], asked, self.format.every_step)
         contract.check_examples(f"{contract.method_name(self, 'draw')}: gave", self, examples)
         return examples
 
@@ -184,8 +216,14 @@ class Task(LightningDataModule):
         if self.test_lengths is None:
             self.test = [self.examples(self.test_size, "test")]
         else:
-            self.test = self.test_examples(range(self.test_lengths[0], self.test_lengths[1] + 1), self.test_size)
+            self.test = self.test_examples(self.lengths_with_examples(*self.test_lengths), self.test_size)
+        self.set_chance()
         self.is_set_up = True
+
+    def set_chance(self) -> None:
+        """Set the accuracy of guessing, where it is None, to that of the best constant answer to the training set."""
+        if self.chance_accuracy is None:
+            self.chance_accuracy = share_of_best_constant(self.train.targets[self.train.real], self.format)
 
     def train_dataloader(self) -> DataLoader:
         schedule = self.schedule or TrainSchedule(len(self.train), self.batch_size)
@@ -198,23 +236,4 @@ class Task(LightningDataModule):
         return evaluation_loader(self.test, len(self.seeds))
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Any:
-        return batch if batch.inputs.device == device else Batch(*(part.to(device) for part in batch))
-
-
-def _checked(setup: Callable[..., None]) -> Callable[..., None]:
-    @wraps(setup)
-    def checked(self: Task, stage: str | None = None) -> None:
-        if self.is_set_up:
-            return
-        try:
-            with global_generators(self.data_seed, self.name, "setup"):
-                setup(self, stage)
-            contract.check_sets(self)
-        except BaseException as error:
-            self.is_set_up = False  # though the setup of a base class, called on the way, has found its sets right
-            if isinstance(error, ValueError | OSError):  # of a file that lacks something, or is missing itself
-                raise UserError(f"{contract.method_name(self, 'setup')}: {one_line(error)}") from error
-            raise
-        self.is_set_up = True
-
-    return checked
+        return batch if batch.inputs.device == device else batch.each(lambda part: part.to(device))

@@ -4,13 +4,20 @@ Without it a wrong shape would show as an error of torch deep in training, and a
 """
 
 import math
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rnn_tasks.errors import UserError
+from rnn_tasks import checks
+from rnn_tasks.errors import UserError, one_line
+from rnn_tasks.seeds import global_generators
+from rnn_tasks.tasks.answers import AnswerFormat
 from rnn_tasks.tasks.examples import Examples
+
+TRIED = 2  # examples
 
 
 def method_name(instance: Any, method: str) -> str:
@@ -19,19 +26,20 @@ def method_name(instance: Any, method: str) -> str:
 
 
 def check_drawn(task: Any, drawn: Any) -> None:
-    """Check that ``draw`` gave a pair of inputs and targets.
+    """Check that ``draw`` gave inputs and targets, and perhaps which answers are asked.
 
     Raises:
         UserError: it did not.
     """
     _require(
-        isinstance(drawn, tuple | list) and len(drawn) == 2,
-        f"{method_name(task, 'draw')}: gave a value of type {type(drawn).__name__}, must be (inputs, targets)",
+        isinstance(drawn, tuple | list) and len(drawn) in (2, 3),
+        f"{method_name(task, 'draw')}: gave a value of type {type(drawn).__name__}, must be (inputs, targets) or"
+        " (inputs, targets, asked)",
     )
 
 
 def check_examples(source: str, task: Any, examples: Examples) -> None:
-    """Check examples: inputs [N, T, input_size], lengths [N], targets [N] or [N, T], all in their ranges.
+    """Check examples: inputs [N, T, input_size], lengths [N], targets [N] or [N, T], asked, all in their ranges.
 
     Args:
         source: where they come from, as the beginning of a message, like "parity.Parity.draw: gave".
@@ -57,23 +65,78 @@ def check_examples(source: str, task: Any, examples: Examples) -> None:
     )
     low, high = (float(end) for end in torch.aminmax(inputs))
     _require(math.isfinite(low) and math.isfinite(high), f"{source} infinite or NaN inputs, must be finite")
-    shape = [size, inputs.shape[1]] if task.readout == "every_step" else [size]
+    form: AnswerFormat = task.format
+    shape = [size, *[inputs.shape[1]] * form.every_step, *[form.size] * form.has_parts]
     _require(list(targets.shape) == shape, f"{source} targets {list(targets.shape)}, must be {shape}")
-    _check_answers(source, targets, task.output_size)
+    _check_answers(source, targets, form)
+    if examples.asked is not None:
+        _check_asked(source, examples)
 
 
-def _check_answers(source: str, targets: Tensor, output_size: int) -> None:
-    """Bits for one logit, else numbers of classes; in the padding too, where losses are computed before masking."""
-    if output_size == 1:
+def _check_answers(source: str, targets: Tensor, form: AnswerFormat) -> None:
+    """In the padding too, where losses are computed before masking."""
+    if form.kind == "bits":
         valid, rule = bool((targets == targets.bool()).all()), "0 or 1"
+    elif form.kind == "numbers":
+        valid, rule = bool(targets.isfinite().all()), "finite"
     else:
         kind = f"{source} targets of {targets.dtype}, must be of torch.int64, the numbers of classes"
         _require(not targets.is_floating_point(), kind)
-        valid, rule = bool(((targets >= 0) & (targets < output_size)).all()), f"from 0 to {output_size - 1}"
+        valid, rule = bool(((targets >= 0) & (targets < form.size)).all()), f"from 0 to {form.size - 1}"
     if not valid:
         low, high = (end.item() for end in torch.aminmax(targets))
-        where = ", in the padding too" if targets.dim() == 2 else ""
+        where = ", in the padding too" if form.every_step else ""
         raise UserError(f"{source} targets between {low:g} and {high:g}, must be {rule}{where}")
+
+
+def _check_asked(source: str, examples: Examples) -> None:
+    asked: Any = examples.asked
+    _require(torch.is_tensor(asked), f"{source} asked of type {_type(asked)}, must be a torch.Tensor")
+    _require(examples.every_step, f'{source} asked, which needs the readout "every_step"')
+    shape = list(examples.inputs.shape[:2])
+    given = f"{source} asked {list(asked.shape)} of {asked.dtype}, must be {shape} of torch.bool"
+    _require(list(asked.shape) == shape and asked.dtype == torch.bool, given)
+    _require(bool(examples.real.any(1).all()), f"{source} a sequence at none of whose steps an answer is asked")
+
+
+def try_examples(task: Any, examples: Examples) -> None:
+    """Try what a task must do with its examples: problems and answers are written, and problems read again.
+
+    Args:
+        task: a Task.
+        examples: some of its own, the first of which are tried.
+
+    Raises:
+        UserError: one line names the method and what it gave.
+    """
+    for number in range(min(TRIED, len(examples))):
+        inputs, length, targets, asked = examples[torch.tensor(number)]
+        inputs, answer = inputs[:length], targets[:length] if examples.every_step else targets
+        for method, value in (("write_input", inputs), ("write_answer", answer)):
+            text = _attempted(task, method, value)
+            _require(isinstance(text, str), f"{method_name(task, method)}: gave {_type(text)}, must be a str")
+        if not task.reads_photos:
+            _try_to_read(task, inputs, None if asked is None else asked[:length])
+
+
+def _try_to_read(task: Any, inputs: Tensor, asked: Tensor | None) -> None:
+    text = task.write_input(inputs)
+    read, shown = _attempted(task, "parse", text), f"{text[:60]!r}, which write_input gives"
+    same = torch.is_tensor(read) and read.shape == inputs.shape and torch.allclose(read.float(), inputs, 1e-4, 1e-4)
+    _require(same, f"{method_name(task, 'parse')}: of {shown}, does not give the inputs that were written")
+    steps = _attempted(task, "asked_steps", inputs)
+    same = steps is None if asked is None else torch.is_tensor(steps) and torch.equal(steps, asked)
+    rule = "None, as draw asks at every step" if asked is None else "what draw gives as asked"
+    _require(same, f"{method_name(task, 'asked_steps')}: of {shown}, must give {rule}")
+
+
+def _attempted(task: Any, method: str, value: Any) -> Any:
+    try:
+        return getattr(task, method)(value)
+    except Exception as error:
+        shown = f" of {value[:60]!r}" if isinstance(value, str) else ""
+        reason = one_line(error) or type(error).__name__
+        raise UserError(f"{method_name(task, method)}: fails{shown} ({reason})") from error
 
 
 def check_sets(task: Any) -> None:
@@ -105,3 +168,42 @@ def _type(value: Any) -> str:
 def _require(valid: bool, message: str) -> None:
     if not valid:
         raise UserError(message)
+
+
+def check_attributes(task: Any) -> None:
+    """Check the class attributes of a task.
+
+    Raises:
+        ValueError: one is missing, or out of its range.
+    """
+    for attribute in ("input_size", "output_size", "readout"):
+        if not hasattr(task, attribute):
+            raise ValueError(f"{type(task).__module__}.{type(task).__qualname__}: must have {attribute}")
+    checks.whole_numbers(1, input_size=task.input_size, output_size=task.output_size)
+    checks.whole_numbers(0, extra_steps=task.extra_steps)
+    checks.one_of(("every_step", "last"), readout=task.readout)
+    if task.chance_accuracy is not None:
+        checks.fractions(chance_accuracy=task.chance_accuracy)
+    task.format  # noqa: B018  # raises ValueError
+
+
+def checked(setup: Callable[..., None]) -> Callable[..., None]:
+    """Return a ``setup`` of a task's own that runs once, and whose sets are checked."""
+
+    @wraps(setup)
+    def once(self: Any, stage: str | None = None) -> None:
+        if self.is_set_up:
+            return
+        try:
+            with global_generators(self.data_seed, self.name, "setup"):
+                setup(self, stage)
+            check_sets(self)
+            self.set_chance()
+        except BaseException as error:
+            self.is_set_up = False  # though the setup of a base class, called on the way, has found its sets right
+            if isinstance(error, ValueError | OSError):  # of a file that lacks something, or is missing itself
+                raise UserError(f"{method_name(self, 'setup')}: {one_line(error)}") from error
+            raise
+        self.is_set_up = True
+
+    return once

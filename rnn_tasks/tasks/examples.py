@@ -1,6 +1,6 @@
 """Examples in memory, and the batches that are made of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -22,12 +22,25 @@ class Batch(NamedTuple):
     Attributes:
         inputs: [B, T, D].
         lengths: [B], the real steps of each sequence.
-        targets: [B] for an answer at the last step, [B, T] for an answer at every step.
+        targets: [B] for an answer at the last step, [B, T] for an answer at every step; with a last axis C where
+            answers have parts (see AnswerFormat).
+        asked: [B, T], at which steps an answer is asked; None: at every real one.
     """
 
     inputs: Tensor
     lengths: Tensor
     targets: Tensor
+    asked: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return a batch of tensors that a function makes from those of this one."""
+        return Batch(*(None if part is None else change(part) for part in self))  # type: ignore[arg-type]
+
+
+def concatenated(batches: "list[Batch]", axis: int = 0) -> Batch:
+    """Return batches of one task as one, one after the other along an axis."""
+    parts = zip(*batches, strict=True)
+    return Batch(*(None if each[0] is None else torch.cat(each, axis) for each in parts))  # type: ignore[arg-type]
 
 
 class Examples(Dataset):
@@ -36,13 +49,24 @@ class Examples(Dataset):
     Args:
         inputs: [N, T, D], of any kind of real numbers.
         lengths: [N], the real steps of each sequence.
-        targets: [N] or [N, T], of 0 and 1 for bits, else the numbers of the classes.
+        targets: [N] or [N, T], of 0 and 1 for bits, else the numbers of the classes; with a last axis C where answers
+            have parts (see AnswerFormat).
+        asked: [N, T], at which steps an answer is asked; None: at every real one.
+        every_step: whether the targets are those of all steps; None: if they have two axes.
     """
 
-    def __init__(self, inputs: Tensor, lengths: Tensor, targets: Tensor) -> None:
+    def __init__(
+        self,
+        inputs: Tensor,
+        lengths: Tensor,
+        targets: Tensor,
+        asked: Tensor | None = None,
+        every_step: bool | None = None,
+    ) -> None:
         # What the conversions leave wrong is refused by contract.check_examples.
         self.inputs = inputs.float() if torch.is_tensor(inputs) else inputs
-        self.lengths, self.targets = _whole_as_long(lengths), _whole_as_long(targets)
+        self.lengths, self.targets, self.asked = _whole_as_long(lengths), _whole_as_long(targets), asked
+        self.every_step = every_step if every_step is not None else torch.is_tensor(targets) and targets.dim() == 2
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -50,12 +74,33 @@ class Examples(Dataset):
     def __getitem__(self, index: Tensor | int) -> Batch:
         lengths = self.lengths[index]
         steps = int(lengths.max()) if self._padded else self.inputs.shape[1]
-        targets = self.targets if self.targets.dim() == 1 else self.targets[:, :steps]
-        return Batch(_rows(self.inputs[:, :steps], index), lengths, _rows(targets, index))
+        targets = self.targets[:, :steps] if self.every_step else self.targets
+        asked = None if self.asked is None else _rows(self.asked[:, :steps], index)
+        return Batch(_rows(self.inputs[:, :steps], index), lengths, _rows(targets, index), asked)
+
+    @property
+    def real(self) -> Tensor:
+        """Where answers are asked, [N, T]; of single answers [N], all."""
+        if not self.every_step:
+            return torch.ones_like(self.lengths, dtype=torch.bool)
+        real = torch.arange(self.targets.shape[1]) < self.lengths[:, None]
+        return real if self.asked is None else real & self.asked
+
+    def padded(self, steps: int) -> Batch:
+        """Return all examples, padded to a number of steps."""
+        parts = (self.inputs, self.targets if self.every_step else None, self.asked)
+        inputs, targets, asked = (None if part is None else _padded(part, steps) for part in parts)
+        return Batch(inputs, self.lengths, self.targets if targets is None else targets, asked)  # type: ignore[arg-type]
 
     @cached_property
     def _padded(self) -> bool:
         return bool((self.lengths < self.inputs.shape[1]).any())
+
+
+def _padded(tensor: Tensor, steps: int) -> Tensor:
+    """Add zeros at the end of the second axis."""
+    missing = steps - tensor.shape[1]
+    return torch.cat((tensor, tensor.new_zeros(len(tensor), missing, *tensor.shape[2:])), 1) if missing else tensor
 
 
 def _whole_as_long(tensor: Tensor) -> Tensor:

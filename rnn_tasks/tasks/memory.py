@@ -10,6 +10,7 @@ from torch.nn.functional import one_hot
 
 from rnn_tasks import checks
 from rnn_tasks.errors import UserError
+from rnn_tasks.tasks.automata import Automaton, explored
 from rnn_tasks.tasks.base import Task
 from rnn_tasks.tasks.examples import Examples
 
@@ -48,6 +49,18 @@ class Memory(Task):
         digits = torch.randint(10, (len(lengths), int(lengths.max())), generator=stream)
         real = torch.arange(digits.shape[1]) < lengths[:, None]
         return one_hot(digits, 10).float() * real[..., None], digits[:, self.k - 1]
+
+    @property
+    def automaton(self) -> Automaton:
+        """The automaton that counts to k digits and keeps the last of these."""
+
+        def step(state: tuple[int, int], symbol: str) -> tuple[tuple[int, int], int | None]:
+            read, kept = state
+            if read < self.k:
+                read, kept = read + 1, int(symbol) if read == self.k - 1 else 0
+            return (read, kept), kept if read == self.k else None
+
+        return explored("0123456789", (0, 0), step)
 
     def test_examples(self, lengths: Sequence[int], size: int) -> list[Examples]:
         if min(lengths) < self.k:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from rnn_tasks.errors import UserError
-from rnn_tasks.tasks.answers import confidences
 from rnn_tasks.tasks.base import Task
 from rnn_tasks.tasks.examples import Batch, EvaluationBatches, Examples
 from rnn_tasks.training.metrics import Reliability, Tally
@@ -69,16 +68,19 @@ def measure(
     tally.to(parameter.device)
     model.eval()
     with torch.inference_mode():
-        for inputs, lengths, targets in batches:
-            batch = Batch(inputs.to(parameter), lengths.to(parameter.device), targets.to(parameter.device))
-            logits = forward_replicates(model, batch, output_size=task.output_size)
-            losses, right, steps = score(logits, batch, loss)
-            tally.update(losses, right, steps)
+        for batch in batches:
+            batch = batch.each(lambda part: part.to(parameter.device))
+            batch = batch._replace(inputs=batch.inputs.to(parameter))
+            logits = forward_replicates(model, batch, form=task.format)
+            scored = score(logits, batch, loss, task.format)
+            tally.update(*scored)
             if calibration:
-                reliability.update(confidences(logits).cpu(), right.cpu())
+                reliability.update(task.format.confidences(logits).cpu(), scored.right.cpu())
     model.train(training)
     failed = failed or [False] * replicates
     finite = [isfinite(number) for number in tally.results()["loss"]]
     failed = [bad or not ok for bad, ok in zip(failed, finite, strict=True)]
+    if task.chance_accuracy is None:
+        task.setup()
     metrics = tally.results(failed) | {"chance": task.chance_accuracy}
     return metrics | reliability.compute(failed) if calibration else metrics

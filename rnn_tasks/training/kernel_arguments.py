@@ -101,7 +101,7 @@ class Memory:
 
 def batches_of(memory: Memory, chunk: Batch, networks: Sequence[Networks]) -> Batches:
     """Return the batches of a chunk, inputs [N, R, B, T, D], as the kernel takes them."""
-    inputs, lengths, targets = (tensor.contiguous() for tensor in chunk)
+    inputs, lengths, targets = (tensor.contiguous() for tensor in (chunk.inputs, chunk.lengths, chunk.targets))
     number, _, batch, steps, features = inputs.shape
     replicates, outputs = sum(len(each.frozen) for each in networks), networks[0].parameters[5].shape[1]
     whole, last = not targets.is_floating_point(), targets.dim() == lengths.dim()

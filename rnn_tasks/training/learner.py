@@ -69,7 +69,7 @@ class Learner(LightningModule):
         self.model, self.schedule, self.augment = model, schedule, task.augment
         self.loss, self.make_optimizer, self.scheduling = loss, optimizer, scheduling
         self.clip, self.clip_by, self.log_every = clip, clip_by, log_every
-        self.output_size, self.seed = task.output_size, task.seeds[0]
+        self.form, self.seed = task.format, task.seeds[0]
         self.stacked = hasattr(model, "replicates")
         self.replicates: int = model.replicates if self.stacked else 1  # type: ignore[assignment]
         self.ranks, self.curves = ranks, curves.TrainCurves(ranks)
@@ -122,7 +122,7 @@ class Learner(LightningModule):
         """Take the optimizer steps of a chunk of N batches.
 
         Args:
-            chunk: inputs [N, R, B, T, D], lengths [N, R, B], targets [N, R, B] or [N, R, B, T].
+            chunk: a Batch with the leading axes N and R.
             index: of the chunk in its epoch.
         """
         optimizer = self.optimizers(use_pl_optimizer=False)
@@ -132,7 +132,7 @@ class Learner(LightningModule):
         self.end_if_done()
 
     def _forward(self, batches: list[Batch], dropout_key: tuple[int, ...]) -> list[Tensor]:
-        return [forward_replicates(self.model, batch, dropout_key, self.output_size) for batch in batches]
+        return [forward_replicates(self.model, batch, dropout_key, self.form) for batch in batches]
 
     def logged_steps(self, done: int, step: int) -> range:
         """Return which optimizer steps after ``done``, up to ``step``, give points of the training curves."""
@@ -194,8 +194,8 @@ class Learner(LightningModule):
         """Count a validation batch: inputs [B, T, D] or [R, B, T, D]."""
         if self.shared and not self.shared.validates(batch_index):
             return
-        logits = forward_replicates(self.model, batch, output_size=self.output_size)
-        self.val_tally.update(*score(logits, batch, self.loss))
+        logits = forward_replicates(self.model, batch, form=self.form)
+        self.val_tally.update(*score(logits, batch, self.loss, self.form))
 
     def on_train_epoch_end(self) -> None:
         self._finish("train", self.train_tally)

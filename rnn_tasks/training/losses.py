@@ -1,7 +1,7 @@
 """Losses of single answers.
 
-Logits are [..., C]. With C = 1 an answer is a bit and targets are 0 and 1; otherwise targets are the numbers of C
-classes (see tasks/answers.py). Each loss gives one number for each answer, without a mean: [..., C], [...] -> [...].
+Logits are [..., C]. Targets are numbers of classes or single bits, [...], or sets of bits or several numbers, [..., C]
+(see tasks/answers.py). Each loss gives one number for each answer, without a mean over them: [...].
 """
 
 from collections.abc import Callable
@@ -17,6 +17,21 @@ def same_loss(first: Callable[..., Tensor], second: Callable[..., Tensor]) -> bo
     """Return whether two losses are one function with the same values."""
     parts = [(each.func, each.args, each.keywords) if isinstance(each, partial) else each for each in (first, second)]
     return parts[0] == parts[1]
+
+
+def _parts(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return targets [..., C] with the axis that those of answers of a single part do not have.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    if logits.shape[-1] == 1:
+        _check_shapes(logits, targets)
+        targets = targets[..., None]
+    elif targets.shape != logits.shape:
+        given = f"targets {list(targets.shape)} for logits {list(logits.shape)}"
+        raise ValueError(f"{given}: must have the shape of the logits, with a bit or number for each")
+    return targets.to(logits.dtype)
 
 
 def _check_shapes(logits: Tensor, targets: Tensor) -> None:
@@ -49,24 +64,34 @@ def ce(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
 def bce(logits: Tensor, targets: Tensor) -> Tensor:
     """Return binary cross-entropy: -log p of the right bit, computed from the logit so that it stays finite.
 
+    Of a set of bits it is the mean over the bits.
+
     Raises:
-        ValueError: the shapes do not fit, or there is more than one logit for an answer.
+        ValueError: the shapes do not fit, as those of classes.
     """
-    _check_shapes(logits, targets)
-    if logits.shape[-1] != 1:
+    if logits.shape[-1] != 1 and targets.shape == logits.shape[:-1]:
         raise ValueError(f"bce: logits {list(logits.shape)} of classes: must be [..., 1], of bits; take ce or mse")
-    return F.binary_cross_entropy_with_logits(logits.squeeze(-1), targets.to(logits.dtype), reduction="none")
+    return F.binary_cross_entropy_with_logits(logits, _parts(logits, targets), reduction="none").mean(-1)
 
 
 def mse(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the squared error of the probability of a 1; for classes, the mean of the squared errors over the classes.
 
-    The latter is the score of Brier (1950), divided by C.
+    The latter is the score of Brier (1950), divided by C. Of a set of bits it is the mean over the bits.
 
     Raises:
         ValueError: the shapes do not fit.
     """
+    if logits.shape[-1] == 1 or targets.shape == logits.shape:
+        return F.mse_loss(logits.sigmoid(), _parts(logits, targets), reduction="none").mean(-1)
     _check_shapes(logits, targets)
-    if logits.shape[-1] == 1:
-        return F.mse_loss(logits.squeeze(-1).sigmoid(), targets.to(logits.dtype), reduction="none")
     return (logits.softmax(-1) - F.one_hot(targets, logits.shape[-1])).square().mean(-1)
+
+
+def squared(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the squared error of a number, or its mean over several numbers; the logits are the numbers.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    return F.mse_loss(logits, _parts(logits, targets), reduction="none").mean(-1)

@@ -36,18 +36,21 @@ class Tally(Metric):
         zeros = torch.zeros(replicates, longest + 1, 5, dtype=torch.float64)
         self.add_state("sums", zeros, dist_reduce_fx="sum", persistent=True)
 
-    def update(self, losses: Tensor, right: Tensor, lengths: Tensor, rows: Tensor | slice = EVERY) -> None:
+    def update(
+        self, losses: Tensor, right: Tensor, lengths: Tensor, counts: Tensor, rows: Tensor | slice = EVERY
+    ) -> None:
         """Count a batch, or a chunk of N batches, of each replicate.
 
         Args:
-            losses: [R, B] or [R, B, T], with a leading N for a chunk; zero in the padding.
-            right: the same, true in the padding.
+            losses: [R, B] or [R, B, T], with a leading N for a chunk; zero where no answer is asked.
+            right: the same, true where no answer is asked.
             lengths: [R, B] or [N, R, B], real steps.
+            counts: the same, how many answers are asked.
             rows: the replicates that are counted, where these are not all; R is then their number.
         """
         if losses.dim() > lengths.dim():
-            right_answers = right.sum(-1) - (right.shape[-1] - lengths)
-            columns = (torch.ones_like(lengths), lengths, losses.sum(-1), right_answers, right_answers == lengths)
+            right_answers = right.sum(-1) - (right.shape[-1] - counts)
+            columns = (torch.ones_like(lengths), counts, losses.sum(-1), right_answers, right_answers == counts)
         else:
             ones = torch.ones_like(losses)
             columns = (ones, ones, losses, right, right)

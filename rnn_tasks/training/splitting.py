@@ -32,11 +32,11 @@ class Rows(NamedTuple):
 
     def of_batch(self, batch: Batch, weight: Tensor) -> tuple[Batch, Tensor]:
         """Return these rows of a batch, and of the weights of its losses."""
-        return Batch(*map(self.of, batch)), self.of(weight) * self.counts
+        return batch.each(self.of), self.of(weight) * self.counts
 
-    def of_chunk(self, chunk: Batch, real: Tensor | None) -> tuple[Batch, Tensor | None]:
-        """Return these rows of the batches of a chunk, and of the mask of its padding."""
-        return Batch(*(self.of(part, 2) for part in chunk)), None if real is None else self.of(real, 2)
+    def of_chunk(self, chunk: Batch) -> Batch:
+        """Return these rows of the batches of a chunk."""
+        return chunk.each(lambda part: self.of(part, 2))
 
 
 class SharedBatches:

@@ -13,11 +13,10 @@ from torch import Tensor
 from rnn_tasks import internals
 from rnn_tasks.models import Network, recurrence
 from rnn_tasks.seeds import seed_global_generators
-from rnn_tasks.tasks.answers import answers
 from rnn_tasks.tasks.base import Batch
 from rnn_tasks.training import compiled
 from rnn_tasks.training.optimization import clipped, learning_rates
-from rnn_tasks.training.scoring import mean_weights, padding_mask
+from rnn_tasks.training.scoring import asked_mask, mean_weights, score
 
 Forward = Callable[[list[Batch], tuple[int, ...]], Sequence[Tensor]]
 
@@ -27,7 +26,7 @@ class ChunkSteps:
 
     Args:
         learner: of the run, a Learner.
-        chunk: inputs [N, R, B, T, D], lengths [N, R, B], targets [N, R, B] or [N, R, B, T].
+        chunk: a Batch with the leading axes N and R.
         index: of the chunk in its epoch.
         optimizer: of the run.
         scheduler: of the run, if it takes a step after each of the optimizer's.
@@ -44,14 +43,15 @@ class ChunkSteps:
         self.rates: list[float] = []
 
     @cached_property
-    def real(self) -> Tensor | None:
-        """Where answers stand at real steps, [N, R, B, T]; None if there is no padding, or a single answer."""
-        return padding_mask(self.chunk)
+    def asked(self) -> Tensor | None:
+        """Where an answer is asked at a real step, [N, R, B, T]; None if everywhere, or for a single answer."""
+        return asked_mask(self.chunk, self.learner.form.has_parts)
 
     @cached_property
     def weights(self) -> Tensor:
         """The weight of each answer in the mean of the batches of its optimizer step: [N, R, B(, T)]."""
-        return mean_weights(self.chunk, self.real) / self.learner.schedule.accumulate
+        weights = mean_weights(self.chunk, self.asked, self.learner.form.has_parts)
+        return weights / self.learner.schedule.accumulate
 
     @cached_property
     def is_compiled(self) -> bool:
@@ -63,6 +63,7 @@ class ChunkSteps:
             and (model.layers == len(model.directions) == 1)
             and (model.readout == "every_step" or model.pooling == "last")
             and (model.backend in (None, "kernel") and model.hidden <= recurrence.KERNEL_HIDDEN)
+            and not (learner.form.has_parts or learner.form.kind == "numbers" or self.chunk.asked is not None)
             and not (learner.augment or learner.shared or torch.is_autocast_enabled(self.chunk.inputs.device.type))
             and learner.schedule.accumulate == 1
             and not (torch.is_anomaly_enabled() or internals.has_hooks(model, self.optimizer))
@@ -99,7 +100,7 @@ class ChunkSteps:
 
     def batch(self, n: int) -> Batch:
         """Return batch n of the chunk, or what this process computes of it."""
-        batch = Batch(*(part[n] for part in self.chunk))
+        batch = self.chunk.each(lambda part: part[n])
         if self.learner.augment:
             batch = batch._replace(inputs=self.learner.augment(batch.inputs, self.epoch, self.first + n))
         return self.rows.of_batch(batch, self.weights[n])[0] if self.rows else batch
@@ -156,12 +157,12 @@ class ChunkSteps:
 
     def count(self) -> None:
         """Count losses and right answers of the chunk."""
-        logits, losses = (torch.stack(parts) for parts in zip(*self.seen, strict=True))
-        chunk, real = self.rows.of_chunk(self.chunk, self.real) if self.rows else (self.chunk, self.real)
-        right = answers(logits) == chunk.targets
-        losses, right = (losses, right) if real is None else (losses * real, right | ~real)
         if self.rows is None or self.rows.counts:
-            self.learner.train_tally.update(losses, right, chunk.lengths)
+            logits, losses = (torch.stack(parts) for parts in zip(*self.seen, strict=True))
+            chunk = self.rows.of_chunk(self.chunk) if self.rows else self.chunk
+            flat = chunk.each(lambda part: part.flatten(0, 1))
+            counted = score(logits.flatten(0, 1), flat, lambda *_: losses.flatten(0, 1), self.learner.form)
+            self.learner.train_tally.update(*(part.unflatten(0, losses.shape[:2]) for part in counted))
 
 
 def take_steps(parts: Sequence[ChunkSteps], chunk: Batch, forward: Forward) -> int:

@@ -53,7 +53,7 @@ class Trace(NamedTuple):
 def trace(run: Run) -> Trace:
     """Return the states and answers of one or all replicates of an adder over the test set."""
     run.task.setup()
-    inputs, lengths, targets = concat_padded(run.task.test)
+    inputs, lengths, targets, _ = concat_padded(run.task.test)
     ones, targets = inputs.sum(-1).long(), targets.long()
     carries = pad((ones + carried_in(ones, targets)) // 2, (1, 0))
     with_start = pad(states(network_of(run), inputs, lengths), (0, 0, 1, 0))
@@ -92,7 +92,7 @@ def random_sums(run: Run, count: int = 16) -> list[AnsweredSum]:
     """Return ``count`` random sums, answered by a run of one replicate."""
     task = task_of(run, Adder)
     low, high = task.test_lengths or task.lengths
-    inputs, lengths, targets = task.examples(count, "report", (low, high))[torch.arange(count)]
+    inputs, lengths, targets, _ = task.examples(count, "report", (low, high))[torch.arange(count)]
     with torch.inference_mode():
         bits = answers(run.logits(inputs, lengths))
     rows = torch.stack((*inputs.unbind(-1), carried_in(inputs.sum(-1), targets), bits, targets), 1).int()

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
-from torch.nn.functional import one_hot, pad
+from torch.nn.functional import one_hot
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
@@ -23,7 +23,7 @@ from rnn_tasks.runs.run import Run
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import Batch, Memory, Task
 from rnn_tasks.tasks.answers import answers, confidences
-from rnn_tasks.tasks.base import Examples
+from rnn_tasks.tasks.examples import Examples, concatenated
 
 FITTED, HELD_OUT = slice(0, None, 2), slice(1, None, 2)  # halves of the sequences: to fit on, and to measure on
 CHUNK = 2000  # sequences that a network answers at once
@@ -103,13 +103,7 @@ def states(model: Network, inputs: Tensor, lengths: Tensor) -> Tensor:
 def concat_padded(sets: list[Examples]) -> Batch:
     """Return all examples of several sets in one batch, padded to the longest sequence."""
     steps = max(examples.inputs.shape[1] for examples in sets)
-
-    def padded(values: Tensor) -> Tensor:
-        return pad(values, (0, steps - values.shape[-1]))
-
-    inputs = torch.cat([padded(examples.inputs.mT).mT for examples in sets])
-    targets = [each.targets if each.targets.dim() == 1 else padded(each.targets) for each in sets]
-    return Batch(inputs, torch.cat([examples.lengths for examples in sets]), torch.cat(targets))
+    return concatenated([examples.padded(steps) for examples in sets])
 
 
 def project_2d(points: Tensor) -> tuple[Tensor, list[str]]:
@@ -167,7 +161,7 @@ def random_cases(task: Task, count: int = 16) -> Batch:
     for number in range(count):
         of_length = (batch.lengths == lengths[number * len(lengths) // count]).nonzero().squeeze(1)
         picks.append(of_length[torch.randint(len(of_length), (1,), generator=stream)])
-    return Batch(*(part[torch.cat(picks)] for part in batch))
+    return batch.each(lambda part: part[torch.cat(picks)])
 
 
 def mistakes(answered: Answered, count: int = 16) -> Tensor:
