@@ -68,7 +68,9 @@ def example(task: Any, number: int) -> str:
     for step, features in enumerate(inputs[:length].tolist()):
         values = " ".join(f"{value:.2f}".rstrip("0").rstrip(".") for value in features)
         answers_here = every_step and (asked is None or asked[step])
-        lines.append(f"  step {step}: {values}" + (f" -> {task.write_answer(targets[step])}" if answers_here else ""))
+        lines.append(
+            f"  step {step}: {values}" + (f" -> {task.write_answer(targets[step : step + 1])}" if answers_here else "")
+        )
     return "\n".join(lines)
 
 

@@ -199,7 +199,7 @@ def spoil(monkeypatch, replicates, step):
         step_of_adam(self, closure)
         spoil_weights(self)
 
-    def spoiling_steps(cell, chunk, networks):
+    def spoiling_steps(cell, chunk, networks, form):
         optimizer, count = networks[0].optimizer, len(chunk.inputs)
         states = optimizer.state[networks[0].parameters[0]]
         first = min(max(step - int(states.get("step", 0)), 0), count)
@@ -207,7 +207,7 @@ def spoil(monkeypatch, replicates, step):
         for rows in (slice(0, first), slice(first, count)):
             if rows.stop > rows.start:
                 own = [each._replace(rates=each.rates[rows]) for each in networks]
-                parts.append((rows.start, take_steps(cell, chunk.each(itemgetter(rows)), own)))
+                parts.append((rows.start, take_steps(cell, chunk.each(itemgetter(rows)), own, form)))
                 spoil_weights(optimizer)
         return [joined_steps([(start, steps[number]) for start, steps in parts]) for number in range(len(networks))]
 

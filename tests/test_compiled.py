@@ -10,20 +10,21 @@ from torch import nn
 
 from rnn_tasks.models import CELLS, kernel
 from rnn_tasks.models.recurrence import layer
-from rnn_tasks.tasks.answers import answers
+from rnn_tasks.tasks.answers import AnswerFormat, answers
 from rnn_tasks.tasks.base import Batch
 from rnn_tasks.training import compiled
-from rnn_tasks.training.compiled import Networks, can_train, loss_is_known, optimizer_is_plain, take_steps
-from rnn_tasks.training.losses import bce, ce, mse
+from rnn_tasks.training.compiled import Networks, can_train, loss_is_known, optimizer_is_plain
+from rnn_tasks.training.losses import bce, ce, mse, squared
 from rnn_tasks.training.metrics import Tally
 from rnn_tasks.training.optimization import clipped
-from rnn_tasks.training.scoring import asked_mask, mean_weights
+from rnn_tasks.training.scoring import asked_mask, mean_weights, score
 
 pytestmark = pytest.mark.skipif(kernel.library() is None, reason="no C++ compiler")
 STEPS, BATCH, LONGEST, FEATURES = 4, 3, 5, 2
 adam, sgd = partial(torch.optim.Adam, fused=True), partial(torch.optim.SGD, fused=True)
 adamw = partial(torch.optim.AdamW, fused=True, weight_decay=0.1)
 smooth = partial(ce, label_smoothing=0.1)
+WITH_PARTS = [("bits", bce, 3), ("bits", mse, 2), ("numbers", squared, 3)]
 
 
 def networks(cell="lstm", replicates=3, hidden=4, outputs=1, make=adam, kind=torch.double, seed=0, **changes):
@@ -45,6 +46,17 @@ def chunk(replicates=3, outputs=1, last=False, kind=torch.double, padded=True, s
     return Batch(inputs, lengths, targets if whole else targets.to(kind))
 
 
+def form_of(chunk, nets, kind=None):
+    size = nets.parameters[5].shape[1]
+    kind = kind or ("bits" if size == 1 else "classes")
+    has_parts = size > 1 and kind != "classes"
+    return AnswerFormat(kind, size, chunk.targets.dim() - has_parts > 3, 0.3)
+
+
+def take_steps(cell, chunk, members, kind=None):
+    return compiled.take_steps(cell, chunk, members, form_of(chunk, members[0], kind))
+
+
 def part(chunk, first, number):
     return chunk.each(lambda tensor: tensor[:, first : first + number])
 
@@ -53,14 +65,18 @@ def copied(nets):
     return copy.deepcopy(nets)  # parameters that the optimizer shares stay shared
 
 
-def torch_steps(cell, chunk, nets):
+def torch_steps(cell, chunk, nets, kind=None):
     """What take_steps does, by autograd; no network may fail."""
-    real, tally, (optimizer, limit) = asked_mask(chunk), Tally(*nets.tally.shape[:2]), (nets.optimizer, nets.clip)
-    tally.sums, last = nets.tally.clone(), chunk.targets.dim() == 3
+    form, tally, (optimizer, limit) = (
+        form_of(chunk, nets, kind),
+        Tally(*nets.tally.shape[:2]),
+        (nets.optimizer, nets.clip),
+    )
+    last = not form.every_step
     tally.sums = nets.tally
-    weights, seen = mean_weights(chunk, real), []
+    weights, seen = mean_weights(chunk, asked_mask(chunk, form.has_parts), form.has_parts), []
     kept = [parameter.detach().clone() for parameter in nets.parameters]
-    for batch, weight, rate in zip(map(Batch, *chunk[:3]), weights, nets.rates, strict=True):
+    for batch, weight, rate in zip(map(chunk.at, range(STEPS)), weights, nets.rates, strict=True):
         optimizer.param_groups[0]["lr"] = rate
         lengths = batch.lengths if last else None
         logits = layer(CELLS[cell], batch.inputs, nets.parameters[:4], nets.parameters[4:], lengths, "stacked")
@@ -78,11 +94,8 @@ def torch_steps(cell, chunk, nets):
         with torch.no_grad():
             for parameter, former in zip(nets.parameters, kept, strict=True):
                 parameter[nets.frozen] = former[nets.frozen]
-        right, losses = answers(logits) == batch.targets, losses.detach()
-        mask = torch.ones_like(right) if real is None else real[len(seen)]
-        counts = torch.ones_like(batch.lengths) if last else batch.lengths
-        tally.update(losses * mask, right | ~mask, batch.lengths, counts)
-        seen.append(((losses * weight).flatten(1).sum(1), norms))
+        tally.update(*score(logits.detach(), batch, nets.loss, form))
+        seen.append(((losses.detach() * weight).flatten(1).sum(1), norms))
     optimizer.param_groups[0]["lr"] = 0.5
     losses, norms = (torch.stack(each) for each in zip(*seen, strict=True))
     return compiled.Steps(losses, norms, torch.full((len(nets.frozen),), -1))
@@ -93,14 +106,14 @@ def everything(nets, moments=True):
     return {"parameters": [each.detach() for each in nets.parameters], "optimizer": state, "tally": nets.tally}
 
 
-def assert_agree(cell, chunk, members, calls=2):
+def assert_agree(cell, chunk, members, calls=2, kind=None):
     """All that a call changes and gives is what PyTorch makes of each member."""
     references = [copied(nets) for nets in members]
     for _ in range(calls):
-        results, first = take_steps(cell, chunk, members), 0
+        results, first = take_steps(cell, chunk, members, kind), 0
         for nets, reference, steps in zip(members, references, results, strict=True):
             own = part(chunk, first, len(nets.frozen))
-            torch.testing.assert_close(steps, torch_steps(cell, own, reference), rtol=1e-8, atol=1e-10)
+            torch.testing.assert_close(steps, torch_steps(cell, own, reference, kind), rtol=1e-8, atol=1e-10)
             torch.testing.assert_close(everything(nets), everything(reference), rtol=1e-8, atol=1e-10)
             first += len(nets.frozen)
 
@@ -128,6 +141,27 @@ def test_losses_of_bits(loss, whole):
 @pytest.mark.parametrize("loss", [ce, mse, smooth])
 def test_losses_of_classes(loss, last):
     assert_agree("lstm", chunk(outputs=3, last=last), [networks(outputs=3, loss=loss)])
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(("kind", "loss", "outputs"), [*WITH_PARTS, ("numbers", squared, 1)])
+def test_answers_that_are_sets_of_bits_or_numbers(kind, loss, outputs, last):
+    many, stream = chunk(last=last, whole=False), torch.Generator().manual_seed(1)
+    shape = (*many.targets.shape, *[outputs] * (outputs > 1))
+    targets = torch.randint(2, shape, generator=stream) if kind == "bits" else torch.randn(shape, generator=stream)
+    assert_agree(
+        "gru", many._replace(targets=targets.double()), [networks("gru", outputs=outputs, loss=loss)], kind=kind
+    )
+
+
+@pytest.mark.parametrize(("kind", "loss", "outputs"), [(None, bce, 1), (None, ce, 3), *WITH_PARTS[:1]])
+def test_answers_at_some_steps(kind, loss, outputs):
+    many, stream = chunk(19, outputs, whole=outputs == 3), torch.Generator().manual_seed(1)
+    asked = torch.rand(many.targets.shape, generator=stream) < 0.4
+    asked[..., 0] = True
+    if kind:
+        many = many._replace(targets=torch.randint(2, (*many.targets.shape, outputs), generator=stream).double())
+    assert_agree("lstm", many._replace(asked=asked), [networks(replicates=19, outputs=outputs, loss=loss)], kind=kind)
 
 
 OPTIMIZERS = {
@@ -332,12 +366,19 @@ def test_losses_that_are_known():
     unknown = [(bce, 2), (ce, 1), (smooth, 1), (partial(mse, label_smoothing=0.1), 2), (partial(ce, x=1), 2)]
     unknown += [(partial(ce, label_smoothing=value), 2) for value in (1.0, -0.1, "x", math.nan)]
     unknown += [(nn.functional.mse_loss, 1), (lambda logits, targets: bce(logits, targets), 1)]
-    assert all(loss_is_known(*each) for each in known) and not any(loss_is_known(*each) for each in unknown)
+    bits, classes, numbers = (AnswerFormat(kind, 3) for kind in ("bits", "classes", "numbers"))
+
+    def is_known(loss, size):
+        return loss_is_known(loss, AnswerFormat("bits" if size == 1 else "classes", size))
+
+    assert all(is_known(*each) for each in known) and not any(is_known(*each) for each in unknown)
+    assert loss_is_known(bce, bits) and loss_is_known(mse, bits) and loss_is_known(squared, numbers)
+    assert not any(loss_is_known(*each) for each in ((ce, bits), (squared, bits), (squared, classes), (mse, numbers)))
 
 
 def test_what_can_be_trained():
     nets, inputs = networks(), chunk().inputs
-    rest = nets.optimizer, nets.loss
+    rest = nets.optimizer, nets.loss, AnswerFormat("bits", 1)
     assert can_train("lstm", inputs, nets.parameters, *rest)
     assert not can_train("own", inputs, nets.parameters, *rest)
     assert not can_train("lstm", inputs.float(), nets.parameters, *rest)

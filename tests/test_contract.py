@@ -83,7 +83,7 @@ WRONG = {
     "a class too high": (Classes, lambda x, y: (x, y + 1), "targets between 1 and 2, must be from 0 to 1"),
     "a negative class": (Classes, lambda x, y: (x, -y), "targets between -1 and 0, must be from 0 to 1"),
     "inputs alone": (Bits, lambda x, y: x, "a value of type Tensor, must be (inputs, targets)"),
-    "three things": (Bits, lambda x, y: (x, y, y), "a value of type tuple, must be (inputs, targets)"),
+    "four things": (Bits, lambda x, y: (x, y, y, y), "a value of type tuple, must be (inputs, targets)"),
 }
 
 
@@ -259,7 +259,7 @@ def test_values_that_a_task_refuses(values, message):
     assert str(refused.value).startswith(message) and "\n" not in str(refused.value)
 
 
-ATTRIBUTES = {"input_size": 1, "output_size": 1, "readout": "last", "chance_accuracy": 0.5}
+ATTRIBUTES = {"input_size": 1, "output_size": 1, "readout": "last"}
 
 
 @pytest.mark.parametrize(

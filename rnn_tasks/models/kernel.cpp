@@ -449,15 +449,20 @@ void run_layer(const Sizes& n, const Tensors<T>& p, bool backward, int threads) 
 // ---- Whole optimizer steps ----
 
 enum Optimizer : int64_t { ADAM, ADAMW, SGD };
-enum Loss : int64_t { BCE, MSE, CE };
+enum Loss : int64_t { BCE, MSE, CE, SQUARED };
+enum Kind : int64_t { BITS, CLASSES, NUMBERS };
 enum Clip : int64_t { NONE, BY_NORM, BY_VALUE };
 
 template <class Number>
 struct Batches {  // N batches of R networks
-  int64_t N, R, B, T, D, C, last, whole;  // last: one answer, after the last step; whole: targets are int64_t
-  const Number* x;                        // [N, R, B, T, D]
-  const int64_t* lengths;                 // [N, R, B], from 1 to T
-  const void* targets;                    // [N, R, B, T], if `last` [N, R, B]
+  int64_t N, R, B, T, D, C, last, whole, kind;  // last: one answer, after the last step; whole: targets are int64_t
+  double tolerance;                             // the largest error of a right number
+  const Number* x;                              // [N, R, B, T, D]
+  const int64_t* lengths;                       // [N, R, B], from 1 to T
+  const void* targets;                          // [N, R, B, T], if `last` [N, R, B]; of answers with parts [..., C]
+  const uint8_t* asked;                         // [N, R, B, T], whether an answer is asked, or null: at every step
+
+  int64_t parts() const { return kind == CLASSES ? 1 : C; }
 };
 
 template <class T>
@@ -484,14 +489,35 @@ template <class T>
 struct Losses {
   using V = typename Vector<T>::type;
   using I = typename Vector<T>::mask;
-  const int64_t C;
+  const int64_t C, kind;
+  const T tolerance;
   I squared{};  // the lanes of mse
   bool logarithms = false;  // are needed, by some lane
   V smoothing{};
   std::vector<V> p = std::vector<V>(C);
 
-  void operator()(V* logits, V target, V& loss, I& right) {  // logits [C] become their gradients
-    C == 1 ? of_bit(logits[0], target, loss, right) : of_class(logits, target, loss, right);
+  void operator()(V* logits, const V* targets, V& loss, I& right) {  // logits [C] become their gradients
+    if (kind == CLASSES) return of_class(logits, targets[0], loss, right);
+    of_part(logits[0], targets[0], loss, right);
+    if (C == 1) return;
+    for (int64_t k = 1; k < C; k++) {
+      V each;
+      I is_right;
+      of_part(logits[k], targets[k], each, is_right);
+      loss += each;
+      right &= is_right;
+    }
+    loss /= T(C);
+    for (int64_t k = 0; k < C; k++) logits[k] /= T(C);
+  }
+  void of_part(V& x, V target, V& loss, I& right) const {
+    kind == NUMBERS ? of_number(x, target, loss, right) : of_bit(x, target, loss, right);
+  }
+  void of_number(V& x, V target, V& loss, I& right) const {
+    const V error = x - target;
+    loss = error * error;
+    right = (error <= V{} + tolerance) & (error >= V{} - tolerance);
+    x = T(2) * error;
   }
   void of_bit(V& x, V target, V& loss, I& right) const {
     const V one = V{} + T(1), least = x < T(0) ? x : V{}, e = exponential<T>(x < T(0) ? x : -x), more = one / (one + e);
@@ -589,11 +615,13 @@ struct Training {
   std::vector<V> inputs = std::vector<V>(n.T * n.B * n.D), states = std::vector<V>(n.T * n.B * shape.H * L::S);
   L lanes{shape, count, inputs.data(), states.data()};
   std::vector<V> first = lanes.weights, second = first;  // moments
-  std::vector<V> h = std::vector<V>(shape.H), dh = h, logits = std::vector<V>(n.C), targets = std::vector<V>(n.B * n.T);
-  Losses<T> losses{n.C};
+  std::vector<V> h = std::vector<V>(shape.H), dh = h, logits = std::vector<V>(n.C);
+  std::vector<V> targets = std::vector<V>(n.B * n.T * n.parts());
+  Losses<T> losses{n.C, n.kind, T(n.tolerance)};
   Optimizers<T> optimizers;
   I active{}, by_norm{};
   V limit{};
+  const uint8_t* asked = nullptr;  // of the batch, [count, B, T]
   std::vector<I> there = std::vector<I>(lanes.size);  // parameters that are no padding
 
   Training(const Batches<T>& n, const std::vector<Place<T>>& all, int64_t start)
@@ -650,11 +678,12 @@ struct Training {
   // Give the mean loss of batch k, tally its answers, and start the backward pass.
   V answer(int64_t k, int64_t answers) {
     V counts{}, total{};
-    const int64_t first_target = k * n.R * n.B * (n.last ? 1 : n.T);
+    const int64_t first_target = (k * n.R + start) * n.B * (n.last ? 1 : n.T);
+    asked = n.asked ? n.asked + first_target : nullptr;
     if (n.whole)
-      read_targets((const int64_t*)n.targets + first_target, answers);
+      read_targets((const int64_t*)n.targets + first_target * n.parts(), answers);
     else
-      read_targets((const T*)n.targets + first_target, answers);
+      read_targets((const T*)n.targets + first_target * n.parts(), answers);
     for (int64_t r = 0; r < L::W; r++) counts[r] = r < count ? answers_of(r) : 1;
     const V share = T(1) / counts;
     for (int64_t b = 0; b < n.B; b++) {
@@ -666,8 +695,9 @@ struct Training {
         lanes.read_out(h.data(), logits.data());
         V each;
         I is_right;
-        losses(logits.data(), targets[b * answers + t], each, is_right);
-        const I real = V{} + T(t) < length;
+        losses(logits.data(), &targets[(b * answers + t) * n.parts()], each, is_right);
+        I real = V{} + T(t) < length;
+        for (int64_t r = 0; asked && r < count; r++) real[r] &= asked[(r * n.B + b) * n.T + t] ? -1 : 0;
         loss += real ? each : V{};
         right += real & is_right ? V{} + T(1) : V{};
         for (V& dlogit : logits) dlogit = real ? dlogit * share : V{};
@@ -679,7 +709,13 @@ struct Training {
     }
     return total * share;
   }
-  int64_t answers_of(int64_t r, int64_t b) const { return n.last ? 1 : lanes.length(r, b); }
+  int64_t answers_of(int64_t r, int64_t b) const {
+    const int64_t length = lanes.length(r, b);
+    if (!asked) return n.last ? 1 : length;
+    int64_t sum = 0;
+    for (int64_t t = 0; t < length; t++) sum += asked[(r * n.B + b) * n.T + t] != 0;
+    return sum;
+  }
   int64_t answers_of(int64_t r) const {
     int64_t sum = 0;
     for (int64_t b = 0; b < n.B; b++) sum += answers_of(r, b);
@@ -687,10 +723,11 @@ struct Training {
   }
   template <class Number>
   void read_targets(const Number* from, int64_t answers) {  // answers: of each sequence
-    const int64_t stride = n.last ? 1 : n.T;
+    const int64_t parts = n.parts(), stride = n.last ? 1 : n.T;
     for (int64_t r = 0; r < count; r++)
       for (int64_t b = 0; b < n.B; b++)
-        for (int64_t t = 0; t < answers; t++) targets[b * answers + t][r] = from[((start + r) * n.B + b) * stride + t];
+        for (int64_t t = 0; t < answers * parts; t++)
+          targets[b * answers * parts + t][r] = from[(r * n.B + b) * stride * parts + t];
   }
   void tally(int64_t b, V loss, V right) const {
     for (int64_t r = 0; r < count; r++) {

@@ -211,6 +211,7 @@ class Task(LightningDataModule):
         """Make the three sets, unless they are there."""
         if self.is_set_up:
             return
+        contract.try_examples(self, self.examples(contract.TRIED, "trial"))
         self.train = self.examples(self.train_size, "train")
         self.val = self.examples(self.val_size, "val")
         if self.test_lengths is None:

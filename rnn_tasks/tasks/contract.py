@@ -198,6 +198,7 @@ def checked(setup: Callable[..., None]) -> Callable[..., None]:
             with global_generators(self.data_seed, self.name, "setup"):
                 setup(self, stage)
             check_sets(self)
+            try_examples(self, self.train)
             self.set_chance()
         except BaseException as error:
             self.is_set_up = False  # though the setup of a base class, called on the way, has found its sets right

@@ -36,6 +36,10 @@ class Batch(NamedTuple):
         """Return a batch of tensors that a function makes from those of this one."""
         return Batch(*(None if part is None else change(part) for part in self))  # type: ignore[arg-type]
 
+    def at(self, number: int) -> "Batch":
+        """Return batch ``number`` of a chunk."""
+        return self.each(lambda part: part[number])
+
 
 def concatenated(batches: "list[Batch]", axis: int = 0) -> Batch:
     """Return batches of one task as one, one after the other along an axis."""

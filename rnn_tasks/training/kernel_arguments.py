@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
-from rnn_tasks.tasks.base import Batch
+from rnn_tasks.tasks.answers import KINDS, AnswerFormat
+from rnn_tasks.tasks.examples import Batch
 from rnn_tasks.training import losses
 
-LOSSES = (losses.bce, losses.mse, losses.ce)  # as the kernel numbers them
+LOSSES = (losses.bce, losses.mse, losses.ce, losses.squared)  # as the kernel numbers them
 CLIPS = (None, "norm", "value")
 
 
@@ -61,8 +62,9 @@ class Batches(ctypes.Structure):
     """``Batches`` of kernel.cpp."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("N", "R", "B", "T", "D", "C", "last", "whole")),
-        *((name, ctypes.c_void_p) for name in ("x", "lengths", "targets")),
+        *((name, ctypes.c_int64) for name in ("N", "R", "B", "T", "D", "C", "last", "whole", "kind")),
+        ("tolerance", ctypes.c_double),
+        *((name, ctypes.c_void_p) for name in ("x", "lengths", "targets", "asked")),
     )
 
 
@@ -99,18 +101,21 @@ class Memory:
         return tensor.data_ptr()
 
 
-def batches_of(memory: Memory, chunk: Batch, networks: Sequence[Networks]) -> Batches:
-    """Return the batches of a chunk, inputs [N, R, B, T, D], as the kernel takes them."""
+def batches_of(memory: Memory, chunk: Batch, networks: Sequence[Networks], form: AnswerFormat) -> Batches:
+    """Return the batches of a chunk, inputs [N, R, B, T, D], as the kernel takes them, with answers of a format."""
     inputs, lengths, targets = (tensor.contiguous() for tensor in (chunk.inputs, chunk.lengths, chunk.targets))
     number, _, batch, steps, features = inputs.shape
     replicates, outputs = sum(len(each.frozen) for each in networks), networks[0].parameters[5].shape[1]
-    whole, last = not targets.is_floating_point(), targets.dim() == lengths.dim()
+    whole, last = not targets.is_floating_point(), not form.every_step
     kind, shape = torch.long if whole else inputs.dtype, (number, replicates, batch)
+    wanted, asked = (*shape, *[steps] * form.every_step, *[outputs] * form.has_parts), chunk.asked
     return Batches(
-        *(number, replicates, batch, steps, features, outputs, last, whole),
+        *(number, replicates, batch, steps, features, outputs, last, whole, KINDS.index(form.kind)),
+        form.tolerance,
         memory.address("inputs", inputs, (*shape, steps, features), inputs.dtype),
         memory.address("lengths", lengths.long(), shape, torch.long),
-        memory.address("targets", targets.to(kind), shape if last else (*shape, steps), kind),
+        memory.address("targets", targets.to(kind), wanted, kind),
+        None if asked is None else memory.address("asked", asked.contiguous(), (*shape, steps), torch.bool),
     )
 
 

@@ -63,11 +63,12 @@ class ChunkSteps:
             and (model.layers == len(model.directions) == 1)
             and (model.readout == "every_step" or model.pooling == "last")
             and (model.backend in (None, "kernel") and model.hidden <= recurrence.KERNEL_HIDDEN)
-            and not (learner.form.has_parts or learner.form.kind == "numbers" or self.chunk.asked is not None)
             and not (learner.augment or learner.shared or torch.is_autocast_enabled(self.chunk.inputs.device.type))
             and learner.schedule.accumulate == 1
             and not (torch.is_anomaly_enabled() or internals.has_hooks(model, self.optimizer))
-            and compiled.can_train(model.cell.name, self.chunk.inputs, learner.trained, self.optimizer, learner.loss)
+            and compiled.can_train(
+                model.cell.name, self.chunk.inputs, learner.trained, self.optimizer, learner.loss, learner.form
+            )
         )
 
     def networks(self, known_rates: dict[str, list[float]]) -> compiled.Networks:
@@ -100,7 +101,7 @@ class ChunkSteps:
 
     def batch(self, n: int) -> Batch:
         """Return batch n of the chunk, or what this process computes of it."""
-        batch = self.chunk.each(lambda part: part[n])
+        batch = self.chunk.at(n)
         if self.learner.augment:
             batch = batch._replace(inputs=self.learner.augment(batch.inputs, self.epoch, self.first + n))
         return self.rows.of_batch(batch, self.weights[n])[0] if self.rows else batch
@@ -199,7 +200,8 @@ def _take_compiled(parts: Sequence[ChunkSteps], chunk: Batch) -> None:
     model: Any = parts[0].learner.model
     known_rates: dict[str, list[float]] = {}
     networks = [part.networks(known_rates) for part in parts]
-    for part, steps in zip(parts, compiled.take_steps(model.cell.name, chunk, networks), strict=True):
+    taken = compiled.take_steps(model.cell.name, chunk, networks, parts[0].learner.form)
+    for part, steps in zip(parts, taken, strict=True):
         part.note(steps)
 
 
