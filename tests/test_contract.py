@@ -92,7 +92,9 @@ def test_what_draw_may_not_give(wrong):
     kind, change, message = WRONG[wrong]
     with pytest.raises(UserError) as refused:
         kind(change).setup()
-    assert str(refused.value).startswith(f"test_contract.{kind.__name__}.draw: gave {message}")
+    tried = message.replace("199", "1").replace("200", "2")  # two examples are tried before all are drawn
+    given = str(refused.value).removeprefix(f"test_contract.{kind.__name__}.draw: gave ")
+    assert given.startswith((message, tried))
     assert "\n" not in str(refused.value)
 
 

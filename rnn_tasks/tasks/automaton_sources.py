@@ -211,7 +211,7 @@ def from_file(path: str | Path) -> tuple[Automaton, list[str]]:
     """
     try:
         text = read_text(Path(path), LARGEST_FILE).removeprefix("\N{BYTE ORDER MARK}")
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"path={str(path)!r}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     lines = [line.split() for line in text.splitlines()]
     nfa, numbers = Nfa(), dict[str, int]()

@@ -115,7 +115,7 @@ def _rows(tensor: Tensor, index: Tensor | int) -> Tensor:
     """``tensor[index]``, several times faster for an index of many axes."""
     if not torch.is_tensor(index):
         return tensor[index]
-    return tensor.index_select(0, index.flatten()).view(*index.shape, *tensor.shape[1:])
+    return tensor.index_select(0, index.flatten()).view([*index.shape, *tensor.shape[1:]])
 
 
 def evaluation_loader(sets: list[Examples], replicates: int = 1) -> DataLoader:
