@@ -26,7 +26,6 @@ class {class_name}(Task):
 
     input_size, output_size = 1, 1  # one bit goes in at each step, one bit comes out
     readout = "last"  # one answer after the last step; "every_step" for one at each step
-    chance_accuracy = 0.5  # of the best constant answer
     example = "1101"
 
     def draw(self, lengths, stream):

@@ -18,8 +18,8 @@ BLOCKS = re.findall(r"```(?:python|yaml)\n(.*?)```", README + EXTENDING, re.DOTA
 FILES = {  # by a text that the block holds
     "largest.py": "class Largest",
     "conf/task/largest.yaml": "_target_: largest.Largest",
-    "parity.py": "class Parity",
-    "conf/task/parity.yaml": "_target_: parity.Parity",
+    "majority.py": "class Majority",
+    "conf/task/majority.yaml": "_target_: majority.Majority",
     "from_file.py": "class FromFile",
     "conf/task/from_file.yaml": "_target_: from_file.FromFile",
     "mgu.py": "def mgu",
@@ -31,7 +31,7 @@ FILES = {  # by a text that the block holds
     "conf/callbacks/progress.yaml": "_target_: progress.Progress",
 }
 SCRIPTS = ("rnn_tasks.train(",)
-OWN = ("largest", "parity", "from_file", "mgu", "window", "progress", "rmsprop", "decay")
+OWN = ("largest", "majority", "from_file", "mgu", "window", "progress", "rmsprop", "decay")
 SIZES = {"lengths": (3, 10), "batch_size": 4, "data_seed": 0, "train_size": 60, "val_size": 30, "test_size": 10}
 
 
@@ -86,7 +86,7 @@ def test_largest_draws_lists_and_their_largest_digit(examples):
     assert targets.tolist() == [max(map(int, re.findall(r"\d", text))) for text in lists]
 
 
-@pytest.mark.parametrize(("name", "problem"), [("largest", "[1, 3, 6]"), ("parity", "1101")])
+@pytest.mark.parametrize(("name", "problem"), [("largest", "[1, 3, 6]"), ("majority", "1101")])
 def test_a_task_of_ones_own_is_trained_and_asked(examples, name, problem):
     for words in documented(name):
         train_as_documented(words)
@@ -96,7 +96,7 @@ def test_a_task_of_ones_own_is_trained_and_asked(examples, name, problem):
 
 
 def test_a_wrong_value_of_a_task_of_ones_own_is_refused(examples):
-    wrong = command("train", "--config-dir", "conf", "task=parity", "task.batch_size=x")
+    wrong = command("train", "--config-dir", "conf", "task=majority", "task.batch_size=x")
     assert wrong.returncode == 2
     assert "must be a whole number" in wrong.stderr
 

@@ -21,7 +21,7 @@ TRIED = 2  # examples
 
 
 def method_name(instance: Any, method: str) -> str:
-    """Return a method as a message names it, like ``parity.Parity.draw``."""
+    """Return a method as a message names it, like ``majority.Majority.draw``."""
     return f"{type(instance).__module__}.{type(instance).__qualname__}.{method}"
 
 
@@ -42,7 +42,7 @@ def check_examples(source: str, task: Any, examples: Examples) -> None:
     """Check examples: inputs [N, T, input_size], lengths [N], targets [N] or [N, T], asked, all in their ranges.
 
     Args:
-        source: where they come from, as the beginning of a message, like "parity.Parity.draw: gave".
+        source: where they come from, as the beginning of a message, like "majority.Majority.draw: gave".
         task: a Task, which says what sizes and answers they must have.
         examples: inputs have been converted to float32, whole numbers to int64.
 
