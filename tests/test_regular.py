@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from helpers import REPOSITORY
 from scipy.stats import chisquare
 
 from rnn_tasks import config
@@ -322,7 +323,7 @@ def test_chance_is_counted():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "must be an automaton"),
+        ({}, "must have one of states, regex and path, the automaton, not none"),
         ({"regex": "a*", "path": "x"}, "regex and path"),
         ({"regex": "a("}, "is no regular expression"),
         ({"regex": r"(a)\1"}, "is not supported"),
@@ -376,3 +377,18 @@ def test_answers_are_asked_only_where_the_automaton_gives_one():
         inputs, length, _, asked = built.train[torch.tensor(number)]
         text = built.write_input(inputs[:length])
         assert [letter.isdigit() for letter in text] == asked[:length].tolist()
+
+
+@pytest.mark.parametrize("regex", ["(ab)*", "a{1,2}|[^b]", r"a\.b", "a*,b", "a=b"])
+def test_expressions_need_no_quotes_of_hydra(regex):
+    assert config.compose(["task=regular", f"task.regex={regex}"]).task.regex == regex
+
+
+def test_a_task_of_the_documentation(tmp_path):
+    text = (REPOSITORY / "docs" / "tasks.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "no_aa.yaml").write_text(block, encoding="utf-8")
+    built = task(f"hydra.searchpath=[file://{tmp_path}]", "task=no_aa")
+    for string, answer in pairs(built):
+        assert answer == str(int("aa" not in string))

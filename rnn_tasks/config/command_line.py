@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from rnn_tasks.config.composition import REQUIRED, not_chosen
+from rnn_tasks.config.naming import with_quoted_regex
 from rnn_tasks.config.sweeping import LAUNCHING
 from rnn_tasks.errors import UserError
 from rnn_tasks.internals import flags_with_values, hydra_parser
@@ -56,7 +57,7 @@ def _checked(word: str) -> str:
         return "scheduler=none"
     if word.startswith("~") and word[1:] in REQUIRED:
         raise not_chosen(word[1:])
-    return word
+    return with_quoted_regex(word)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from rnn_tasks.config.naming import own_choices
+from rnn_tasks.config.naming import own_choices, with_quoted_regex
 from rnn_tasks.config.values import STRATEGY, check
 from rnn_tasks.errors import UserError, file_error, one_line
 from rnn_tasks.internals import prefer_own_options
@@ -46,7 +46,7 @@ def compose(overrides: list[str] | None = None, swept: list[str] | None = None) 
     Raises:
         UserError: an override is refused.
     """
-    words = [with_quoted_run(word) for word in (*(overrides or []), *(swept or []))]
+    words = [with_quoted_regex(with_quoted_run(word)) for word in (*(overrides or []), *(swept or []))]
     with composing():
         parsed(words)
         cfg = hydra_compose("config", words, return_hydra_config=True)

@@ -14,6 +14,7 @@ from rnn_tasks.errors import UserError
 
 LONGEST = 200  # bytes of a name
 UNSAFE = r"[^\w.,=+-]+"  # characters
+REGEX = "task.regex"
 
 
 def key_of(override: Override) -> str:
@@ -41,6 +42,13 @@ def quoted(text: str) -> str:
     if "${" in text:
         raise UserError(f"{text}: has ${{ in its name, which Hydra would replace; rename it")
     return "'" + re.sub(r"(\\+)(?='|$)", r"\1\1", text).replace("'", "\\'") + "'"
+
+
+def with_quoted_regex(word: str) -> str:
+    """Return an override in which a regular expression is quoted, as Hydra's grammar cannot read most of them."""
+    key, _, value = word.partition("=")
+    plain = key.lstrip("+") == REGEX and value not in ("", "null") and value[0] not in "'\""
+    return f"{key}={quoted(value)}" if plain else word
 
 
 def own_choices(words: Sequence[str], constant: Collection[str]) -> dict[str, Any]:

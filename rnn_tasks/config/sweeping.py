@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from rnn_tasks.config.composition import composing, parsed, refusals
-from rnn_tasks.config.naming import key_of, plain, quoted, run_name
+from rnn_tasks.config.naming import key_of, plain, quoted, run_name, with_quoted_regex
 from rnn_tasks.errors import UserError
 
 PLACE = "hydra.sweep.dir"
@@ -100,6 +100,7 @@ def planned(words: Sequence[str]) -> tuple[Plan, str]:
     Raises:
         UserError: a word is no override, or is refused.
     """
+    words = [with_quoted_regex(word) for word in words]
     with composing():
         constant = [str(each.input_line) for each in constant_and_swept(words)[0]]
         hydra = hydra_compose("config", [*for_a_sweep(words), *constant], return_hydra_config=True).hydra

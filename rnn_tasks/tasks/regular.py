@@ -70,9 +70,12 @@ class Regular(Task):
         checks.one_of(SAMPLINGS, sampling=sampling)
         self.about, self.sampling = about, sampling
         self._counted: UniformStrings | None = None
-        given = {"states": states, "regex": regex, "path": path, "automaton": automaton}
-        named = [name for name, value in given.items() if value is not None]
-        checks.require(len(named) == 1, "task", " and ".join(named) or None, "an automaton: states, regex or path")
+        automata = {"states": states, "regex": regex, "path": path, "automaton": automaton}
+        named = [name for name, value in automata.items() if value is not None]
+        if len(named) != 1:
+            raise ValueError(
+                f"must have one of states, regex and path, the automaton, not {' and '.join(named) or 'none'}"
+            )
         if automaton is None:
             automaton = _read(alphabet, states, symbols, regex, path)
         machine, self.answer_names = automaton[0], [*automaton[1]]
