@@ -126,7 +126,7 @@ def test_a_network_beside_a_larger_one_needs_no_epsilon():
 
 @pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize("last", [False, True])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", kernel.COMPILED)
 def test_every_cell_and_readout(cell, last, padded):
     assert_agree(cell, chunk(last=last, padded=padded), [networks(cell)])
 
@@ -203,7 +203,7 @@ def same_bits(first, second):
 
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("kind", [torch.float, torch.double])
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", kernel.COMPILED)
 def test_the_bits_of_a_network_depend_on_no_other(cell, kind, last):
     """Each alone, and among 40 with other sizes, optimizers, losses, limits and one that fails."""
     many = chunk(40, last=last, kind=kind)

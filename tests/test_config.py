@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from rnn_tasks import config
 from rnn_tasks.config import composition
 from rnn_tasks.errors import UserError, one_line
-from rnn_tasks.models import Network
+from rnn_tasks.models import Replicated
 
 
 def options(group):
@@ -31,7 +31,7 @@ REPORTED = {
 def test_every_model_builds_for_every_task(task, model):
     words = ["model.channels=[4]"] if model == "crnn" and task == "adder" else []  # its inputs are two bits wide
     _, network = config.build(config.compose([f"task={task}", f"model={model}", *words]))
-    assert isinstance(network, Network)
+    assert isinstance(network, Replicated)
 
 
 @pytest.mark.parametrize("task", options("task"))
@@ -95,7 +95,7 @@ def test_command_line_overrides_experiment_and_experiment_overrides_task():
 
 WRONG = {
     "model.hiden=3": "model.hiden: no such key; model has .*hidden",
-    "model=lstmm": "model=lstmm: no such model; there are bilstm, birnn, crnn, gru, lstm, rnn",
+    "model=lstmm": "model=lstmm: no such model; there are bilstm, birnn, crnn, gru, lstm, mingru, minlstm, rnn",
     "nonsense=3": "nonsense: no such key; .*seed",
     "model.hidden=five": "model.hidden=five: must be a whole number like 5",
     "model.hidden=2.5": "model.hidden=2.5: must be a whole number",

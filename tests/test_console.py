@@ -96,7 +96,10 @@ def test_importing_commands_and_asking_for_help_need_no_torch():
     ended = call("-c", code + "assert not {'torch', 'lightning'} & set(sys.modules)")
     assert ended.returncode == 0, ended.stderr
     ended = command("train", "--help")
-    assert ended.returncode == 0 and "model: bilstm, birnn, crnn, gru, lstm, rnn" in ended.stdout
+    assert (
+        ended.returncode == 0
+        and "model: bilstm, birnn, crnn, gru, lstm, mingru, minlstm, rnn, transformer" in ended.stdout
+    )
     for word in ("--multirun", "--config-dir DIR", "--cfg job", "--trust", "resume=", "reference/configuration"):
         assert word in ended.stdout
 

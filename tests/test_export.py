@@ -142,6 +142,9 @@ def test_models_that_torch_lacks_are_refused(tmp_path):
     trained(tmp_path, "model=rnn", "model.cell=test_models.add", "model.replicates=2")
     with pytest.raises(UserError, match=r"torch\.nn has no module like the cell add"):
         runs.load(tmp_path).to_torch()
+    trained(tmp_path / "attention", "model=transformer", "model.replicates=2")
+    with pytest.raises(UserError, match=r"torch\.nn has no modules like those of Transformer"):
+        runs.load(tmp_path / "attention").to_torch()
     trained(tmp_path / "two", "model=rnn", "model.replicates=2")
     with pytest.raises(UserError, match="these are 2 replicates"):
         runs.load(tmp_path / "two", replicate="all").to_torch()

@@ -10,7 +10,10 @@ SHAPES = [
     {"cell": "rnn"},
     {"cell": "lstm"},
     {"cell": "gru"},
+    {"cell": "mingru"},
+    {"cell": "minlstm"},
     {"cell": "lstm", "layers": 2, "dropout": 0.3},
+    {"cell": "minlstm", "layers": 2, "bidirectional": True, "dropout": 0.3},
     {"cell": "gru", "layers": 3, "bidirectional": True, "dropout": 0.5},
     {"cell": "rnn", "bidirectional": True, "readout": "last"},
     {"cell": "lstm", "readout": "last", "pooling": "mean"},
@@ -64,7 +67,7 @@ def test_joined_networks_take_inputs_for_all_and_follow_the_mode():
 
 
 def test_a_cell_whose_empty_units_do_something_is_joined_with_its_own_size_alone():
-    assert all(ignores_empty_units(part.cell) for shape in SHAPES[:3] for part in networks(**shape))
+    assert all(ignores_empty_units(part.cell) for shape in SHAPES[:5] for part in networks(**shape))
     assert not ignores_empty_units(shifted)
     values = {"cell": f"{__name__}.shifted"}
     with pytest.raises(ValueError, match="shifted"):

@@ -34,7 +34,7 @@ def network(**values):
         ({"pooling": "max"}, "pooling='max': must be last or mean"),
         ({"readout": "first"}, "readout='first': must be every_step or last"),
         ({"bidirectional": "yes"}, "bidirectional='yes': must be True or False"),
-        ({"cell": "nothing"}, "cell=nothing: must be one of rnn, lstm, gru or like my_module.my_cell"),
+        ({"cell": "nothing"}, "cell=nothing: must be one of rnn, lstm, gru, mingru, minlstm or like my_module.my_cell"),
         ({"cell": "torch.nn.Nothing"}, "cell=torch.nn.Nothing: must be one of rnn, lstm, gru"),
         ({"cell": "torch.tanh"}, "cell=torch.tanh: must be a cell; put @cell"),
     ],

@@ -72,6 +72,7 @@ SETTINGS = {
     "accumulated and clipped": ["trainer.accumulate_grad_batches=3", "trainer.gradient_clip_val=0.01"],
     "replicates, single answers": ["task=memory", "model.replicates=3", "trainer.val_check_interval=0.5"],
     "convolutions": ["model=crnn", "model.dropout=0.2", "model.channels=[2]"],
+    "attention": ["model=transformer", "model.dropout=0.2", "model.replicates=2"],
 }
 
 

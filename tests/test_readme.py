@@ -23,6 +23,7 @@ FILES = {  # by a text that the block holds
     "from_file.py": "class FromFile",
     "conf/task/from_file.yaml": "_target_: from_file.FromFile",
     "mgu.py": "def mgu",
+    "leaky.py": "def leaky",
     "window.py": "class Window",
     "conf/model/window.yaml": "_target_: window.Window",
     "conf/optimizer/rmsprop.yaml": "_target_: torch.optim.RMSprop",
@@ -31,7 +32,7 @@ FILES = {  # by a text that the block holds
     "conf/callbacks/progress.yaml": "_target_: progress.Progress",
 }
 SCRIPTS = ("rnn_tasks.train(",)
-OWN = ("largest", "majority", "from_file", "mgu", "window", "progress", "rmsprop", "decay")
+OWN = ("largest", "majority", "from_file", "mgu", "leaky", "window", "progress", "rmsprop", "decay")
 SIZES = {"lengths": (3, 10), "batch_size": 4, "data_seed": 0, "train_size": 60, "val_size": 30, "test_size": 10}
 
 
@@ -135,6 +136,8 @@ def test_data_from_a_file_are_trained_on(examples):
 def test_a_cell_of_ones_own(examples):
     for words in documented("mgu"):
         assert "32 replicates" in train_as_documented(words)
+    for words in documented("leaky"):
+        train_as_documented(words)
     deep = ["task=memory", "model.bidirectional=true", "model.layers=2"]
     sweep = command("train", "--multirun", *SMALL, *deep, "model.cell=gru,mgu.mgu")
     assert sweep.returncode == 0, sweep.stderr

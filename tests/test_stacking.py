@@ -130,6 +130,7 @@ def test_swept_keys_that_keep_stacks_apart_are_told():
     ("word", "reason"),
     [
         ("task=mnist model=crnn", "model._target_=rnn_tasks.models.Crnn"),
+        ("model=transformer", "model._target_=rnn_tasks.models.Transformer"),
         ("model.hidden=49", "more than 48 hidden units"),
         ("callbacks=[weight_norms]", "callbacks"),
         ("trainer.devices=2", "trainer.devices=2"),

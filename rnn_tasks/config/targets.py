@@ -26,7 +26,7 @@ TASKS = (
 ALLOWED = {
     "task": rf"rnn_tasks\.tasks\.({'|'.join(map(re.escape, TASKS))})",
     "task.augmentation": r"rnn_tasks\.tasks\.augmentation\.Augmentation",
-    "model": rf"rnn_tasks\.models\.(Network|Crnn)|torch\.nn\.{CLASS}",
+    "model": rf"rnn_tasks\.models\.(Network|Crnn|Transformer)|torch\.nn\.{CLASS}",
     "loss": r"rnn_tasks\.training\.losses\.(bce|ce|mse|squared)",
     "optimizer": rf"torch\.optim\.{CLASS}",
     "scheduler": rf"torch\.optim\.lr_scheduler\.{CLASS}",
@@ -36,7 +36,7 @@ ALLOWED = {
 }
 PARTS = ("task", "model", "loss", "optimizer", "scheduler")  # are built, each from a _target_
 CALLED = ("logger", "callbacks")  # hold parts under names
-CELLS = ("rnn", "lstm", "gru")
+CELLS = ("rnn", "lstm", "gru", "mingru", "minlstm")
 PARTIAL = ("optimizer", "scheduler", "loss")  # get further arguments later
 
 

@@ -43,6 +43,8 @@ SEED = at_least(0, 2**53)
 RANGES = {
     "model.hidden": at_least(1),
     "model.layers": at_least(1, MOST_LAYERS),
+    "model.heads": at_least(1),
+    "model.feedforward": at_least(1),
     "model.replicates": Range(1, MOST_REPLICATES, f"from 1 to {MOST_REPLICATES:,}"),
     "model.dropout": SHARE,
     "model.init": Range(1e-38, 1e30, "more than 0", "at most 1e30"),
@@ -73,6 +75,7 @@ RANGES = {
 }
 CHOICES = {
     "model.pooling": ("last", "mean"),
+    "model.positions": ("sinusoidal", "none"),
     "trainer.accelerator": ("auto", "cpu", "gpu", "cuda", "mps"),
     "trainer.gradient_clip_algorithm": ("norm", "value"),
     "trainer.deterministic": (True, False, "warn"),

@@ -5,10 +5,11 @@ from importlib import import_module
 from typing import NamedTuple
 
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from rnn_tasks import checks
 
-CellFunction = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+CellFunction = Callable[..., tuple[Tensor, Tensor]]
 
 
 class Cell(NamedTuple):
@@ -20,17 +21,34 @@ class Cell(NamedTuple):
             output and the first state are zero.
         gates: rows of W and U for each unit.
         name: of the same cell in torch.nn, in lower case; empty for a cell that torch does not have.
+        linear: whether the output is h_t = a_t * h_{t-1} + b_t, where a_t and b_t depend on x_t alone. There are then
+            no U and c, and the function is (pre-activations [R, gates * H, ...]) -> (a [R, H, ...], b [R, H, ...]).
     """
 
     function: CellFunction
     gates: int
     name: str = ""
+    linear: bool = False
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The names of W, U, b and c, as in torch.nn; those of a linear cell are W and b."""
+        return ("weight_ih", "bias_ih") if self.linear else ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+    def step(self, pre: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute a step, of a linear cell too: [R, gates * H, B], [R, H, B] -> output and new state [R, H, B]."""
+        if not self.linear:
+            return self.function(pre, state)
+        kept, added = self.function(pre)
+        h = kept * state + added
+        return h, h
 
 
-def cell(gates: int) -> Callable[[CellFunction], Cell]:
+def cell(gates: int, linear: bool = False) -> Callable[[CellFunction], Cell]:
     """Turn a function into a cell, as a decorator: ``@cell(gates=2)``; ``model.cell=module.name`` then trains it."""
     checks.whole_numbers(1, gates=gates)
-    return lambda function: Cell(function, gates)
+    checks.booleans(linear=linear)
+    return lambda function: Cell(function, gates, linear=linear)
 
 
 def rnn(pre: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,7 +89,41 @@ def gru(pre: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
     return h, h
 
 
-CELLS = {"rnn": Cell(rnn, 1, "rnn"), "lstm": Cell(lstm, 4, "lstm"), "gru": Cell(gru, 3, "gru")}
+def mingru(pre: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute a and b of the minimal gated recurrent unit (Feng et al. 2024), whose gate does not read the output.
+
+    With the pre-activations a_z of the gate and a_h of the candidate, which has no tanh:
+
+        z_t = s(a_z)
+        h_t = (1 - z_t) * h_{t-1} + z_t * a_h
+    """
+    z, candidate = pre.chunk(2, 1)
+    z = z.sigmoid()
+    return 1 - z, z * candidate
+
+
+def minlstm(pre: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute a and b of minimal long short-term memory (Feng et al. 2024), whose gates do not read the output.
+
+    It has no output gate. With the pre-activations a_f and a_i of the gates and a_h of the candidate:
+
+        f_t = s(a_f),  i_t = s(a_i)
+        h_t = f_t / (f_t + i_t) * h_{t-1} + i_t / (f_t + i_t) * a_h
+
+    The share of the input gate is s(log i_t - log f_t), which is finite where both gates are too small for a float.
+    """
+    f, i, candidate = pre.chunk(3, 1)
+    share = (logsigmoid(i) - logsigmoid(f)).sigmoid()
+    return 1 - share, share * candidate
+
+
+CELLS = {
+    "rnn": Cell(rnn, 1, "rnn"),
+    "lstm": Cell(lstm, 4, "lstm"),
+    "gru": Cell(gru, 3, "gru"),
+    "mingru": Cell(mingru, 2, linear=True),
+    "minlstm": Cell(minlstm, 3, linear=True),
+}
 
 
 def find_cell(path: str) -> Cell:

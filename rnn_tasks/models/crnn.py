@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnn_tasks import checks, memory
-from rnn_tasks.models.network import BYTES, Network, uniform
+from rnn_tasks.models.network import Network
+from rnn_tasks.models.replicated import BYTES, uniform
 from rnn_tasks.seeds import generator
 
 KERNEL, PADDING = (3, 5), (1, 2)  # rows and columns

@@ -1,6 +1,6 @@
 """Networks of different sizes computed as one: smaller ones are filled up with units that do nothing.
 
-In the cells of torch a unit whose weights and biases are all zero gives 0 at every step. So it changes nothing in the
+In the project's cells a unit whose weights and biases are all zero gives 0 at every step. So it changes nothing in the
 units beside it, and neither it nor the weights behind it get a gradient.
 """
 
@@ -65,7 +65,7 @@ def ignores_empty_units(cell: Cell) -> bool:
     rows = cell.gates + (cell.name == "gru")  # whose candidate has two
     zeros = torch.zeros(1, rows, 1), torch.zeros(1, 1, 1)
     with torch.no_grad():
-        return not any(result.any() for result in cell.function(*zeros))
+        return not any(result.any() for result in cell.step(*zeros))
 
 
 def _blocks(network: Network, name: str) -> dict[int, int]:

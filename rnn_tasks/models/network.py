@@ -1,34 +1,31 @@
 """A stack of recurrent layers with a linear read-out, of many replicates at once."""
 
-from collections.abc import Sequence
 from math import prod
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from rnn_tasks import checks, memory
+from rnn_tasks import checks
 from rnn_tasks.models import recurrence
 from rnn_tasks.models.cells import find_cell
-from rnn_tasks.models.masks import dropout_masks
 from rnn_tasks.models.recurrence import read
+from rnn_tasks.models.replicated import Replicated, uniform
 from rnn_tasks.seeds import generator
 
-BYTES = 16  # of a parameter in training: its value, its gradient and two numbers of the optimizer
-WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
-
-class Network(nn.Module):
+class Network(Replicated):
     """R independent networks of one shape: recurrent layers and a linear read-out.
 
     The parameters are those of torch.nn.RNN, LSTM or GRU (``recurrent.weight_ih_l0`` ...) and of torch.nn.Linear
-    (``head.weight``, ``head.bias``), each with a leading axis over the replicates.
+    (``head.weight``, ``head.bias``), each with a leading axis over the replicates. Linear cells have no
+    ``recurrent.weight_hh_l0`` and ``recurrent.bias_hh_l0``.
 
     Args:
         input_size: D, features of a step.
         output_size: C, logits of an answer.
         readout: "every_step" answers at each step, "last" once, after the whole sequence.
-        cell: rnn, lstm, gru, or the place of another Cell, as module.name.
+        cell: rnn, lstm, gru, mingru, minlstm, or the place of another Cell, as module.name.
         hidden: H, units of a layer in each direction.
         layers: number of recurrent layers.
         dropout: probability with which an output of a layer is hidden from the next layer in training (Srivastava et
@@ -42,9 +39,6 @@ class Network(nn.Module):
 
     Attributes:
         backend: how the recurrent layers are computed, see recurrence.layer; None takes the fastest way for each.
-        seeds, sizes, dropouts: the seed, the hidden units and the dropout of each replicate.
-        rows: where the inputs are the rows of a batch that one of several processes computes: the first, and how many
-            rows all have. Dropout then hides what it would hide in the whole batch. None: they are the whole batch.
 
     Raises:
         ValueError: a value is out of its range, or there is no such cell.
@@ -65,29 +59,17 @@ class Network(nn.Module):
         replicates: int = 1,
         seed: int = 0,
     ) -> None:
-        checks.whole_numbers(1, input_size=input_size, output_size=output_size, hidden=hidden)
-        checks.whole_numbers(1, checks.MOST_LAYERS, layers=layers)
-        checks.whole_numbers(1, checks.MOST_REPLICATES, replicates=replicates)
-        checks.whole_numbers(0, seed=seed)
-        checks.one_of(("every_step", "last"), readout=readout)
+        super().__init__(input_size, output_size, readout, hidden, layers, dropout, replicates, seed)
         checks.one_of(("last", "mean"), pooling=pooling)
-        checks.fractions(dropout=dropout)
         checks.booleans(bidirectional=bidirectional)
         if init is not None:
             checks.positive(init=init)
-        super().__init__()
-        self.cell = find_cell(cell)
-        self.input_size, self.hidden, self.layers, self.dropout = input_size, hidden, layers, dropout
-        self.replicates, self.readout, self.pooling = replicates, readout, pooling
-        self.seeds: Sequence[int] = range(seed, seed + replicates)
-        self.sizes, self.dropouts = [hidden] * replicates, [dropout] * replicates
+        self.cell, self.pooling = find_cell(cell), pooling
         self.directions = ("", "_reverse") if bidirectional else ("",)
         self.backend: recurrence.Backend | None = None
-        self.rows: tuple[int, int] | None = None
         width, shapes = hidden * len(self.directions), self._recurrent_shapes(input_size)
         head = {"weight": (output_size, width), "bias": (output_size,)}
-        numbers = sum(prod(shape) for shape in (*shapes.values(), *head.values()))
-        memory.require(replicates * numbers * BYTES, f"hidden={hidden} of {replicates} replicates")
+        self._require_memory(sum(prod(shape) for shape in (*shapes.values(), *head.values())))
         streams = [generator(seed, "weights") for seed in self.seeds]
         self.recurrent = _parameters(shapes, init or hidden**-0.5, streams)
         self.head = _parameters(head, init or width**-0.5, streams)
@@ -98,25 +80,14 @@ class Network(nn.Module):
         for i in range(self.layers):
             features = self.hidden * len(self.directions) if i else input_size
             for suffix in self.directions:
-                sizes = (rows, features), (rows, self.hidden), (rows,), (rows,)
-                shapes |= {f"{name}_l{i}{suffix}": size for name, size in zip(WEIGHTS, sizes, strict=True)}
+                sizes = {"weight_ih": (rows, features), "weight_hh": (rows, self.hidden)}
+                shapes |= {f"{name}_l{i}{suffix}": sizes.get(name, (rows,)) for name in self.cell.weights}
         return shapes
 
     @property
-    def description(self) -> str:
-        """What the network is, such as "bidirectional LSTM, 2 layers of 128 units"."""
-        layers = f"{self.layers} layers of " if self.layers > 1 else ""
-        return f"{self.kind}, {layers}{self.hidden} unit{'s' * (self.hidden > 1)}"
-
-    @property
     def kind(self) -> str:
-        """What the network is, whatever its size, such as "bidirectional LSTM"."""
         direction = "bidirectional " if len(self.directions) > 1 else ""
         return f"{direction}{self.cell.name.upper() or self.cell.function.__name__}"
-
-    def extra_repr(self) -> str:
-        replicates = f"; {self.replicates} replicates" if self.replicates > 1 else ""
-        return f"{self.description}; readout {self.readout}{replicates}"
 
     def bytes_of_states(self, batch: int, steps: int) -> int:
         """Return the memory that the gradients of a batch need at least: of the gates and states at all steps."""
@@ -143,10 +114,10 @@ class Network(nn.Module):
         states = self._features(inputs, lengths, dropout_key)
         fused = self.readout == "every_step" or self.pooling == "last"
         for i in range(self.layers - fused):
-            states = self._layer(i, self._dropout(states, i, dropout_key), reverse)
+            states = self._layer(i, self._inputs(i, states, dropout_key), reverse)
         if fused:  # the last layer and the read-out in one call; each direction adds its share of the logits
             last = self.layers - 1
-            first, *second = self._each_direction(last, self._dropout(states, last, dropout_key), reverse, lengths)
+            first, *second = self._each_direction(last, self._inputs(last, states, dropout_key), reverse, lengths)
             return first + second[0] if second else first
         return read(_mean(states, lengths), self.head["weight"], self.head["bias"])
 
@@ -167,14 +138,7 @@ class Network(nn.Module):
 
     def _of_all(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return inputs and lengths of each replicate, and the order in which the backward direction reads steps."""
-        if inputs.shape[-1] != self.input_size or inputs.dim() not in (3, 4):
-            raise ValueError(
-                f"inputs {list(inputs.shape)}: must be [B, T, {self.input_size}], or [R, B, T, {self.input_size}]"
-            )
-        if not self.training and not 1 <= int(lengths.min()) <= int(lengths.max()) <= inputs.shape[-2]:
-            raise ValueError(f"lengths from {lengths.min()} to {lengths.max()}: must be from 1 to {inputs.shape[-2]}")
-        if inputs.dim() == 3:
-            inputs, lengths = (tensor.expand(self.replicates, *tensor.shape) for tensor in (inputs, lengths))
+        inputs, lengths = self._for_all(inputs, lengths)
         padded = len(self.directions) == 2 and not (lengths == inputs.shape[2]).all()
         return inputs, lengths, _reversal(lengths, inputs.shape[2]) if padded else None
 
@@ -196,34 +160,23 @@ class Network(nn.Module):
         heads = head.split(self.hidden, 2) if len(self.directions) == 2 else (head,)
         results = []
         for number, suffix in enumerate(self.directions):
-            w_ih, w_hh, b_ih, b_hh = (self.recurrent[f"{name}_l{i}{suffix}"] for name in WEIGHTS)
+            weights = tuple(self.recurrent[f"{name}_l{i}{suffix}"] for name in self.cell.weights)
             readout = None
             if lengths is not None:
                 bias = self.head["bias"]
                 readout = heads[number], torch.zeros_like(bias) if number else bias
             ordered = _reversed(inputs, reverse) if number else inputs
-            out = recurrence.layer(self.cell, ordered, (w_ih, w_hh, b_ih, b_hh), readout, last, self.backend)
+            out = recurrence.layer(self.cell, ordered, weights, readout, last, self.backend)
             results.append(_reversed(out, reverse) if number and out.dim() == 4 else out)
         return results
 
-    def _dropout(self, states: Tensor, i: int | str, key: tuple[int, ...] | None) -> Tensor:
-        """Return the inputs of layer i after dropout, [R, B, T, H]; those of layer 0 are kept as they are."""
-        if not (i and any(self.dropouts) and key is not None):
-            return states
-        streams = [generator("dropout", i, seed, *key) for seed in self.seeds]
-        first, of = self.rows or (0, states.shape[1])
-        masks = dropout_masks(states, streams, self.dropouts, self.sizes, self.hidden, first, of)
-        return states * masks
+    def _inputs(self, i: int, states: Tensor, key: tuple[int, ...] | None) -> Tensor:
+        """Return the inputs of layer i, [R, B, T, H]: what is below it, of all but the first after dropout."""
+        return self._dropout(states, i, key) if i else states
 
 
 def _parameters(shapes: dict[str, tuple[int, ...]], limit: float, streams: list[torch.Generator]) -> nn.ParameterDict:
     return nn.ParameterDict([(name, uniform(shape, limit, streams)) for name, shape in shapes.items()])
-
-
-def uniform(shape: tuple[int, ...], limit: float, streams: list[torch.Generator]) -> nn.Parameter:
-    """Return a parameter with initial values uniform in ±limit, each replicate's from its own stream: [R, *shape]."""
-    values = [torch.empty(shape).uniform_(-limit, limit, generator=stream) for stream in streams]
-    return nn.Parameter(torch.stack(values))
 
 
 def _mean(states: Tensor, lengths: Tensor) -> Tensor:

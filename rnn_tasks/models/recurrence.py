@@ -20,7 +20,7 @@ from rnn_tasks.models import kernel
 from rnn_tasks.models.cells import Cell
 
 Backend = Literal["kernel", "sequential", "stacked"]
-Weights = tuple[Tensor, Tensor, Tensor, Tensor]  # weight_ih, weight_hh, bias_ih, bias_hh
+Weights = tuple[Tensor, ...]  # weight_ih, weight_hh, bias_ih, bias_hh; of a linear cell weight_ih, bias_ih
 
 # Measured limits, beyond which another backend is faster.
 KERNEL_HIDDEN = 48  # units
@@ -42,7 +42,7 @@ def layer(
     Args:
         cell: from CELLS or made by ``@cell``.
         inputs: [R, B, T, D].
-        weights: weight_ih [R, G*H, D], weight_hh [R, G*H, H], bias_ih and bias_hh [R, G*H].
+        weights: weight_ih [R, G*H, D], weight_hh [R, G*H, H], bias_ih and bias_hh [R, G*H]; those of the cell.
         readout: weight [R, C, H] and bias [R, C].
         lengths: [R, B]; the result is then only that of each sequence's last step.
         backend: "kernel", "sequential" or "stacked"; None takes the fastest that can compute this layer.
@@ -55,12 +55,11 @@ def layer(
     """
     if torch.is_autocast_enabled(inputs.device.type):
         dtype = torch.get_autocast_dtype(inputs.device.type)
-        w_ih, w_hh, b_ih, b_hh = (tensor.to(dtype) for tensor in weights)
-        inputs, weights = inputs.to(dtype), (w_ih, w_hh, b_ih, b_hh)
+        inputs, weights = inputs.to(dtype), tuple(tensor.to(dtype) for tensor in weights)
     if backend is None:
-        backend = fastest_backend(cell, inputs, weights[1])
+        backend = fastest_backend(cell, inputs, weights[0])
     else:
-        _check_backend(backend, cell, inputs, weights[1])
+        _check_backend(backend, cell, inputs, weights[0])
     if backend == "kernel":
         return kernel.Layer.apply(cell.name, inputs, *weights, *(readout or (None, None)), lengths)
     states = (_sequential if backend == "sequential" else _stacked)(cell, inputs, weights)
@@ -69,23 +68,24 @@ def layer(
     return states if readout is None else read(states, *readout)
 
 
-def fastest_backend(cell: Cell, inputs: Tensor, weight_hh: Tensor) -> Backend:
-    """Return the fastest backend for inputs [R, B, T, D] and recurrent weights [R, G*H, H]."""
-    (replicates, rows, hidden), batch = weight_hh.shape, inputs.shape[1]
+def fastest_backend(cell: Cell, inputs: Tensor, weight_ih: Tensor) -> Backend:
+    """Return the fastest backend for inputs [R, B, T, D] and weights [R, G*H, D]."""
+    (replicates, rows, _), batch = weight_ih.shape, inputs.shape[1]
+    hidden = rows // cell.gates
     small = hidden <= KERNEL_HIDDEN and (replicates >= KERNEL_REPLICATES or batch * rows * hidden <= KERNEL_WORK)
-    if small and kernel.supports(cell.name, inputs, weight_hh):
+    if small and kernel.supports(cell.name, inputs, weight_ih):
         return "kernel"
     if cell.name and (replicates == 1 or batch * hidden**2 >= SEQUENTIAL_WORK[cell.name]):
         return "sequential"
     return "stacked"
 
 
-def _check_backend(backend: str, cell: Cell, inputs: Tensor, weight_hh: Tensor) -> None:
+def _check_backend(backend: str, cell: Cell, inputs: Tensor, weight_ih: Tensor) -> None:
     if backend not in get_args(Backend):
         raise ValueError(f"backend={backend!r}: must be {' or '.join(get_args(Backend))}")
     if backend == "sequential" and not cell.name:
         raise ValueError("backend='sequential': must be stacked for a cell that torch.nn does not have")
-    if backend == "kernel" and not kernel.supports(cell.name, inputs, weight_hh):
+    if backend == "kernel" and not kernel.supports(cell.name, inputs, weight_ih):
         raise ValueError(
             "backend='kernel': must be sequential or stacked without a C++ compiler, for cells other than"
             f" {', '.join(kernel.COMPILED)}, and for tensors other than float32 and float64 ones on the CPU"
@@ -108,6 +108,9 @@ def read(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def _stacked(cell: Cell, inputs: Tensor, weights: Weights) -> Tensor:
     """All replicates at once, step by step: [R, B, T, D] -> [R, B, T, H]."""
+    if cell.linear:
+        projected = read(inputs, *weights).transpose(1, -1)  # [R, B, T, D] -> [R, G*H, T, B]
+        return LinearRecurrence.apply(*cell.function(projected)).transpose(1, -1)
     w_ih, w_hh, b_ih, b_hh = _with_four_gates(weights) if cell.name == "gru" else weights
     projected = read(inputs, w_ih, b_ih + b_hh).transpose(1, -1)  # [R, B, T, D] -> [R, G*H, T, B]
     output = state = projected.new_zeros(len(inputs), w_hh.shape[2], inputs.shape[1])
@@ -116,6 +119,36 @@ def _stacked(cell: Cell, inputs: Tensor, weights: Weights) -> Tensor:
         output, state = cell.function(torch.baddbmm(x, w_hh, output), state)
         outputs.append(output)
     return torch.stack(outputs, 2).transpose(1, -1)  # [R, H, T, B] -> [R, B, T, H]
+
+
+class LinearRecurrence(torch.autograd.Function):
+    """h_t = a_t * h_{t-1} + b_t for all steps, h_{-1} = 0: a and b [R, H, T, B] -> [R, H, T, B].
+
+    The gradient of b_t is d_t = g_t + a_{t+1} * d_{t+1}, with g_t the one that reaches h_t from outside; that of a_t is
+    d_t * h_{t-1}. Only these two sums take one step after the other; all else is computed for all steps at once.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, kept: Tensor, added: Tensor) -> Tensor:
+        states = torch.empty_like(added)
+        a, b, h = kept.unbind(2), added.unbind(2), states.unbind(2)
+        h[0].copy_(b[0])
+        for t in range(1, len(h)):
+            torch.addcmul(b[t], a[t], h[t - 1], out=h[t])
+        ctx.save_for_backward(kept, states)
+        return states
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        kept, states = ctx.saved_tensors
+        deltas, d_kept = torch.empty_like(states), torch.zeros_like(kept)
+        a, g, d = kept.unbind(2), gradient.unbind(2), deltas.unbind(2)
+        d[-1].copy_(g[-1])
+        for t in range(len(d) - 2, -1, -1):
+            torch.addcmul(g[t], a[t + 1], d[t + 1], out=d[t])
+        d_kept[:, :, 1:] = deltas[:, :, 1:] * states[:, :, :-1]
+        return d_kept, deltas
 
 
 def _with_four_gates(weights: Weights) -> Weights:

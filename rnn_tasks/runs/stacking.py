@@ -18,13 +18,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rnn_tasks import config
 from rnn_tasks.checks import whole_numbers
 from rnn_tasks.config.stacking import grouped, networks
+from rnn_tasks.config.targets import CELLS
 from rnn_tasks.errors import Interrupted, UserError, tell
 from rnn_tasks.runs import launching, summaries, sweeps
 from rnn_tasks.runs.results import read_result
 from rnn_tasks.training.signals import delayed_stops
 
 Overrides = Sequence[str]
-CELLS = ("rnn", "lstm", "gru")  # whose units without weights do nothing
 
 
 class Sweep:
@@ -209,25 +209,25 @@ def _returned(overrides: Overrides, run: Path) -> JobReturn:
 
 def sizes_may_differ(cell: str) -> bool:
     """Return whether networks of a cell, and of different sizes, can be trained at once."""
-    if cell in CELLS:
+    if cell in CELLS:  # whose units without weights do nothing
         return True
     from rnn_tasks.models.cells import find_cell
     from rnn_tasks.models.joined import ignores_empty_units
 
     try:
         found = find_cell(cell)
-        return ignores_empty_units(found) and _units_are_apart(found.function, found.gates)
+        return ignores_empty_units(found) and _units_are_apart(found.step, found.gates)
     except Exception:  # as its function may raise, of a size that it does not take; or the run is refused
         return False
 
 
-def _units_are_apart(function: Callable[..., Any], gates: int) -> bool:
+def _units_are_apart(step: Callable[..., Any], gates: int) -> bool:
     """Return whether a step of a cell gives two units together what it gives each alone."""
     import torch
 
     stream = torch.Generator().manual_seed(0)
     pre, state = torch.randn(1, gates, 2, 3, generator=stream), torch.randn(1, 2, 3, generator=stream)
-    together = function(pre.flatten(1, 2), state)
-    each = [function(pre[:, :, unit], state[:, unit, None]) for unit in range(2)]
+    together = step(pre.flatten(1, 2), state)
+    each = [step(pre[:, :, unit], state[:, unit, None]) for unit in range(2)]
     alone = [torch.cat([unit[part] for unit in each], 1) for part in range(2)]  # outputs, and new states
     return all(map(torch.allclose, alone, together))

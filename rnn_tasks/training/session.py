@@ -12,7 +12,7 @@ from torch import nn
 from rnn_tasks import memory
 from rnn_tasks.config.instantiation import build
 from rnn_tasks.errors import UserError, one_line
-from rnn_tasks.models import Network
+from rnn_tasks.models import Replicated
 from rnn_tasks.tasks import Task
 from rnn_tasks.tasks.schedule import TrainSchedule
 from rnn_tasks.training.learner import Learner
@@ -101,7 +101,7 @@ def build_session(
     _require_equal(ranks, cfg, task, model)
     schedule = task.cut(cfg.trainer, cfg.model.get("replicates", 1))
     task.schedule = schedule
-    if isinstance(model, Network):
+    if isinstance(model, Replicated):
         batch = min(task.batch_size, len(task.train))
         memory.require(model.bytes_of_states(batch, task.longest), f"task.batch_size={task.batch_size}")
     recorder = build_recorder(cfg, run, schedule, signals, ranks)

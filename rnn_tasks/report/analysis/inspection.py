@@ -17,7 +17,6 @@ from torch.nn.functional import one_hot
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
-from rnn_tasks.models.network import WEIGHTS
 from rnn_tasks.models.recurrence import final, read
 from rnn_tasks.runs.run import Run
 from rnn_tasks.seeds import generator
@@ -76,7 +75,7 @@ def gates(model: Network, inputs: Tensor) -> Gates:
     """
     below = inputs.to(model.head["weight"]).expand(model.replicates, *inputs.shape)  # [N, T, D] -> [R, N, T, D]
     for layer in range(model.layers):
-        w_ih, w_hh, b_ih, b_hh = (model.recurrent[f"{name}_l{layer}"] for name in WEIGHTS)
+        w_ih, w_hh, b_ih, b_hh = (model.recurrent[f"{name}_l{layer}"] for name in model.cell.weights)
         projected = read(below, w_ih, b_ih + b_hh)  # [R, N, T, 4 H]
         h = c = projected.new_zeros(*projected.shape[:2], model.hidden)
         steps = []
