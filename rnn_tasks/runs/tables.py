@@ -132,7 +132,7 @@ def metrics_table(metrics: dict[str, Any]) -> str:
 
 
 def _guesses(metrics: dict[str, Any]) -> list[str]:
-    """Return what guessing gives, and where the best possible loss is known, how much the mean of the replicates is above."""
+    """Return the accuracy of guessing and, where it is known, how much the loss is above the best possible one."""
     notes, loss = [f"chance {metrics['chance']:.2%}"], _summary(metrics["loss"])
     if loss and metrics.get("best_loss") is not None:
         notes.append(f"above the best possible: {(loss.mean - metrics['best_loss']) / math.log(2):.4f} bits")

@@ -1,7 +1,5 @@
 """The adding problem: two marked numbers of a long sequence."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -18,9 +16,9 @@ class Adding(Task):
         target                                    0.79
 
     The numbers are uniform from 0 to 1, the positions of the marks uniform in their halves (Hochreiter and Schmidhuber
-    1997, in the form of Arjovsky, Shah and Bengio 2016). The answer is a number. It is right within 0.04, the error that
-    the paper of 1997 allows where sums lie within 0 and 1; here they lie within 0 and 2. Without looking the best answer
-    is 1, with a mean squared error of 1/6.
+    1997, in the form of Arjovsky, Shah and Bengio 2016). The answer is a number. It is right within 0.04, the error
+    that the paper of 1997 allows where sums lie within 0 and 1; here they lie within 0 and 2. Without looking the best
+    answer is 1, with a mean squared error of 1/6.
 
     Args:
         values: those of Task; lengths are at least 2.
@@ -35,7 +33,6 @@ class Adding(Task):
     answer_kind = "numbers"
     tolerance = 0.04
     example = "0.21 0.35* 0.92 0.07 0.44*"
-
 
     def lengths_with_examples(self, low: int, high: int) -> list[int]:
         return list(range(max(low, 2), high + 1))

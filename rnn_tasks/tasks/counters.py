@@ -17,19 +17,19 @@ START, END = "S", "T"
 class Counters(Task):
     """Which symbols can come next in a string of n a's, then n b's, and so on, asked at each step.
 
-    With ``letters=2`` the strings are ab, aabb, aaabbb, ...; each begins with a start symbol S, and T is its end. As long
-    as there are a's, n is unknown. The first b tells all the rest (Gers and Schmidhuber 2001):
+    With ``letters=2`` the strings are ab, aabb, aaabbb, ...; each begins with a start symbol S, and T is its end. As
+    long as there are a's, n is unknown. The first b tells all the rest (Gers and Schmidhuber 2001):
 
         step      0   1   2   3   4
         input     S   a   a   b   b
-        target    a   ab  ab  b   T
+        target    a  a,b a,b  b   T
 
-    With three letters aabbcc is a string, with four aabbccdd. An input is a one-hot vector over S, a, b, ..., a target one
-    bit for each of a, b, ..., T. Counting has no bound, so no finite automaton does this; for three letters there is not
-    even a context-free grammar.
+    With three letters aabbcc is a string, with four aabbccdd. An input is a one-hot vector over S, a, b, ..., a target
+    one bit for each of a, b, ..., T. Counting has no bound, so no finite automaton does this; for three letters there
+    is not even a context-free grammar.
 
-    A length counts all letters, without S: lengths are multiples of ``letters``, and a sequence has a step more. There is
-    one string of each length, so validation on the lengths of training measures nothing new; longer ones do.
+    A length counts all letters, without S: lengths are multiples of ``letters``, and a sequence has a step more. There
+    is one string of each length, so validation on the lengths of training measures nothing new; longer ones do.
 
     Args:
         letters: 2, 3 or 4.
@@ -58,7 +58,7 @@ class Counters(Task):
         n = lengths[:, None] // last
         following = (step // n).clamp(max=last)  # number of the next letter, were it known
         targets = one_hot(following, last + 1)
-        targets[..., :2] |= ((1 <= step) & (step <= n))[..., None]
+        targets[..., :2] |= ((step >= 1) & (step <= n))[..., None]
         read = torch.where(step == 0, 0, 1 + (step - 1).clamp(min=0) // n).clamp(max=last)
         return symbols.encode(read, lengths + 1, last + 1), targets
 
@@ -71,4 +71,4 @@ class Counters(Task):
         return symbols.write(inputs[1:], START + self.letters)
 
     def write_answer(self, answer: Tensor) -> str:
-        return symbols.write_sets(answer, self.letters + END)
+        return super().write_answer(answer) if answer.dim() > 1 else symbols.write_set(answer, self.letters + END)

@@ -18,15 +18,15 @@ class Dyck(Task):
 
     With ``answer="end"`` a bit after the last step says whether a string is well nested:
 
-        ([])[]  yes
-        ([)][]  no
+        ([])[]  1
+        ([)][]  0
 
     With ``answer="next"`` all strings are well nested, and the answer at each step is the set of symbols that can come
     next (Suzgun, Gehrmann, Belinkov and Shieber 2019): any opening bracket, and the one that closes the innermost.
 
-        step      0    1    2    3    4    5
-        input     (    [    ]    )    [    ]
-        target    ([)  ([]  ([)  ([   ([]  ([
+        step      0      1      2      3      4      5
+        input     (      [      ]      )      [      ]
+        target    ( [ )  ( [ ]  ( [ )  ( [    ( [ ]  ( [
 
     An input is a one-hot vector over ``()[]{}``, a target of ``next`` one bit for each of these symbols. The depth has
     no bound, so no finite automaton does this: with one kind a counter is needed, with more a stack.
@@ -78,9 +78,9 @@ class Dyck(Task):
         return symbols.write(inputs, self.alphabet)
 
     def write_answer(self, answer: Tensor) -> str:
-        if self.asks_next:
-            return symbols.write_sets(answer, self.alphabet)
-        return "well nested" if answer else "not well nested"
+        if answer.dim() > 1 or not self.asks_next:
+            return super().write_answer(answer)
+        return symbols.write_set(answer, self.alphabet)
 
 
 def well_nested(lengths: Tensor, brackets: int, stream: torch.Generator) -> Tensor:
@@ -135,7 +135,9 @@ def edited(strings: Tensor, lengths: Tensor, brackets: int, stream: torch.Genera
         shares = torch.rand(2, len(todo), generator=stream, dtype=torch.float64)
         first, second = (shares * lengths_).long()
         swaps = torch.randint(2, (len(todo),), generator=stream).bool()
-        other = (strings_[rows, first] + torch.randint(1, 2 * brackets, (len(todo),), generator=stream)) % (2 * brackets)
+        other = (strings_[rows, first] + torch.randint(1, 2 * brackets, (len(todo),), generator=stream)) % (
+            2 * brackets
+        )
         replaced = torch.where(swaps, strings_[rows, second], other)
         changed = strings_.clone()
         changed[rows[swaps], second[swaps]] = strings_[rows[swaps], first[swaps]]

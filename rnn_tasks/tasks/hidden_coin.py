@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rnn_tasks import checks
 from rnn_tasks.tasks.base import Task
-from rnn_tasks.tasks.examples import Batch, Examples
+from rnn_tasks.tasks.examples import Batch
 
 
 class HiddenCoin(Task):
@@ -23,8 +23,9 @@ class HiddenCoin(Task):
         target    1   0   0   0   1   0
 
     No network can be always right. The best prediction follows from the probability that coin A is in use, given all
-    tosses so far, which the forward algorithm computes (Rabiner 1989). ``best_loss`` is the loss of these predictions: the
-    bits above it are what a network has not learnt. The probability is a real number, so no finite automaton computes it.
+    tosses so far, which the forward algorithm computes (Rabiner 1989). ``best_loss`` is the loss of these predictions:
+    the bits above it are what a network has not learnt. The probability is a real number, so no finite automaton
+    computes it.
 
     Args:
         heads: probabilities of heads of the two coins.
@@ -56,7 +57,7 @@ class HiddenCoin(Task):
         return tosses[:, :-1, None], tosses[:, 1:]
 
     def best_predictions(self, tosses: Tensor) -> Tensor:
-        """Return the probability that the next toss shows heads, given those so far, by the forward algorithm: [N, T]."""
+        """Return the probability of heads in the next toss, given those so far, by the forward algorithm: [N, T]."""
         shares = torch.full((len(tosses), 2), 0.5, dtype=torch.float64)  # of the coins that may be in use
         predictions = []
         for toss in tosses.T:
@@ -66,10 +67,10 @@ class HiddenCoin(Task):
             predictions.append(shares @ self.heads)
         return torch.stack(predictions, 1)
 
-    def best_loss(self, examples: Batch | Examples) -> float:
-        predictions = self.best_predictions(examples.inputs[..., 0])
-        losses = F.binary_cross_entropy(predictions, examples.targets.double(), reduction="none")
-        real = torch.arange(losses.shape[1]) < examples.lengths[:, None]
+    def best_loss(self, batch: Batch) -> float:
+        predictions = self.best_predictions(batch.inputs[..., 0])
+        losses = F.binary_cross_entropy(predictions, batch.targets.double(), reduction="none")
+        real = torch.arange(losses.shape[1]) < batch.lengths[:, None]
         return float(losses[real].mean())
 
     def parse(self, text: str) -> Tensor:

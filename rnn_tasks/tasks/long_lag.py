@@ -13,15 +13,15 @@ from rnn_tasks.tasks.base import Task
 class LongLag(Task):
     """Whether a sequence ends with x or with y, which its first symbol tells.
 
-    With p = 5 and ``middle="fixed"`` there are two sequences, (x, 1, 2, 3, 4, x) and (y, 1, 2, 3, 4, y), and at each step
-    the next symbol is asked (Hochreiter and Schmidhuber 1997, experiment 2a):
+    With p = 5 and ``middle="fixed"`` there are two sequences, (x, 1, 2, 3, 4, x) and (y, 1, 2, 3, 4, y), and at each
+    step the next symbol is asked (Hochreiter and Schmidhuber 1997, experiment 2a):
 
         step      0   1   2   3   4
         input     y   1   2   3   4
         target    1   2   3   4   y
 
-    All but the last answer are easy, and the last needs a memory of p steps. A network without one is right at p - 1 of p
-    steps; its exact match, 50 %, tells. The three sets hold the same two sequences.
+    All but the last answer are easy, and the last needs a memory of p steps. A network without one is right at p - 1 of
+    p steps; its exact match, 50 %, tells. The three sets hold the same two sequences.
 
     With ``middle="random"`` the symbols between are drawn from 1 to p - 1 (experiment 2b), and as nothing else can be
     known, only the last answer is asked. An input is a one-hot vector over the p + 1 symbols 1, ..., p - 1, x, y, an

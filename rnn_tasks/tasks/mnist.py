@@ -87,7 +87,7 @@ class Mnist(Task):
         return pixels.unflatten(-1, (SIDE, SIDE))
 
     def _augmented(self, augmentation: Augmentation, inputs: Tensor, epoch: int, number: int) -> Tensor:
-        """Change images, given as they are read, [R, B, T, D]; each replicate's seed decides how its own are changed."""
+        """Change images that are given as they are read, [R, B, T, D]; each replicate's seed decides how."""
         streams = [generator("augmentation", seed, epoch, number) for seed in self.seeds]
         images = zip(self.picture(inputs), streams, strict=True)
         return self.as_read(torch.stack([augmentation(part, stream) for part, stream in images]))

@@ -16,7 +16,8 @@ PLUS, EQUALS = 2, 3
 class SequentialAddition(Task):
     """The sum of two numbers of n bits that come one after the other, answered bit by bit.
 
-    1011 + 0110 (eleven and six), least significant bit first; the answer is asked from the = on, while nothing comes in:
+    1011 + 0110 (eleven and six), least significant bit first; the answer is asked from the = on, while nothing comes
+    in:
 
         step     0  1  2  3  4  5  6  7  8  9 10 11 12 13
         input    1  1  0  1  +  0  1  1  0  =
@@ -57,9 +58,7 @@ class SequentialAddition(Task):
             raise ValueError(f"{text!r} is no sum of two binary numbers like {self.example}")
         first, second = (number.strip()[::-1] for number in text.split("+"))
         n = max(len(first), len(second))
-        return torch.cat(
-            [symbols.parse(f"{first:0<{n}}+{second:0<{n}}=", ALPHABET), torch.zeros(n, self.input_size)]
-        )
+        return torch.cat([symbols.parse(f"{first:0<{n}}+{second:0<{n}}=", ALPHABET), torch.zeros(n, self.input_size)])
 
     def write_input(self, inputs: Tensor) -> str:
         first, second = symbols.write(inputs[: 2 * (len(inputs) // 3) + 1], ALPHABET).split("+")

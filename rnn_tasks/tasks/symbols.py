@@ -1,5 +1,7 @@
 """Symbols as people write them, and as one-hot vectors that a network reads."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -21,7 +23,6 @@ def write(vectors: Tensor, alphabet: str) -> str:
     return "".join(alphabet[number] for number in vectors.argmax(-1).tolist())
 
 
-def write_sets(bits: Tensor, alphabet: str) -> str:
-    """Return sets of symbols, a bit for each symbol, as words: [T, C] -> "ab ab b"; an empty set is "-"."""
-    words = ["".join(symbol for symbol, bit in zip(alphabet, row, strict=True) if bit) for row in bits.tolist()]
-    return " ".join(word or "-" for word in words)
+def write_set(bits: Tensor, alphabet: Sequence[str]) -> str:
+    """Return a set of symbols, given as a bit for each symbol of the alphabet, [C], in braces like "{a,b}"."""
+    return "{" + ",".join(symbol for symbol, bit in zip(alphabet, bits.tolist(), strict=True) if bit) + "}"
