@@ -153,7 +153,7 @@ def test_which_brackets_can_come_next(brackets):
 
 
 def sets_in(answer):
-    return [set(part.strip("{}").split(",")) for part in answer.split("; ")]
+    return [set(part[1:-1].split(",")) for part in answer.split("; ")]
 
 
 def can_begin(text):
