@@ -11,16 +11,24 @@ from typing import Any
 CLASS = r"[A-Z]\w*"  # in torch's modules below, what begins with a capital is a class that only computes
 TASKS = (
     "Adder",
+    "Adding",
     "BoundedDyck",
+    "Copy",
+    "Counters",
     "CycleNavigation",
+    "Dyck",
     "EmbeddedReber",
     "FlipFlop",
     "Group",
+    "HiddenCoin",
+    "LongLag",
     "Memory",
     "ModularArithmetic",
     "Regular",
+    "SequentialAddition",
     "TemporalOrder",
     "Tomita",
+    "TwoSequence",
     "mnist.Mnist",
 )
 ALLOWED = {

@@ -21,12 +21,12 @@ class Case:
     """A problem with the answer of a network.
 
     Attributes:
-        inputs: [T, D], as the network sees the problem.
+        picture: [height, width], where the problem is an image.
         problem, answer, target: as people write them.
         right: whether the whole answer is right.
     """
 
-    inputs: Tensor
+    picture: Tensor
     problem: str
     answer: str
     target: str
@@ -56,7 +56,7 @@ def verification_cases(task: Task, model: nn.Module, replicate: int = 0) -> list
         if number < RANDOM_CASES or (not right and failed < FAILED_CASES):
             failed += not right
             texts = task.write_input(batch.inputs[0]), task.write_answer(answer), task.write_answer(target)
-            cases.append(Case(batch.inputs[0], *texts, right))
+            cases.append(Case(task.picture(batch.inputs[0]), *texts, right))
     return cases
 
 
@@ -77,6 +77,6 @@ def cases_table(cases: list[Case]) -> str:
 def case_pictures(cases: list[Case]) -> list[Picture]:
     """Return the cases as pictures, each under its number and answer, with the truth where that is wrong."""
     return [
-        Picture(case.inputs, f"{number}: {case.answer}" + ("" if case.right else f", not {case.target}"), case.right)
+        Picture(case.picture, f"{number}: {case.answer}" + ("" if case.right else f", not {case.target}"), case.right)
         for number, case in enumerate(cases, 1)
     ]

@@ -30,6 +30,8 @@ def influence(cfg: DictConfig) -> dict[str, Any]:
     values: Any = OmegaConf.to_container(cfg, resolve=True)
     values = {key: value for key, value in values.items() if key not in NO_INFLUENCE}
     task = {key: value for key, value in values["task"].items() if key == "name" or key not in NO_INFLUENCE}
+    if task.get("read") == "rows":  # of MNIST, whose runs before there were other readings say nothing of it
+        task.pop("read")
     trainer = {key: value for key, value in values["trainer"].items() if key not in ONLY_SHOWN}
     if re.fullmatch("[0-9]+", str(trainer["devices"])):
         trainer["devices"] = 1  # the number of processes changes nothing but rounding, like that of threads

@@ -8,6 +8,8 @@ MOVED = {
     "rnn_tasks.tensorboard": "rnn_tasks.training.tensorboard_logger",
 }
 GONE = ("strategy", "num_nodes")
+# Keys that tasks have got since, each with the value that says what runs did before.
+SINCE = {"rnn_tasks.tasks.mnist.Mnist": {"read": "rows"}}
 LOGGERS = {"CSVLogger": "csv", "MLFlowLogger": "mlflow", "TensorBoard": "tensorboard", "WandbLogger": "wandb"}
 
 
@@ -19,6 +21,7 @@ def migrated(config: dict[str, Any]) -> dict[str, Any]:
     """
     config = {"callbacks": {}, "swept": None} | _with_moved_targets(config)
     config["trainer"] = {key: value for key, value in config["trainer"].items() if key not in GONE}
+    config["task"] = SINCE.get(config["task"].get("_target_"), {}) | config["task"]
     logger = config.get("logger")
     if logger and "_target_" in logger:
         name = logger["_target_"].rpartition(".")[2]

@@ -111,6 +111,7 @@ def _check(result: dict[str, Any]) -> None:
         _check_shares(values, replicates)
         if split != "train":
             _require(_is_count(values["n"]) and _is_number(values["chance"]))
+            _require(_is_number(values.get("best_loss", 0.0)))
             for length, part in values["by_length"].items():
                 _require(length.isdecimal() and len(length) < 10 and _is_count(part["n"]))
                 _check_shares(part, replicates)

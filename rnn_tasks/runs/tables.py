@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,14 +128,22 @@ def metrics_table(metrics: dict[str, Any]) -> str:
     """Return the test metrics as a table with a row for each length, and the accuracy of guessing."""
     by_length = metrics["by_length"] if len(metrics["by_length"]) > 1 else {}
     rows = {f"length {length}": values for length, values in by_length.items()}
-    return f"{table(rows | {'all': metrics})}\nchance {metrics['chance']:.2%}"
+    return f"{table(rows | {'all': metrics})}\n{', '.join(_guesses(metrics))}"
+
+
+def _guesses(metrics: dict[str, Any]) -> list[str]:
+    """Return the accuracy of guessing and, where it is known, how much the loss is above the best possible one."""
+    notes, loss = [f"chance {metrics['chance']:.2%}"], _summary(metrics["loss"])
+    if loss and metrics.get("best_loss") is not None:
+        notes.append(f"above the best possible: {(loss.mean - metrics['best_loss']) / math.log(2):.4f} bits")
+    return notes
 
 
 def print_result(result: dict[str, Any], run: Path) -> None:
     """Print the metrics of a run, a split a row, and its directory."""
     metrics = {name: result["metrics"][split] for split, name in SPLITS.items() if split in result["metrics"]}
-    chance = result["metrics"].get("test", {}).get("chance")
-    notes = [f"chance {chance:.2%}"] if chance else []
+    test = result["metrics"].get("test")
+    notes = _guesses(test) if test else []
     replicates = result["replicates"]
     each = f", each of {replicates} replicates" if replicates > 1 else ""
     notes += [counted(result["parameters"], "parameter") + each, counted(round(result["seconds"]), "second")]

@@ -69,7 +69,7 @@ class Task(LightningDataModule):
     chance_accuracy: float | None = None
     extra_steps: ClassVar[int] = 0
     example: ClassVar[str] = ""
-    reads_photos: ClassVar[bool] = False
+    reads_photos: bool = False
     augment: Callable[[Tensor, int, int], Tensor] | None = None
     train: Examples = None  # type: ignore[assignment]  # until setup
     val: Examples
@@ -141,6 +141,14 @@ class Task(LightningDataModule):
     def lengths_with_examples(self, low: int, high: int) -> list[int]:
         """Return the lengths from ``low`` to ``high`` that have examples, here all."""
         return list(range(low, high + 1))
+
+    def best_loss(self, batch: Batch) -> float | None:
+        """Return the mean cross-entropy, in nats, of the best possible answers to a batch; None: it is not known."""
+        return None
+
+    def picture(self, inputs: Tensor) -> Tensor:
+        """Return the image that a problem [T, D] shows, where problems are images: [height, width]."""
+        return inputs
 
     @property
     def automaton(self) -> Automaton | None:

@@ -89,12 +89,13 @@ def sets(task: Mnist, split: str = "test") -> dict[str, Examples]:
         UserError: USPS is not there and cannot be downloaded.
     """
     task.setup()
-    images = task.test[0] if split == "test" else task.val
+    examples = task.test[0] if split == "test" else task.val
+    images = Examples(task.picture(examples.inputs), examples.lengths, examples.targets)
     named = {"MNIST": images} | {name: corrupted(images, name) for name in CORRUPTIONS}
     if split == "test":
         named |= {"USPS": usps(task.data_dir), "USPS as it is": usps(task.data_dir, as_mnist=False)}
         named |= {"UCI": uci(), "UCI as it is": uci(as_mnist=False)}
-    return named
+    return {name: task.examples_of(part.inputs, part.targets) for name, part in named.items()}
 
 
 def corrupted(examples: Examples, corruption: str) -> Examples:

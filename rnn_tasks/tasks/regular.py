@@ -13,6 +13,7 @@ from rnn_tasks.tasks import automaton_sources as sources
 from rnn_tasks.tasks.automata import NONE, Automaton, with_next_symbols
 from rnn_tasks.tasks.base import Task
 from rnn_tasks.tasks.strings import UniformStrings, edited
+from rnn_tasks.tasks.symbols import write_set
 
 ANSWERS = ("end", "every_step", "next")
 SAMPLINGS = ("uniform", "balanced", "edited")
@@ -221,7 +222,7 @@ class Regular(Task):
 
     def write_set(self, bits: Tensor) -> str:
         """Return a set of bits [C] as people write it: the symbols that can come next, in braces."""
-        return "{" + ",".join(symbol for symbol, bit in zip(self.machine.alphabet, bits, strict=True) if bit) + "}"
+        return write_set(bits, self.machine.alphabet)
 
 
 def _read(alphabet: Any, states: Any, symbols: Any, regex: str | None, path: str | None) -> tuple[Automaton, list[str]]:

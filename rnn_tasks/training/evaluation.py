@@ -48,8 +48,9 @@ def measure(
         longest: steps of the longest sequence of an iterator; those of the task's own sets are known.
 
     Returns:
-        What Tally.compute and, with ``calibration``, Reliability.compute give, and ``chance``. None stands in the place
-        of a replicate that has failed or whose loss is not finite. The dict is empty if ``limit`` is 0.
+        What Tally.compute and, with ``calibration``, Reliability.compute give, ``chance``, and ``best_loss`` where the
+        task knows it. None stands in the place of a replicate that has failed or whose loss is not finite. The dict is
+        empty if ``limit`` is 0.
 
     Raises:
         UserError: the share leaves no batch.
@@ -67,13 +68,17 @@ def measure(
     parameter, training = next(model.parameters()), model.training
     tally.to(parameter.device)
     model.eval()
+    best: list[tuple[float, int]] = []  # the best possible loss of a batch, and how many answers it has
     with torch.inference_mode():
         for batch in batches:
+            best_loss = task.best_loss(batch)
             batch = batch.each(lambda part: part.to(parameter.device))
             batch = batch._replace(inputs=batch.inputs.to(parameter))
             logits = forward_replicates(model, batch, form=task.format)
             scored = score(logits, batch, loss, task.format)
             tally.update(*scored)
+            if best_loss is not None:
+                best.append((best_loss, int(scored.counts[0].sum())))
             if calibration:
                 reliability.update(task.format.confidences(logits).cpu(), scored.right.cpu())
     model.train(training)
@@ -83,4 +88,6 @@ def measure(
     if task.chance_accuracy is None:
         task.setup()
     metrics = tally.results(failed) | {"chance": task.chance_accuracy}
+    if best:
+        metrics["best_loss"] = sum(each * count for each, count in best) / sum(count for _, count in best)
     return metrics | reliability.compute(failed) if calibration else metrics
