@@ -14,6 +14,7 @@ TASKS = (
     "BoundedDyck",
     "CycleNavigation",
     "EmbeddedReber",
+    "file.File",
     "FlipFlop",
     "Group",
     "Memory",

@@ -104,6 +104,8 @@ def own_config(run: Path, cfg: DictConfig, trust: bool = False) -> DictConfig:
         begun.model.weights = cfg.model.weights
     if "data_dir" in begun.task:
         begun.task.data_dir = cfg.task.data_dir  # the user has named it now, or read_config has looked at it
+    if begun.task.get("digest"):
+        begun.task.path = cfg.task.path  # the file may have moved
     return begun
 
 

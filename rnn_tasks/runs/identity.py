@@ -30,6 +30,8 @@ def influence(cfg: DictConfig) -> dict[str, Any]:
     values: Any = OmegaConf.to_container(cfg, resolve=True)
     values = {key: value for key, value in values.items() if key not in NO_INFLUENCE}
     task = {key: value for key, value in values["task"].items() if key == "name" or key not in NO_INFLUENCE}
+    if task.get("digest"):  # the content of a file counts, not where it lies; what was understood follows from it
+        task = {key: value for key, value in task.items() if key not in ("path", "description")}
     trainer = {key: value for key, value in values["trainer"].items() if key not in ONLY_SHOWN}
     if re.fullmatch("[0-9]+", str(trainer["devices"])):
         trainer["devices"] = 1  # the number of processes changes nothing but rounding, like that of threads

@@ -199,8 +199,8 @@ def _rows(path: Path, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
     Raises:
         UserError: the file is not UTF-8, a cell is too long for Python's csv, or a gzip file is damaged.
     """
-    opened: Any = gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
-    with opened, io.TextIOWrapper(opened, "utf-8-sig", errors="surrogateescape", newline="") as text:
+    opened: Any = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         rows, line = csv.reader(text, delimiter=delimiter(path), strict=strict), 0
         while True:
             try:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from rnn_tasks import checks
+from rnn_tasks.tasks.answers import KINDS, Kind
 from rnn_tasks.tasks.columns import Column
-from rnn_tasks.tasks.sequences import Kind
 
 LARGEST = 150_000  # characters: a configuration has to hold them
 MOST_CATEGORIES = 100  # of an input
@@ -125,7 +125,7 @@ class Description:
         names = [feature.name for feature in (*self.inputs, *self.targets)]
         _require(all(isinstance(text, str) for text in (*texts, *names)))
         _require(bool(self.inputs and self.targets) and isinstance(self.every_step, bool))
-        checks.one_of(("bits", "classes", "numbers"), kind=self.kind)
+        checks.one_of(KINDS, kind=self.kind)
         _require(len(self.classes) >= 2 if self.kind == "classes" else not self.classes)
         _require(len(self.sizes) == 3)
         checks.whole_numbers(1, **{f"size{number}": size for number, size in enumerate(self.sizes)})

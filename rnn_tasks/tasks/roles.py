@@ -31,6 +31,16 @@ class Roles:
     targets: tuple[str, ...] = ()
     split_by: str | None = None
 
+    def require_columns(self, path: Path, header: Sequence[str]) -> None:
+        """Refuse a file that lacks one of the columns.
+
+        Raises:
+            UserError: it does.
+        """
+        names = (self.sequence, self.step, *self.inputs, *self.targets, self.split_by)
+        if missing := [name for name in names if name is not None and name not in header]:
+            raise UserError(f"{path}: has no column {missing[0]}, which the run has read; it has {_listed(header)}")
+
     def modes(self) -> dict[str, Mode]:
         """Return how each column is to be read."""
         modes: dict[str, Mode] = dict.fromkeys((*self.inputs, *self.targets), "either")

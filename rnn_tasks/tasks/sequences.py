@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
 from rnn_tasks import checks
 from rnn_tasks.errors import UserError, printable
+from rnn_tasks.tasks.answers import Kind
 from rnn_tasks.tasks.columns import Column, Table
 from rnn_tasks.tasks.roles import Roles
 from rnn_tasks.tasks.splits import SETS
 
 MOST_WHOLE_CLASSES = 20  # different whole numbers that are taken for classes, not for numbers
 SHOWN = 40  # characters of the name of a sequence in a message
-
-Kind = Literal["bits", "classes", "numbers"]
 
 
 @dataclass(frozen=True)

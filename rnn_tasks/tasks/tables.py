@@ -14,7 +14,7 @@ from rnn_tasks.tasks.columns import Mode, Table
 TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 FORMATS = f"{', '.join(TEXT)}, .parquet or .npz"
 
-_kept: dict[tuple[object, ...], Table] = {}  # the table read last, until it is taken
+_kept: dict[tuple[object, ...], Table] = {}  # the table read last, until it is released
 
 
 def header(path: Path) -> list[str]:
@@ -32,8 +32,8 @@ def header(path: Path) -> list[str]:
 def read(path: Path, modes: Mapping[str, Mode]) -> Table:
     """Return the columns of a file in which a mode is given for each; of arrays all.
 
-    The table is kept until it is taken, so that a file is read once when a run begins: the run is described, then its
-    examples are made.
+    The table is kept until it is released, so that a file is read once when a run begins: the run is described, then
+    its examples are made.
 
     Args:
         path: of the file.
@@ -58,11 +58,9 @@ def read(path: Path, modes: Mapping[str, Mode]) -> Table:
     return _kept[key]
 
 
-def take(path: Path, modes: Mapping[str, Mode]) -> Table:
-    """Return what ``read`` does; the memory is given back when the caller lets go of it."""
-    table = read(path, modes)
+def release() -> None:
+    """Let go of the table that is kept."""
     _kept.clear()
-    return table
 
 
 def _key(path: Path, modes: Mapping[str, Mode]) -> tuple[object, ...]:
