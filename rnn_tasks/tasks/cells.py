@@ -24,7 +24,7 @@ DIGITS = (3, 6, 9, 13, 17)  # significant ones, tried in turn until a number is 
 BETWEEN = r';(?=(?:[^"]*"[^"]*")*[^"]*$)'  # steps, not in quotes
 
 
-def read_inputs(path: Path, known: Description, fill: bool) -> list[tuple[str, Tensor]]:
+def read_inputs(path: Path, known: Description, fill: bool) -> list[tuple[str | None, Tensor]]:
     """Return the name and the inputs [T, D] of each sequence of a file; targets are not looked at.
 
     Args:

@@ -160,7 +160,7 @@ class File(Task):
             self.prepared = self._prepare()
         return report(self.prepared, self.tolerance)
 
-    def read(self, path: str) -> list[tuple[str, Tensor]]:
+    def read(self, path: str) -> list[tuple[str | None, Tensor]]:
         """Return the name and the inputs [T, D] of each sequence of a file with the same columns of inputs.
 
         Raises:

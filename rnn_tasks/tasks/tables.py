@@ -8,11 +8,9 @@ from pathlib import Path
 
 from rnn_tasks import memory
 from rnn_tasks.errors import UserError
+from rnn_tasks.files import TABLES, is_table_name
 from rnn_tasks.tasks import binary, delimited
 from rnn_tasks.tasks.columns import Mode, Table
-
-TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-FORMATS = f"{', '.join(TEXT)}, .parquet or .npz"
 
 _kept: dict[tuple[object, ...], Table] = {}  # the table read last, until it is released
 
@@ -24,9 +22,9 @@ def header(path: Path) -> list[str]:
         UserError: there is no such file, it is of another format, damaged or larger than the memory.
     """
     _require_regular(path)
-    if _ends(path, TEXT):
+    if _is_text(path):
         return delimited.header(path)
-    return binary.parquet_header(path) if _ends(path, (".parquet",)) else list(read(path, {}).columns)
+    return binary.parquet_header(path) if path.suffix.lower() == ".parquet" else list(read(path, {}).columns)
 
 
 def read(path: Path, modes: Mapping[str, Mode]) -> Table:
@@ -46,9 +44,9 @@ def read(path: Path, modes: Mapping[str, Mode]) -> Table:
     key = _key(path, modes)
     if key not in _kept:
         _kept.clear()
-        if _ends(path, TEXT):
+        if _is_text(path):
             table = delimited.read(path, modes)
-        elif _ends(path, (".parquet",)):
+        elif path.suffix.lower() == ".parquet":
             table = binary.read_parquet(path, modes)
         else:
             table = binary.read_arrays(path)
@@ -66,12 +64,12 @@ def release() -> None:
 def _key(path: Path, modes: Mapping[str, Mode]) -> tuple[object, ...]:
     """Return what tells a table from others; the columns of arrays do not depend on what is asked for."""
     status = path.stat()
-    asked = () if _ends(path, (".npz",)) else tuple(sorted(modes.items()))
+    asked = () if path.suffix.lower() == ".npz" else tuple(sorted(modes.items()))
     return os.path.abspath(path), status.st_size, status.st_mtime_ns, asked
 
 
-def _ends(path: Path, endings: tuple[str, ...]) -> bool:
-    return path.name.lower().endswith(endings)
+def _is_text(path: Path) -> bool:
+    return path.suffix.lower() not in (".parquet", ".npz")
 
 
 def _require_regular(path: Path) -> None:
@@ -86,8 +84,8 @@ def _require_regular(path: Path) -> None:
         raise UserError(f"{path}: no such file; if it has moved, put it, or a link to it, back there")
     if not path.is_file():
         raise UserError(f"{path}: is no ordinary file")
-    if not _ends(path, (*TEXT, ".parquet", ".npz")):
-        raise UserError(f"{path}: must be named {FORMATS}, by its format")
+    if not is_table_name(path.name):
+        raise UserError(f"{path}: must have a name that ends in {', '.join(TABLES)}, by its format")
     if not os.access(path, os.R_OK):
         raise UserError(f"{path}: cannot be read; allow that by chmod")
     memory.require(path.stat().st_size, f"task.path={path}")
