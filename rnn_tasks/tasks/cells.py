@@ -87,7 +87,7 @@ def written_inputs(inputs: Tensor, features: Sequence[Feature]) -> str:
         part = inputs[:, start : start + feature.size].numpy()
         columns.append([_cell(row, feature) for row in part])
         start += feature.size
-    return "; ".join(map(_joined, zip(*columns, strict=True)))
+    return "; ".join(map(joined, zip(*columns, strict=True)))
 
 
 def _cell(values: np.ndarray, feature: Feature) -> str:
@@ -105,9 +105,10 @@ def _shortest(value: float, feature: Feature) -> str:
     return next(same, f"{number:.17g}")
 
 
-def _joined(cells: Sequence[str]) -> str:
+def joined(cells: Sequence[str]) -> str:
+    """Return the cells of a step in one line, in quotes where that is needed."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow([f"{cell}" for cell in cells])
+    csv.writer(line, lineterminator="").writerow(cells)
     text = line.getvalue()
     return text if ";" not in text else ",".join('"' + cell.replace('"', '""') + '"' for cell in cells)
 

@@ -83,6 +83,8 @@ def read(path: Path, modes: Mapping[str, Mode]) -> Table:
     from pyarrow import csv as arrow
 
     names = header(path)
+    if next(islice(_rows(path), 1, None), None) is None:
+        raise UserError(f"{path}: has no rows below its header")
     kinds = _kinds(path, names, modes)
     types: dict[str, Any] = {
         "text": pa.dictionary(pa.int32(), pa.string()),
@@ -234,6 +236,8 @@ def _explain(path: Path, names: Sequence[str], kinds: Mapping[str, str], error: 
                 raise UserError(
                     f"{path}, line {line:,}, column {name}: {_quote(cell)} is no {wanted}{advice}"
                 ) from None
+    if "straddling" in str(error):
+        raise UserError(f"{path}: has quotes that are not closed, or a row of more than {BLOCK >> 20} MB") from None
     raise UserError(f"{path}: cannot be read ({one_line(error)[:200]})") from error
 
 

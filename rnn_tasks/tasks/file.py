@@ -13,7 +13,7 @@ from rnn_tasks.errors import UserError
 from rnn_tasks.tasks import tables
 from rnn_tasks.tasks.answers import KINDS, Kind
 from rnn_tasks.tasks.base import Task
-from rnn_tasks.tasks.cells import parsed_inputs, read_inputs, written_answer, written_inputs
+from rnn_tasks.tasks.cells import joined, parsed_inputs, read_inputs, written_answer, written_inputs
 from rnn_tasks.tasks.description import Description
 from rnn_tasks.tasks.examples import Examples
 from rnn_tasks.tasks.preparation import Choices, Prepared, prepare
@@ -171,7 +171,7 @@ class File(Task):
     @property
     def example(self) -> str:  # type: ignore[override]
         """A problem as people write it: the cells of each step, in the order of the inputs."""
-        return "; ".join([",".join((feature.categories or ("0.5",))[0] for feature in self.known.inputs)] * 2)
+        return "; ".join([joined([(feature.categories or ("0.5",))[0] for feature in self.known.inputs])] * 2)
 
     def parse(self, text: str) -> Tensor:
         return parsed_inputs(text, self.known.inputs, self.example)

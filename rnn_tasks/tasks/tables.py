@@ -51,7 +51,7 @@ def read(path: Path, modes: Mapping[str, Mode]) -> Table:
         else:
             table = binary.read_arrays(path)
         if not table.rows:
-            raise UserError(f"{path}: has no rows below its header")
+            raise UserError(f"{path}: has no rows")
         _kept[key] = table
     return _kept[key]
 
