@@ -38,11 +38,14 @@ def arguments() -> Namespace:
         default="best",
         help="its number from 0, best by validation, or all (default: best)",
     )
+    words.add_argument("--confusion", action="store_true", help="which class of the test set is taken for which")
     words.add_argument("--json", action="store_true", help="print the metrics as they are in result.json")
     add_trust(words)
     chosen = words.parse_args()
     if chosen.ood and chosen.lengths:
         raise UserError("--lengths: an image has 28 rows; leave out --lengths or --ood")
+    if chosen.confusion and (chosen.ood or chosen.lengths):
+        raise UserError("--confusion: is of the run's own test set; leave out --lengths and --ood")
     if chosen.split and not chosen.ood:
         raise UserError("--split: chooses the images of --ood; add --ood, or leave out --split")
     return chosen
@@ -61,7 +64,14 @@ def main() -> None:
     from rnn_tasks.runs import tables
     from rnn_tasks.runs.evaluation import evaluate, out_of_distribution
 
-    if chosen.ood:
+    if chosen.confusion:
+        from rnn_tasks.runs.confusion import confusion, confusion_table
+
+        run.task.setup()
+        found = confusion(run, run.task.test)
+        runs.tell_run(run, chosen.replicate)
+        print(json.dumps(found, indent=1) if chosen.json else confusion_table(found))
+    elif chosen.ood:
         sets = out_of_distribution(run, chosen.split or "test")
         runs.tell_run(run, chosen.replicate)
         print(json.dumps(sets, indent=1) if chosen.json else tables.table(sets))

@@ -10,6 +10,12 @@ from typing import IO
 from rnn_tasks.errors import UserError
 
 ENDING = ".tmp"  # of files that are being written
+TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".npz")  # endings of files of sequences
+
+
+def is_table_name(name: str) -> bool:
+    """Return whether a file of this name holds sequences, by its ending."""
+    return name.lower().endswith(TABLES)
 
 
 @contextmanager

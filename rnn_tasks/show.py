@@ -8,9 +8,9 @@ from omegaconf import DictConfig
 
 from rnn_tasks import config, runs
 from rnn_tasks.arguments import add_trust, command, parser
-from rnn_tasks.errors import UserError
+from rnn_tasks.errors import UserError, printable
 
-EXAMPLES = 5
+EXAMPLES, STEPS = 5, 30  # and steps of each that are shown one by one
 
 
 def arguments() -> Namespace:
@@ -40,8 +40,8 @@ def _configuration(chosen: Namespace) -> DictConfig:
 def main() -> None:
     """Print five training examples, as people write them and as the network sees them, and the accuracy of guessing."""
     task = config.build_task(_configuration(arguments()))
-    task.setup()
     about = getattr(task, "about", "") or (type(task).__doc__ or type(task).__name__).splitlines()[0]
+    task.setup()
     print(f"{task.name}: {about}\n")
     for number in range(min(EXAMPLES, len(task.train))):
         print(example(task, number), end="\n\n")
@@ -62,16 +62,17 @@ def example(task: Any, number: int) -> str:
     asked = None if asked is None else asked[:length]
     answer = targets[:length] if every_step else targets
     problem = task.write_input(inputs[:length])
-    lines = [f"{problem} -> {task.write_answer(answer if asked is None else answer[asked])}"]
+    shown = problem if "\n" in problem else printable(problem)
+    lines = [f"{shown} -> {task.write_answer(answer if asked is None else answer[asked])}"]
     if "\n" in problem and number:  # a picture shows what its rows of numbers say
         return lines[0]
-    for step, features in enumerate(inputs[:length].tolist()):
+    for step, features in enumerate(inputs[: min(int(length), STEPS)].tolist()):
         values = " ".join(f"{value:.2f}".rstrip("0").rstrip(".") for value in features)
         answers_here = every_step and (asked is None or asked[step])
         lines.append(
             f"  step {step}: {values}" + (f" -> {task.write_answer(targets[step : step + 1])}" if answers_here else "")
         )
-    return "\n".join(lines)
+    return "\n".join(lines + [f"  and {length - STEPS:,} more steps"] * (length > STEPS))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ def train(cfg: DictConfig, run: Path, trust: bool = False) -> dict[str, Any]:
 
     with StopSignals() as signals:
         runs.tell_weights_apart(cfg, run)
+        runs.describe_data(cfg)
         if result := runs.result_of(run, cfg, trust):  # also where nothing can be written
             return result
         with runs.claimed(run):

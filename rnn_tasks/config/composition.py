@@ -145,6 +145,8 @@ def prepare(cfg: DictConfig, hydra: HydraConf, swept: dict[str, Any] | None = No
     cfg.swept = swept
     if "data_dir" in cfg.task:
         cfg.task.data_dir = os.path.abspath(os.path.join(hydra.runtime.cwd, cfg.task.data_dir))
+    if "digest" in cfg.task and cfg.task.path is not None:
+        cfg.task.path = os.path.abspath(os.path.join(hydra.runtime.cwd, str(cfg.task.path)))
     return cfg
 
 

@@ -18,6 +18,7 @@ TASKS = (
     "CycleNavigation",
     "Dyck",
     "EmbeddedReber",
+    "file.File",
     "FlipFlop",
     "Group",
     "HiddenCoin",

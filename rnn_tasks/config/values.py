@@ -96,6 +96,8 @@ EXAMPLES = {
     "trainer.min_steps": 1,
     "model.init": 0.5,
     "model.weights": "outputs/adder/NAME",
+    **dict.fromkeys(("task.path", "task.regex", "task.kind", "task.answer"), "word"),
+    **dict.fromkeys(("task.sequence", "task.step", "task.split_by", "task.digest", "task.description"), "word"),
     "logger.*.name": "word",
     "logger.*.filename_suffix": ".word",
     "logger.*.max_queue": 10,

@@ -1,5 +1,6 @@
 """Run directories: written by training; found, loaded and measured by everything else."""
 
+from rnn_tasks.runs.describing import describe_data
 from rnn_tasks.runs.directory import (
     CONFIG,
     OUTPUTS,
@@ -24,6 +25,7 @@ __all__ = [
     "Run",
     "claimed",
     "describe",
+    "describe_data",
     "find",
     "find_to_resume",
     "fingerprint",

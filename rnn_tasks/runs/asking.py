@@ -4,9 +4,11 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from rnn_tasks.config.instantiation import build_task
 from rnn_tasks.errors import UserError, one_line, tell
+from rnn_tasks.files import is_table_name
 from rnn_tasks.photos.files import is_image_name
 from rnn_tasks.runs.directory import OUTPUTS, read_config
 from rnn_tasks.runs.finding import PRETRAINED, finished
@@ -22,13 +24,13 @@ def newest_run_for(inputs: list[str]) -> Path:
     Raises:
         UserError: there is no such run.
     """
-    if all(is_image_name(text) or os.path.isfile(text) for text in inputs):
+    if all(is_image_name(text) or (os.path.isfile(text) and not is_table_name(text)) for text in inputs):
         return PRETRAINED / "handwriting"
     for path in finished():
         try:
             task = build_task(read_config(path))
             for text in inputs:
-                task.parse(text)
+                problems(task, text)
         except (ValueError, UserError):
             continue
         return path
@@ -37,19 +39,40 @@ def newest_run_for(inputs: list[str]) -> Path:
     )
 
 
-def answer(run: Run, problems: list[str], as_json: bool) -> None:
-    """Print the answer to each problem.
+def answer(run: Run, texts: list[str], as_json: bool) -> None:
+    """Print the answer to each problem, or to each sequence of a file.
 
     Raises:
         ValueError: a text is not a problem of the run's task.
+        UserError: a file cannot be read.
     """
-    answers = [run.ask(problem) for problem in problems]
+    import torch
+
+    rows = []
+    for text in texts:
+        for name, inputs in problems(run.task, text):
+            ((output, confidence),) = run.answer(inputs[None], torch.tensor([len(inputs)]))
+            rows.append({"input": text if name is None else name, "output": output, "confidence": confidence})
+            if not as_json:
+                print(output if name is None else f"{name}: {output}")
     if as_json:
-        rows = zip(problems, answers, strict=True)
-        values = [{"input": problem, "output": text, "confidence": sure} for problem, (text, sure) in rows]
-        print(json.dumps(values, indent=1))
-    else:
-        print("\n".join(text for text, _ in answers))
+        print(json.dumps(rows, indent=1))
+
+
+def problems(task: Any, text: str) -> list[tuple[str | None, Any]]:
+    """Return the problems that a text stands for: its name, or None for the text itself, and its inputs [T, D].
+
+    Args:
+        task: a rnn_tasks.tasks.Task.
+        text: a problem, or for a task that reads files the name of one.
+
+    Raises:
+        ValueError: it is none of the task.
+        UserError: the file cannot be read.
+    """
+    if is_table_name(text) and os.path.exists(text) and hasattr(task, "read"):
+        return task.read(text)
+    return [(None, task.parse(text))]
 
 
 def converse(run: Run) -> None:

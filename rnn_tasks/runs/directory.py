@@ -104,6 +104,8 @@ def own_config(run: Path, cfg: DictConfig, trust: bool = False) -> DictConfig:
         begun.model.weights = cfg.model.weights
     if "data_dir" in begun.task:
         begun.task.data_dir = cfg.task.data_dir  # the user has named it now, or read_config has looked at it
+    if begun.task.get("digest"):
+        begun.task.path = cfg.task.path  # the file may have moved
     return begun
 
 
@@ -122,10 +124,12 @@ def result_of(run: Path, cfg: DictConfig, trust: bool = False) -> dict[str, Any]
 
 
 def _shown(cfg: DictConfig) -> dict[str, Any]:
-    """Return what decides the numbers of a run, with the place of the weights that it begins with."""
+    """Return what decides the numbers of a run, with the places of its weights and of its data file."""
     values = influence(cfg)
     if digest := values["model"].pop("weights_digest", None):
         values["model"]["weights"] = f"{cfg.model.weights}, hash {digest}"
+    if digest := values["task"].pop("digest", None):
+        values["task"]["path"] = f"{cfg.task.path}, hash {digest}"
     return values
 
 

@@ -60,6 +60,8 @@ def as_run(run: Run, weights: str, directory: Path) -> None:
     cfg.name, cfg.data_dir = directory.name, "data"
     if "data_dir" in cfg.task:
         cfg.task.data_dir = "data"
+    if cfg.task.get("digest"):
+        cfg.task.path = Path(str(cfg.task.path)).name
     of_all = run.result["metrics"]["train"]
     train = of_all | {kind: [of_all[kind][run.replicate]] for kind in KINDS}
     metrics = {"train": train, "val": measured(run, [run.task.val]), "test": measured(run, run.task.test)}

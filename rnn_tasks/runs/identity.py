@@ -32,6 +32,8 @@ def influence(cfg: DictConfig) -> dict[str, Any]:
     task = {key: value for key, value in values["task"].items() if key == "name" or key not in NO_INFLUENCE}
     if task.get("read") == "rows":  # of MNIST, whose runs before there were other readings say nothing of it
         task.pop("read")
+    if task.get("digest"):  # the content of a file counts, not where it lies; what was understood follows from it
+        task = {key: value for key, value in task.items() if key not in ("path", "description")}
     trainer = {key: value for key, value in values["trainer"].items() if key not in ONLY_SHOWN}
     if re.fullmatch("[0-9]+", str(trainer["devices"])):
         trainer["devices"] = 1  # the number of processes changes nothing but rounding, like that of threads

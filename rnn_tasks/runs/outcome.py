@@ -25,7 +25,17 @@ from rnn_tasks.training.signals import StopSignals
 from rnn_tasks.training.tensorboard_logger import TensorBoard
 
 COMPARED = ("model", "model.hidden", "optimizer", "optimizer.lr", "task.batch_size", "loss", "seed")
-NOT_COMPARED = ("_partial_", "fused", "name", "losses", "data_dir", "shard_replicates", "weights_digest")
+NOT_COMPARED = (
+    "_partial_",
+    "fused",
+    "name",
+    "losses",
+    "data_dir",
+    "shard_replicates",
+    "weights_digest",
+    "digest",
+    "description",
+)
 
 
 def conclude(session: Session, cfg: DictConfig, run: Path, signals: StopSignals) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rnn_tasks import memory
 from rnn_tasks.config.stacking import networks
 from rnn_tasks.errors import UserError, file_error, one_line, tell
 from rnn_tasks.runs import directory, outcome
+from rnn_tasks.runs.describing import describe_data
 from rnn_tasks.runs.results import read_result
 from rnn_tasks.runs.starting import tell_weights_apart
 from rnn_tasks.stack.session import Job, build_stack, memory_of_stack
@@ -96,6 +97,7 @@ def _claim(cfg: DictConfig, run: Path, locks: ExitStack, ready: list[Begun]) -> 
         UserError: the run is refused, or another process trains it.
     """
     tell_weights_apart(cfg, run)
+    describe_data(cfg)
     if result := directory.result_of(run, cfg):
         return result
     locks.enter_context(directory.claimed(run))

@@ -99,12 +99,13 @@ def _check_asked(source: str, examples: Examples) -> None:
     _require(bool(examples.real.any(1).all()), f"{source} a sequence at none of whose steps an answer is asked")
 
 
-def try_examples(task: Any, examples: Examples) -> None:
+def try_examples(task: Any, examples: Examples, drawn: bool = True) -> None:
     """Try what a task must do with its examples: problems and answers are written, and problems read again.
 
     Args:
         task: a Task.
         examples: some of its own, the first of which are tried.
+        drawn: whether ``draw`` made them; at which steps data ask for an answer need not follow from the inputs.
 
     Raises:
         UserError: one line names the method and what it gave.
@@ -117,7 +118,8 @@ def try_examples(task: Any, examples: Examples) -> None:
             _require(isinstance(text, str), f"{method_name(task, method)}: gave {_type(text)}, must be a str")
         if "\n" not in task.write_input(inputs):  # a picture, which is written to be looked at, is read from a file
             _try_to_read(task, inputs)
-        _try_asked_steps(task, inputs, None if asked is None else asked[:length])
+        if drawn and not task.reads_photos:
+            _try_asked_steps(task, inputs, None if asked is None else asked[:length])
 
 
 def _try_to_read(task: Any, inputs: Tensor) -> None:
@@ -204,7 +206,7 @@ def checked(setup: Callable[..., None]) -> Callable[..., None]:
             with global_generators(self.data_seed, self.name, "setup"):
                 setup(self, stage)
             check_sets(self)
-            try_examples(self, self.train)
+            try_examples(self, self.train, drawn=False)
             self.set_chance()
         except BaseException as error:
             self.is_set_up = False  # though the setup of a base class, called on the way, has found its sets right

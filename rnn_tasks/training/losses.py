@@ -40,6 +40,15 @@ def _check_shapes(logits: Tensor, targets: Tensor) -> None:
         raise ValueError(f"{given}: must have the shape of the logits without their last axis")
 
 
+def auto(logits: Tensor, targets: Tensor) -> Tensor:
+    """Stand for the loss that suits the targets of a file: a run of ``task=file`` begins with that one in its place.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError("loss=auto: is for task=file alone; choose bce, ce, mse or squared")
+
+
 def ce(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Return cross-entropy with label smoothing (Szegedy et al. 2016).
 

@@ -1,0 +1,207 @@
+"""From a table to the examples of a task: sets, scales and tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnn_tasks import memory
+from rnn_tasks.errors import UserError
+from rnn_tasks.seeds import generator
+from rnn_tasks.tasks import sequences as rows
+from rnn_tasks.tasks.answers import Kind
+from rnn_tasks.tasks.columns import Column, Table
+from rnn_tasks.tasks.description import MOST_CATEGORIES, Description, Feature, class_names, class_numbers
+from rnn_tasks.tasks.examples import Examples
+from rnn_tasks.tasks.roles import Roles
+from rnn_tasks.tasks.sequences import Labels, Sequences
+from rnn_tasks.tasks.splits import SETS, given_split, split
+
+BYTES = 4  # of a number in an example
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a user decides about a file, beside the roles of its columns; see ``File``."""
+
+    kind: Kind | None
+    answer: str | None
+    missing: str
+    standardize: bool
+    val_share: float
+    test_share: float
+    data_seed: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A table that is divided into sets and understood.
+
+    Attributes:
+        table: as it was read.
+        roles: of its columns.
+        sets: the sequences of each of SETS.
+        description: what was understood.
+        dropped: sequences without a target.
+        fill: whether missing inputs are allowed.
+    """
+
+    table: Table = field(repr=False)
+    roles: Roles
+    sets: list[Sequences] = field(repr=False)
+    description: Description
+    dropped: int
+    fill: bool
+
+    def labels(self, number: int) -> Labels:
+        """Return the targets of a set."""
+        answer = "every_step" if self.description.every_step else "end"
+        return rows.labels(self.table, self.roles.targets, self.sets[number], answer)
+
+    def examples(self) -> list[Examples]:
+        """Return the examples of each set."""
+        inputs = encoded(self.table, self.description.inputs, self.sets, self.fill)
+        return [self._examples(number, each) for number, each in enumerate(inputs)]
+
+    def _examples(self, number: int, inputs: Tensor) -> Examples:
+        chosen, labels, known = self.sets[number], self.labels(number), self.description
+        if known.kind == "classes":
+            values = class_numbers(labels.columns[0], known.classes)[:, None]
+        else:
+            pairs = zip(known.targets, labels.columns, strict=True)
+            values = np.concatenate([feature.encode(column) for feature, column in pairs], 1).astype(np.float32)
+        lengths, asked = torch.from_numpy(chosen.lengths), None
+        if known.every_step:
+            targets = padded(chosen, values)  # [N, T, C]
+            asked = None if labels.asked.all() else padded(chosen, labels.asked)
+        else:
+            targets = torch.from_numpy(values[labels.last])  # [N, C]
+        targets = targets.squeeze(-1) if targets.shape[-1] == 1 else targets
+        return Examples(inputs, lengths, targets, asked, known.every_step)
+
+
+def prepare(table: Table, roles: Roles, choices: Choices) -> Prepared:
+    """Return a table divided into sets, and what was understood of it.
+
+    Raises:
+        UserError: there are too few sequences, or a column cannot be what it is to be.
+    """
+    found = rows.sequences(table, roles)
+    answer = rows.labels(table, roles.targets, found, choices.answer)
+    keep = np.flatnonzero(answer.last >= 0)
+    if not len(keep):
+        raise UserError(f"{table.path}: no row has a target in {', '.join(roles.targets)}")
+    if len(keep) < len(SETS):
+        raise UserError(
+            f"{table.path}: has {len(keep)} sequence{'s' * (len(keep) > 1)} with targets, needs at least {len(SETS)};"
+            f" column {roles.sequence} says which rows are one sequence"
+        )
+    if len(keep) < len(found.lengths):
+        kept = found.chosen(keep)
+        answer = rows.labels(table, roles.targets, kept, "end" if answer.at_end else "every_step")
+    else:
+        kept = found
+    kind = rows.kind_of(table.path, answer.answers(), choices.kind)
+    sets = [kept.chosen(numbers) for numbers in _divided(table, roles, kept, answer, kind, choices)]
+    training = rows.labels(table, roles.targets, sets[0], "end" if answer.at_end else "every_step")
+    description = Description(
+        sequence=roles.sequence,
+        step=roles.step,
+        inputs=tuple(_input(table, name, sets[0], choices.standardize) for name in roles.inputs),
+        targets=tuple(_target(column, kind, choices.standardize) for column in training.answers()),
+        kind=kind,
+        classes=class_names(answer.answers()[0]) if kind == "classes" else (),
+        every_step=not answer.at_end,
+        sizes=(len(sets[0].lengths), len(sets[1].lengths), len(sets[2].lengths)),
+        lengths=(int(kept.lengths.min()), int(kept.lengths.max())),
+    )
+    return Prepared(table, roles, sets, description, len(found.lengths) - len(keep), choices.missing == "mean")
+
+
+def _divided(
+    table: Table, roles: Roles, kept: Sequences, answer: Labels, kind: Kind, choices: Choices
+) -> list[np.ndarray]:
+    """Return the numbers of the sequences of each set."""
+    try:
+        if roles.split_by is not None:
+            sets = given_split(rows.names_of_sets(table, roles.split_by, kept))
+        else:
+            by_class = answer.at_end and len(answer.columns) == 1 and kind != "numbers"
+            classes = _classes(answer.answers()[0]) if by_class else None
+            stream = generator(choices.data_seed, "file", "split")
+            sets = split(len(kept.lengths), choices.val_share, choices.test_share, stream, classes)
+    except UserError as error:
+        where = f" by column {roles.split_by}" if roles.split_by else ""
+        raise UserError(f"{table.path}{where}: {error}") from None
+    return [np.flatnonzero(sets.numpy() == number) for number in range(len(SETS))]
+
+
+def _classes(column: Column) -> Tensor:
+    return torch.from_numpy(class_numbers(column, class_names(column)).astype(np.int64))
+
+
+def _of(table: Table, name: str, order: np.ndarray) -> Column:
+    column = table.columns[name]
+    return Column(name, column.values[order], column.texts)
+
+
+def _input(table: Table, name: str, training: Sequences, standardize: bool) -> Feature:
+    feature = Feature.of(_of(table, name, training.order), standardize)
+    if feature.size > MOST_CATEGORIES:
+        raise UserError(
+            f"{table.path}, column {name}: holds {feature.size:,} different texts, at most {MOST_CATEGORIES} can be"
+            " inputs"
+        )
+    if not feature.size:
+        raise UserError(f"{table.path}, column {name}: is empty in all training rows; leave it out by task.inputs=")
+    return feature
+
+
+def _target(column: Column, kind: Kind, standardize: bool) -> Feature:
+    return Feature.of(column, standardize) if kind == "numbers" else Feature(column.name)
+
+
+def encoded(table: Table, features: Sequence[Feature], sets: Sequence[Sequences], fill: bool) -> list[Tensor]:
+    """Return the inputs [N, T, D] of each set.
+
+    Args:
+        table: that they are of, which loses its columns one by one, so that the memory does not hold them twice.
+        features: of its columns.
+        sets: sequences of the table.
+        fill: allow empty cells, which become zeros.
+
+    Raises:
+        UserError: a cell is empty and must not be, or there is too little memory.
+    """
+    size = sum(feature.size for feature in features)
+    numbers = sum(len(each.lengths) * int(each.lengths.max()) * size for each in sets)
+    longest = max(int(each.lengths.max()) for each in sets)
+    memory.require(BYTES * numbers, f"task.path={table.path}: sequences padded to {longest:,} steps")
+    inputs = [np.zeros((len(each.lengths), int(each.lengths.max()), size), np.float32) for each in sets]
+    start = 0
+    for feature in features:
+        for chosen, whole in zip(sets, inputs, strict=True):
+            column = _of(table, feature.name, chosen.order)
+            if not fill:
+                _require_filled(table, column, chosen)
+            whole[chosen.members, chosen.steps, start : start + feature.size] = feature.encode(column)
+        start += feature.size
+        del table.columns[feature.name]
+    return [torch.from_numpy(each) for each in inputs]
+
+
+def _require_filled(table: Table, column: Column, chosen: Sequences) -> None:
+    for place in np.flatnonzero(column.empty)[:1]:
+        where = table.cell(int(chosen.order[place]), column.name)
+        raise UserError(f"{where}: is empty; fill it in, or take task.missing=mean for the mean of the training rows")
+
+
+def padded(chosen: Sequences, values: np.ndarray) -> Tensor:
+    """Return values of rows [rows, ...] as those of sequences, [N, T, ...], with zeros in the padding."""
+    whole = np.zeros((len(chosen.lengths), int(chosen.lengths.max()), *values.shape[1:]), values.dtype)
+    whole[chosen.members, chosen.steps] = values
+    return torch.from_numpy(whole)
