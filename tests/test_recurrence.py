@@ -70,6 +70,19 @@ def test_a_network_computes_what_torch_computes(backend, cell):
         torch.testing.assert_close(logits[replicate], nn.functional.linear(peer(inputs)[0], weight, bias))
 
 
+@needs_compiler
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("steps", [1, 2, 3, 8])
+def test_the_kernel_gives_the_same_bits_without_gradients(cell, steps):
+    for readout in ("every_step", "last"):
+        net = network("kernel", cell=cell, layers=2, bidirectional=True, readout=readout, replicates=9)
+        lengths = torch.randint(1, steps + 1, (9, 5))
+        inputs = torch.randn(9, 5, steps, 2)
+        with torch.no_grad():
+            alone = net(inputs, lengths)
+        assert torch.equal(alone, net(inputs, lengths).detach())
+
+
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("cell", TORCH)
 def test_gradients_of_inputs_and_weights_against_finite_differences(backend, cell, last):

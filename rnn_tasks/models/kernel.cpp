@@ -169,17 +169,18 @@ struct Lanes {
   using C = Cell<T>;
   static constexpr int W = Vector<T>::W, G = C::GATES, ROWS = C::ROWS, S = C::SLOTS;
   const Shape n;
-  const int64_t count, units = n.B * n.H * S;
+  const int64_t count, window, units = n.B * n.H * S;  // window: how many of the last steps are kept
   const int64_t row = n.H * G, size = row * (n.D + n.H + 2) + n.C * (n.H + 1);  // of all parameters
   const int64_t starts[6] = {0, row * n.D, row * (n.D + n.H), row * (n.D + n.H + 1), row * (n.D + n.H + 2), size - n.C};
-  V *const inputs, *const states;  // [T, B, D], [T, B, H, SLOTS]
+  V *const inputs, *const states;  // [window, B, D], [window, B, H, SLOTS]; for backward all T steps are kept
   const int64_t* lengths = nullptr;  // [count, B], where they are known
   // w_ih [H, D, G], w_hh [H, H, G], b_ih, b_hh [H, G], w_out [C, H], b_out [C]
   std::vector<V> weights = std::vector<V>(size), gradients;
   std::vector<V> bias = std::vector<V>(n.H * ROWS), nothing = std::vector<V>(S);
   std::vector<V> dh, deltas, carried, direct;  // [T, B, H], [B, H, ROWS], [B, H], [H]
 
-  Lanes(const Shape& n, int64_t count, V* inputs, V* states) : n(n), count(count), inputs(inputs), states(states) {}
+  Lanes(const Shape& n, int64_t count, int64_t window, V* inputs, V* states)
+      : n(n), count(count), window(window), inputs(inputs), states(states) {}
 
   // Call f(number, k, r) for each parameter of each network: where it stands in the caller's tensors, the place of its
   // vector in `weights`, and its lane.
@@ -213,48 +214,61 @@ struct Lanes {
 
   int64_t length(int64_t r, int64_t b) const { return lengths ? lengths[r * n.B + b] : n.T; }
 
-  // x: of the first network, with the strides of networks, sequences and steps. The padding is read as zeros.
-  void read_inputs(const T* x, int64_t x_r, int64_t x_b, int64_t x_t, int64_t steps) {
-    std::fill(inputs, inputs + steps * n.B * n.D, V{});
-    for (int64_t b = 0; b < n.B; b++)
-      for (int64_t r = 0; r < count; r++) {
-        const T* from = x + r * x_r + b * x_b;
-        for (int64_t t = 0, end = std::min(steps, length(r, b)); t < end; t++, from += x_t)
-          for (int64_t d = 0; d < n.D; d++) inputs[(t * n.B + b) * n.D + d][r] = from[d];
-      }
+  // x: of the first network, with the strides of networks, sequences and steps. The padding is read as zeros. use(t) is
+  // called after each step t, as long as its states are kept.
+  template <class F>
+  void forward(const T* x, int64_t x_r, int64_t x_b, int64_t x_t, int64_t steps, F use) {
+    add_biases();
+    for (int64_t t = 0; t < steps; t++) {
+      if (t % window == 0) read_inputs(x + t * x_t, x_r, x_b, x_t, t, std::min(t + window, steps));
+      step(t);
+      use(t);
+    }
   }
-
-  void forward(int64_t steps) {
-    const V *const w_ih = &weights[0], *const w_hh = &weights[starts[1]];
+  void forward(const T* x, int64_t x_r, int64_t x_b, int64_t x_t, int64_t steps) {
+    forward(x, x_r, x_b, x_t, steps, [](int64_t) {});
+  }
+  void add_biases() {
     const V *const b_ih = &weights[starts[2]], *const b_hh = &weights[starts[3]];
     for (int64_t u = 0; u < n.H; u++) {
       for (int row = 0; row < ROWS; row++) bias[u * ROWS + row] = V{};
       for (int g = 0; g < G; g++) bias[u * ROWS + g] += b_ih[u * G + g];
       for (int g = 0; g < G; g++) bias[u * ROWS + C::recurrent(g)] += b_hh[u * G + g];
     }
-    for (int64_t t = 0; t < steps; t++)
-      for (int64_t b = 0; b < n.B; b++) {
-        const V* const x = inputs + (t * n.B + b) * n.D;
-        V* const now = states + (t * n.B + b) * n.H * S;
-        const V* const before = now - units;
-        for (int64_t u = 0; u < n.H; u++) {
-          V a[ROWS];
-          for (int row = 0; row < ROWS; row++) a[row] = bias[u * ROWS + row];
-          const V* w = w_ih + u * n.D * G;
-          for (int64_t d = 0; d < n.D; d++)
-            for (int g = 0; g < G; g++) a[g] += *w++ * x[d];
-          w = w_hh + u * n.H * G;
-          if (t)
-            for (int64_t j = 0; j < n.H; j++)
-              for (int g = 0; g < G; g++) a[C::recurrent(g)] += *w++ * before[j * S];
-          C::forward(a, t ? before + u * S : nothing.data(), now + u * S);
-        }
+  }
+  void read_inputs(const T* x, int64_t x_r, int64_t x_b, int64_t x_t, int64_t start, int64_t end) {
+    std::fill(inputs, inputs + (end - start) * n.B * n.D, V{});
+    for (int64_t b = 0; b < n.B; b++)
+      for (int64_t r = 0; r < count; r++) {
+        const T* from = x + r * x_r + b * x_b;
+        V* to = inputs + b * n.D;
+        for (int64_t t = start, last = std::min(end, length(r, b)); t < last; t++, from += x_t, to += n.B * n.D)
+          for (int64_t d = 0; d < n.D; d++) to[d][r] = from[d];
+      }
+  }
+  void step(int64_t t) {
+    const V *const w_ih = &weights[0], *const w_hh = &weights[starts[1]];
+    const V* x = inputs + t % window * n.B * n.D;
+    const V* before = states + (t + window - 1) % window * units;
+    V* now = states + t % window * units;
+    for (int64_t b = 0; b < n.B; b++, x += n.D, before += n.H * S, now += n.H * S)
+      for (int64_t u = 0; u < n.H; u++) {
+        V a[ROWS];
+        for (int row = 0; row < ROWS; row++) a[row] = bias[u * ROWS + row];
+        const V* w = w_ih + u * n.D * G;
+        for (int64_t d = 0; d < n.D; d++)
+          for (int g = 0; g < G; g++) a[g] += *w++ * x[d];
+        w = w_hh + u * n.H * G;
+        if (t)
+          for (int64_t j = 0; j < n.H; j++)
+            for (int g = 0; g < G; g++) a[C::recurrent(g)] += *w++ * before[j * S];
+        C::forward(a, t ? before + u * S : nothing.data(), now + u * S);
       }
   }
 
   // The outputs [H] for sequence b at step t, or after the last step of each sequence.
   void outputs(int64_t t, int64_t b, V* h) const {
-    for (int64_t j = 0; j < n.H; j++) h[j] = states[((t * n.B + b) * n.H + j) * S];
+    for (int64_t j = 0; j < n.H; j++) h[j] = states[((t % window * n.B + b) * n.H + j) * S];
   }
   void last_outputs(int64_t b, V* h) const {
     for (int64_t j = 0; j < n.H; j++) {
@@ -351,15 +365,16 @@ struct Lanes {
 
 // ---- A layer for autograd ----
 
-struct Sizes {  // last: the result is that of each sequence's last step alone; x_r, x_b, x_t: strides of x
-  int64_t R, B, T, D, H, C, last, x_r, x_b, x_t;
+struct Sizes {  // last: the result is that of each sequence's last step alone; window: steps whose states are kept, all
+                // T for backward, else 2; x_r, x_b, x_t: strides of x
+  int64_t R, B, T, D, H, C, last, window, x_r, x_b, x_t;
 };
 
 template <class T>
 struct Tensors {  // of the caller; x and dx [R, B, T, D], out and d_out [R, B, T, C or H], if `last` [R, B, C or H]
   const T *x, *parameters[6];
   const int64_t* lengths;  // [R, B]
-  T *inputs, *states;      // kept from forward for backward: [R / W, T, B, D, W], [R / W, T, B, H, SLOTS, W]
+  T *inputs, *states;      // kept from forward for backward: [R / W, window, B, D, W], [R / W, window, B, H, SLOTS, W]
   T* out;
   const T* d_out;
   T *dx, *gradients[6];
@@ -378,8 +393,8 @@ struct Layer {
 
   Layer(const Sizes& n, const Tensors<T>& p, int64_t group)
       : n(n), p(p), first(group * W),
-        lanes({n.B, n.T, n.D, n.H, n.C}, std::min<int64_t>(W, n.R - first), (V*)p.inputs + group * n.T * n.B * n.D,
-              (V*)p.states + group * n.T * n.B * n.H * L::S) {
+        lanes({n.B, n.T, n.D, n.H, n.C}, std::min<int64_t>(W, n.R - first), n.window,
+              (V*)p.inputs + group * n.window * n.B * n.D, (V*)p.states + group * n.window * n.B * n.H * L::S) {
     if (n.last) lanes.lengths = p.lengths + first * n.B;
     const auto networks = of(p.parameters);
     lanes.load(networks.data(), lanes.weights);
@@ -394,16 +409,23 @@ struct Layer {
   void outputs(int64_t t, int64_t b) { n.last ? lanes.last_outputs(b, h.data()) : lanes.outputs(t, b, h.data()); }
 
   void forward() {
-    lanes.read_inputs(p.x + first * n.x_r, n.x_r, n.x_b, n.x_t, n.T);
-    lanes.forward(n.T);
-    for (int64_t t = 0; t < steps; t++)
-      for (int64_t b = 0; b < n.B; b++) {
-        outputs(t, b);
-        if (n.C) lanes.read_out(h.data(), result.data());
-        const std::vector<V>& from = n.C ? result : h;
-        for (int64_t r = 0; r < lanes.count; r++)
-          for (int64_t i = 0; i < width; i++) p.out[place(r, b, t) + i] = from[i][r];
-      }
+    lanes.forward(p.x + first * n.x_r, n.x_r, n.x_b, n.x_t, n.T, [&](int64_t t) {
+      for (int64_t b = 0; b < n.B; b++)
+        if (!n.last || ends(t, b)) write(t, b);
+    });
+  }
+  bool ends(int64_t t, int64_t b) const {  // whether step t is the last one for some network
+    for (int64_t r = 0; r < lanes.count; r++)
+      if (lanes.length(r, b) == t + 1) return true;
+    return false;
+  }
+  void write(int64_t t, int64_t b) {
+    lanes.outputs(t, b, h.data());
+    if (n.C) lanes.read_out(h.data(), result.data());
+    const std::vector<V>& from = n.C ? result : h;
+    for (int64_t r = 0; r < lanes.count; r++)
+      if (!n.last || lanes.length(r, b) == t + 1)
+        for (int64_t i = 0; i < width; i++) p.out[place(r, b, n.last ? 0 : t) + i] = from[i][r];
   }
   void backward() {
     lanes.clear_gradients(n.T);
@@ -613,7 +635,7 @@ struct Training {
   const int64_t start, count = std::min<int64_t>(L::W, n.R - start);
   const Shape shape{n.B, n.T, n.D, most_units(), n.C};
   std::vector<V> inputs = std::vector<V>(n.T * n.B * n.D), states = std::vector<V>(n.T * n.B * shape.H * L::S);
-  L lanes{shape, count, inputs.data(), states.data()};
+  L lanes{shape, count, n.T, inputs.data(), states.data()};
   std::vector<V> first = lanes.weights, second = first;  // moments
   std::vector<V> h = std::vector<V>(shape.H), dh = h, logits = std::vector<V>(n.C);
   std::vector<V> targets = std::vector<V>(n.B * n.T * n.parts());
@@ -665,8 +687,7 @@ struct Training {
     for (int64_t k = 0; k < n.N; k++) {
       lanes.lengths = n.lengths + (k * n.R + start) * n.B;
       const int64_t steps = *std::max_element(lanes.lengths, lanes.lengths + count * n.B), sequence = n.T * n.D;
-      lanes.read_inputs(n.x + (k * n.R + start) * n.B * sequence, n.B * sequence, sequence, n.D, steps);
-      lanes.forward(steps);
+      lanes.forward(n.x + (k * n.R + start) * n.B * sequence, n.B * sequence, sequence, n.D, steps);
       lanes.clear_gradients(steps);
       note_losses(k, answer(k, n.last ? 1 : steps));
       lanes.backward(steps, [](int64_t, int64_t, const V*) {});

@@ -136,10 +136,11 @@ def supports(cell: str, inputs: Tensor, weight_hh: Tensor) -> bool:
 class Layer(torch.autograd.Function):
     """A recurrent layer of R replicates, and the linear read-out behind it if there is one.
 
-    ``Layer.apply(cell, inputs, weight_ih, weight_hh, bias_ih, bias_hh, weight, bias, lengths)`` with inputs
+    ``Layer.apply(cell, inputs, weight_ih, weight_hh, bias_ih, bias_hh, weight, bias, lengths, keep)`` with inputs
     [R, B, T, D], recurrent weights [R, G*H, D], [R, G*H, H], twice [R, G*H], a read-out [R, C, H], [R, C] or None
     twice, and lengths [R, B] or None. It gives [R, B, T, C], without a read-out [R, B, T, H]; with lengths only the
-    last step of each sequence, [R, B, C] or [R, B, H].
+    last step of each sequence, [R, B, C] or [R, B, H]. With ``keep`` the states of all steps are kept for the backward
+    pass; without, those of two, which stay in the processor's cache.
     """
 
     @staticmethod
@@ -154,6 +155,7 @@ class Layer(torch.autograd.Function):
         w_out: Tensor | None,
         b_out: Tensor | None,
         lengths: Tensor | None,
+        keep: bool,
     ) -> Tensor:
         inputs = inputs if inputs.stride(3) == 1 else inputs.contiguous()
         lengths = None if lengths is None else lengths.long()
@@ -162,14 +164,14 @@ class Layer(torch.autograd.Function):
             raise ValueError(f"inputs {tuple(inputs.shape)} do not fit weights {tuple(w_ih.shape)}")
         if lengths is not None and not 1 <= lengths.min() <= lengths.max() <= steps:
             raise ValueError(f"lengths must be from 1 to {steps}, the steps of the inputs")
-        outputs = 0 if w_out is None else w_out.shape[1]
+        outputs, last = 0 if w_out is None else w_out.shape[1], lengths is not None
         code, number, width = _code(), COMPILED.index(cell), outputs or hidden
         lanes = code.lanes(inputs.element_size())
-        padded = -(-replicates // lanes) * lanes * steps * batch
+        window = steps if keep else min(steps, 2)
+        padded = -(-replicates // lanes) * lanes * window * batch
         kept = inputs.new_empty(padded * features), inputs.new_empty(padded * hidden * code.slots(number))
-        shape = (replicates, batch, width) if lengths is not None else (replicates, batch, steps, width)
-        out = inputs.new_empty(shape)
-        sizes = (replicates, batch, steps, features, hidden, outputs, lengths is not None, *inputs.stride()[:3])
+        out = inputs.new_empty((replicates, batch, width) if last else (replicates, batch, steps, width))
+        sizes = (replicates, batch, steps, features, hidden, outputs, last, window, *inputs.stride()[:3])
         others = (w_ih, w_hh, b_ih, b_hh, w_out, b_out, lengths)
         tensors = (inputs, *(None if tensor is None else tensor.contiguous() for tensor in others), *kept, out)
         _call(number, inputs.dtype, sizes, (*tensors, *[None] * 8), backward=False)
@@ -185,10 +187,10 @@ class Layer(torch.autograd.Function):
         gradients = [None if tensor is None else torch.empty(tensor.shape, dtype=tensor.dtype) for tensor in wanted]
         arguments = (*tensors, gradient.contiguous(), *gradients)
         _call(ctx.number, gradient.dtype, ctx.sizes, arguments, backward=True)
-        return None, *gradients, None
+        return None, *gradients, None, None
 
 
-_Sizes, _Tensors = ctypes.c_int64 * 10, ctypes.c_void_p * 19
+_Sizes, _Tensors = ctypes.c_int64 * 11, ctypes.c_void_p * 19
 
 
 def _code() -> ctypes.CDLL:

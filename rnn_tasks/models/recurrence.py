@@ -61,7 +61,8 @@ def layer(
     else:
         _check_backend(backend, cell, inputs, weights[0])
     if backend == "kernel":
-        return kernel.Layer.apply(cell.name, inputs, *weights, *(readout or (None, None)), lengths)
+        head, keep = readout or (None, None), torch.is_grad_enabled()
+        return kernel.Layer.apply(cell.name, inputs, *weights, *head, lengths, keep)
     states = (_sequential if backend == "sequential" else _stacked)(cell, inputs, weights)
     if lengths is not None:
         states = final(states, lengths)
