@@ -10,8 +10,10 @@ from scipy.stats import chisquare
 
 from rnn_tasks import config
 from rnn_tasks.errors import UserError
+from rnn_tasks.runs.describing import describe_data
 from rnn_tasks.tasks import Regular, TemporalOrder
 from rnn_tasks.tasks.automata import NONE
+from rnn_tasks.tasks.automaton_tables import as_states, from_states
 
 SIZES = {"batch_size": 4, "data_seed": 0, "train_size": 200, "val_size": 20, "test_size": 20}
 
@@ -392,3 +394,24 @@ def test_a_task_of_the_documentation(tmp_path):
     built = task(f"hydra.searchpath=[file://{tmp_path}]", "task=no_aa")
     for string, answer in pairs(built):
         assert answer == str(int("aa" not in string))
+
+
+@pytest.mark.parametrize("words", ["task=modular_arithmetic", "task=tomita task.grammar=3", "task=memory"])
+def test_a_table_of_states_gives_the_same_automaton(words):
+    automaton = task(*words.split()).automaton
+    names = [str(number) for number in automaton.answers.tolist()]
+    again, found = from_states(automaton.alphabet, as_states(automaton, names))
+    assert found == names
+    assert torch.equal(again.minimized().next_states, automaton.minimized().next_states)
+    assert torch.equal(again.minimized().outputs, automaton.minimized().outputs)
+
+
+def test_a_run_keeps_the_automaton_of_a_file(tmp_path):
+    path = tmp_path / "own.att"
+    path.write_text(ATT, encoding="utf-8")
+    cfg = config.compose(["task=regular", f"task.path={path}"])
+    expected = config.build_task(cfg).automaton
+    describe_data(cfg)
+    path.unlink()
+    kept = config.build_task(cfg).automaton
+    assert torch.equal(kept.next_states, expected.next_states) and torch.equal(kept.outputs, expected.outputs)

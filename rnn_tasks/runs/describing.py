@@ -16,7 +16,7 @@ def describe_data(cfg: DictConfig) -> None:
     """Add what was understood of a data file to the configuration of a run that begins, if its task reads one.
 
     ``task.digest`` is a hash of the file, ``task.description`` what a task needs to be built without it; ``loss=auto``
-    becomes the loss that suits the targets.
+    becomes the loss that suits the targets. The automaton of a regular task takes the place of its file.
 
     Args:
         cfg: the configuration; one that has a description stays as it is.
@@ -24,6 +24,12 @@ def describe_data(cfg: DictConfig) -> None:
     Raises:
         UserError: the file cannot be read or understood, or the loss does not suit its targets.
     """
+    if "states" in cfg.task and cfg.task.path is not None:
+        from rnn_tasks.tasks.automaton_tables import as_states  # imports torch, which takes seconds
+
+        task = build_task(cfg)
+        cfg.task.alphabet, cfg.task.path = list(task.machine.alphabet), None
+        cfg.task.states = as_states(task.machine, task.answer_names)
     if "description" not in cfg.task or cfg.task.description is not None:
         return
     task = build_task(cfg)

@@ -11,6 +11,7 @@ from torch import Tensor
 from rnn_tasks import checks
 from rnn_tasks.tasks import automaton_sources as sources
 from rnn_tasks.tasks.automata import NONE, Automaton, with_next_symbols
+from rnn_tasks.tasks.automaton_tables import from_states
 from rnn_tasks.tasks.base import Task
 from rnn_tasks.tasks.strings import UniformStrings, edited
 from rnn_tasks.tasks.symbols import write_set
@@ -36,7 +37,7 @@ class Regular(Task):
 
     Args:
         alphabet: the symbols; of a regular expression single characters, None for those that stand in it.
-        states: by name, the first of which is the start, see automaton_sources.from_states.
+        states: by name, the first of which is the start, see automaton_tables.from_states.
         symbols: what a network reads for each symbol; None is a one-hot vector.
         regex: a regular expression in Python's syntax; the answer is whether it matches the string.
         path: a file with an automaton in AT&T's format; the answer is whether it accepts the string.
@@ -231,7 +232,7 @@ def _read(alphabet: Any, states: Any, symbols: Any, regex: str | None, path: str
     if path is not None:
         return sources.from_file(path)
     checks.require(alphabet is not None, "alphabet", alphabet, "the list of symbols, like [0, 1]")
-    return sources.from_states(alphabet, states, symbols)
+    return from_states(alphabet, states, symbols)
 
 
 def _outputs(machine: Automaton) -> int:
