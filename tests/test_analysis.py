@@ -36,17 +36,25 @@ def drawn(figure):
     return [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
-def test_gates_reproduce_the_outputs_of_the_network():
-    model = Network(3, 2, "every_step", cell="lstm", hidden=4, layers=2, replicates=3, init=1.0)
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_gates_reproduce_the_outputs_of_the_network(cell):
+    model = Network(3, 2, "every_step", cell=cell, hidden=4, layers=2, replicates=3, init=1.0)
     inputs = torch.randn(5, 7, 3, generator=torch.Generator().manual_seed(0))
-    lstm = inspection.gates(model, inputs)
+    found = inspection.gates(model, inputs)
     expected = model.states(inputs, torch.full((5,), 7))[:, -1]
-    torch.testing.assert_close(lstm.hidden, expected, atol=1e-5, rtol=0)
-    torch.testing.assert_close(lstm.hidden, lstm.output * lstm.cell.tanh())
-    change = lstm.cell[:, :, 1:] - lstm.forget[:, :, 1:] * lstm.cell[:, :, :-1]
-    assert (change.abs() <= lstm.input[:, :, 1:] + 1e-6).all()  # the candidate is in ±1
+    torch.testing.assert_close(found["output"], expected, atol=1e-5, rtol=0)
+    assert all((value >= 0).all() and (value <= 1).all() for name, value in found.items() if name.endswith("gate"))
     states = inspection.states(model, inputs, torch.full((5,), 7))
-    torch.testing.assert_close(states, torch.cat((lstm.hidden, lstm.cell), -1))
+    if cell == "gru":  # h = (1 - z) n + z h', with a candidate n in ±1
+        change = found["output"][:, :, 1:] - found["update gate"][:, :, 1:] * found["output"][:, :, :-1]
+        assert (change.abs() <= 1 - found["update gate"][:, :, 1:] + 1e-6).all()
+    if cell == "lstm":
+        torch.testing.assert_close(found["output"], found["output gate"] * found["cell state"].tanh())
+        change = found["cell state"][:, :, 1:] - found["forget gate"][:, :, 1:] * found["cell state"][:, :, :-1]
+        assert (change.abs() <= found["input gate"][:, :, 1:] + 1e-6).all()  # the candidate is in ±1
+        torch.testing.assert_close(states, torch.cat((found["output"], found["cell state"]), -1))
+    else:
+        torch.testing.assert_close(states, found["output"], atol=1e-5, rtol=0)
 
 
 def test_an_exact_adder_is_the_automaton_of_two_states():
@@ -153,7 +161,9 @@ def test_random_cases_have_every_length_and_last_states_give_their_answers():
         drawn(inspection_plots.digit_plane(hidden, batch.targets, ("a", "b"), head))
     )
     drawn(
-        inspection_plots.gates(inspection.gates(run.model, batch.inputs[-1:]), batch.inputs[-1].argmax(-1).tolist(), 3)
+        inspection_plots.list_gates(
+            inspection.gates(run.model, batch.inputs[-1:]), batch.inputs[-1].argmax(-1).tolist(), 3
+        )
     )
 
 

@@ -108,7 +108,7 @@ def read(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def _stacked(cell: Cell, inputs: Tensor, weights: Weights) -> Tensor:
     """All replicates at once, step by step: [R, B, T, D] -> [R, B, T, H]."""
-    w_ih, w_hh, b_ih, b_hh = _with_four_gates(weights) if cell.name == "gru" else weights
+    w_ih, w_hh, b_ih, b_hh = weights_of_cell(cell, weights)
     projected = read(inputs, w_ih, b_ih + b_hh).transpose(1, -1)  # [R, B, T, D] -> [R, G*H, T, B]
     output = state = projected.new_zeros(len(inputs), w_hh.shape[2], inputs.shape[1])
     outputs = []
@@ -118,8 +118,13 @@ def _stacked(cell: Cell, inputs: Tensor, weights: Weights) -> Tensor:
     return torch.stack(outputs, 2).transpose(1, -1)  # [R, H, T, B] -> [R, B, T, H]
 
 
-def _with_four_gates(weights: Weights) -> Weights:
-    """Add a fourth block of rows to the weights of a GRU: the recurrent half of its candidate (see cells.gru)."""
+def weights_of_cell(cell: Cell, weights: Weights) -> Weights:
+    """Return the weights whose pre-activations the function of a cell takes.
+
+    For a GRU they get a fourth block of rows: the recurrent half of its candidate (see cells.gru).
+    """
+    if cell.name != "gru":
+        return weights
     w_ih, w_hh, b_ih, b_hh = weights
     hidden = w_hh.shape[2]
 

@@ -73,10 +73,10 @@ def memory(selector: str, evidence: Evidence) -> Iterator[Drawing]:
     task = inspection.task_of(run, Memory)
     problem, k, name = task.parse(A_LIST), task.k, f"{selector}, network {run.replicate}"
     gates = inspection.gates(model, problem[None])
-    open_, shut = (float(gates.forget[0, 0, step].mean()) for step in (k - 1, -1))
+    open_, shut = (float(gates["forget gate"][0, 0, step].mean()) for step in (k - 1, -1))
     alt = f"Gates and states as heat maps; the forget gates are at {open_:.2f} at digit {k}, {shut:.2f} at the last."
     caption = f"{name}: gates and states over the list {A_LIST}"
-    figure = inspection_plots.gates(gates, problem.argmax(-1).tolist(), k)
+    figure = inspection_plots.list_gates(gates, problem.argmax(-1).tolist(), k)
     yield Drawing(f"gates_{selector}", "memory", caption, alt, figure, finished.path)
     retained = inspection.retention(run)
     last = retained.probe_accuracy[-1]

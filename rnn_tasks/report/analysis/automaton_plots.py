@@ -10,7 +10,7 @@ from matplotlib.patches import Circle, FancyArrowPatch
 from matplotlib.transforms import Bbox
 
 from rnn_tasks.report.analysis.automata import Automaton, Trace
-from rnn_tasks.report.analysis.inspection import project_2d
+from rnn_tasks.report.analysis.inspection import principal_plane
 from rnn_tasks.report.analysis.inspection_plots import WIDTH
 from rnn_tasks.report.formatting import percent
 from rnn_tasks.runs.plots import COLORS, styled
@@ -25,7 +25,9 @@ def carries(trace: Trace, replicate: int = 0) -> Figure:
     """Draw the states of an adder after every position of the test set, and the start, coloured by the carry."""
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     axes = figure.subplots()
-    points, names = project_2d(trace.states[replicate][trace.real])
+    states = trace.states[replicate][trace.real]
+    plane = principal_plane(states)
+    points = plane.project(states)
     carry, start = trace.carries[trace.real], points[0].tolist()
     axes.set_axisbelow(True)
     for value, marker, face in ((0, "o", COLORS[0]), (1, "^", "none")):
@@ -33,7 +35,7 @@ def carries(trace: Trace, replicate: int = 0) -> Figure:
         style: dict[str, Any] = {"edgecolors": COLORS[value], "linewidths": 0.7, "alpha": 0.5, "rasterized": True}
         axes.scatter(own[:, 0], own[:, 1], 18, face, marker=marker, label=f"carry {value}", **style)
     axes.plot(*start, "*", color="black", markersize=11, label="start")
-    axes.set(xlabel=names[0], ylabel=names[1])
+    axes.set(xlabel=plane.names[0], ylabel=plane.names[1])
     figure.legend(loc="outside upper center", ncols=3)
     return figure
 
