@@ -117,7 +117,7 @@ def adder(selector: str, evidence: Evidence) -> Iterator[Drawing]:
     right = f"on its own it adds {percent(machine.right)} of the sums right"
     caption = f"{name}: the automaton it runs, from {machine.clusters} clusters of its states; {right}"
     alt = f"An automaton of {len(machine.visits)} states that explains {percent(machine.explained)} of the steps."
-    figure = automaton_plots.extracted(machine, "carry")
+    figure = automaton_plots.extracted(machine, trace.language.answer_names, "carry")
     yield Drawing(f"automaton_{file_name(selector)}", "adder", caption, alt, figure, finished.path)
 
 

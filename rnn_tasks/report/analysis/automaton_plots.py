@@ -14,6 +14,7 @@ from torch import Tensor
 from rnn_tasks.report.analysis.automata import Extracted, Trace
 from rnn_tasks.report.analysis.inspection import principal_plane
 from rnn_tasks.report.analysis.inspection_plots import WIDTH
+from rnn_tasks.report.analysis.languages import short
 from rnn_tasks.report.formatting import percent
 from rnn_tasks.runs.plots import COLORS, MARKERS, styled
 from rnn_tasks.tasks.automata import NONE, Automaton
@@ -93,7 +94,7 @@ def _arrows(machine: Automaton, answer_names: list[str], drawn: Tensor) -> dict[
     symbols: dict[tuple[int, int], dict[int, list[str]]] = {}
     for state, number in drawn.nonzero().tolist():
         answers = symbols.setdefault((state, int(machine.next_states[state, number])), {})
-        answers.setdefault(int(machine.outputs[state, number]), []).append(machine.alphabet[number])
+        answers.setdefault(int(machine.outputs[state, number]), []).append(short(machine.alphabet[number]))
     return {
         ends: "\n".join(_list(own) + ("" if answer == NONE else f" → {answer_names[answer]}") for answer, own in each)
         for ends, answers in symbols.items()
@@ -125,7 +126,7 @@ def _graph(machine: Automaton, names: list[str], arrows: dict[tuple[int, int], s
     for number, place in enumerate(places):
         width = 3 if number == machine.start else 1
         axes.add_patch(Circle(tuple(place), RADIUS, fill=False, edgecolor=COLORS[0], linewidth=width))
-        axes.text(*place, names[number], ha="center", va="center", fontsize=font)
+        axes.text(place[0], place[1], names[number], ha="center", va="center", fontsize=font)
     for (tail, tip), label in arrows.items():
         outwards = np.array((0.0, 1.0)) if count <= 2 else places[tail] / size
         _arrow(axes, places[tail], places[tip], label, outwards, font)
@@ -163,7 +164,7 @@ def _table(machine: Automaton, names: list[str], answer_names: list[str], title:
     )
     rows = [f"{number}: {name}".replace("\n", ", ") for number, name in enumerate(names)]
     axes.set_yticks(range(count), rows, fontsize=8)
-    axes.set_xticks(range(symbols), machine.alphabet, fontsize=8, rotation=90 if symbols > 14 else 0)
+    axes.set_xticks(range(symbols), map(short, machine.alphabet), fontsize=8, rotation=90 if symbols > 14 else 0)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     for row, column in machine.possible.nonzero().tolist():
         answer, after = int(machine.outputs[row, column]), int(machine.next_states[row, column])

@@ -44,7 +44,7 @@ class Dynamics:
         self.cell, self.width, self.layers, self.replicates = network.cell, network.hidden, network.layers, len(chosen)
         own = {name: value.detach().double()[chosen] for name, value in network.state_dict().items()}
         self.weights = [
-            weights_of_cell(self.cell, tuple(own[f"recurrent.{name}_l{layer}"] for name in WEIGHTS))  # type: ignore[arg-type]
+            weights_of_cell(self.cell, tuple(own[f"recurrent.{name}_l{layer}"] for name in WEIGHTS))
             for layer in range(self.layers)
         ]
         self.head = own["head.weight"], own["head.bias"]

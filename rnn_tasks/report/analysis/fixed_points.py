@@ -12,19 +12,20 @@ from torch import Tensor
 from rnn_tasks.report.analysis.dynamics import Dynamics
 from rnn_tasks.seeds import generator
 
-STARTS = 96  # states from which the search begins, for each network and input
-WORK = 2e9  # STARTS * R * A * S^3 of a search, beyond which there are fewer starts
+STARTS = 150  # states from which the search begins, for each network and input
+WORK = 3e6  # numbers of all Jacobian matrices of a search, beyond which there are fewer starts
 ITERATIONS = 40
 PRECISE, HOPELESS = 1e-11, 1e6  # |F(s) - s| and damping at which a search ends
 STILL = 1e-7  # |F(s) - s| of a fixed point
 SLOW = 0.01  # |F(s) - s| of a slow point, as a share of the median over the states that were visited
-NEAR = 1e-3  # distance of points that count as one, as a share of the spread of the visited states
+NEAR = 1e-3  # distance of points that count as one, as a share of the diagonal of the box around the visited states
+FAR = 0.5  # greatest distance of a point from the box around the visited states, as a share of its diagonal
 SETTLING = 200  # steps under a constant input, after which a network should have come to rest
 KINDS = ("stable", "saddle", "unstable", "slow")
 
 
 class Points(NamedTuple):
-    """The P points of one network under one constant input, in the order of KINDS.
+    """The P points of one network under one constant input, in the order of KINDS and of their first numbers.
 
     Attributes:
         states: [P, S].
@@ -54,7 +55,7 @@ def find_points(dynamics: Dynamics, visited: Tensor, inputs: Tensor, starts: int
     """Return the fixed and slow points of each network under each constant input.
 
     The search begins at visited states, half-way between pairs of them, where saddles are, and where visited states
-    come to rest. Points farther from the visited states than these are from each other are left out.
+    come to rest. Points far from the visited states are left out.
 
     Args:
         dynamics: of the networks.
@@ -65,17 +66,17 @@ def find_points(dynamics: Dynamics, visited: Tensor, inputs: Tensor, starts: int
     Returns:
         lists of A for each of R replicates.
     """
-    size = len(visited) * len(inputs) * dynamics.size**3
-    starts = max(8, min(starts, int(WORK / size)))
+    starts = max(9, min(starts, int(WORK / (len(visited) * len(inputs) * dynamics.size**2))))
     first = _starts(dynamics, visited, inputs, starts)  # [R, A * N, S]
     each = inputs.double().repeat_interleave(first.shape[1] // len(inputs), 0)
     states, speeds = slowest(dynamics, first, each)
     jacobians = dynamics.jacobians(states, each)[1]
     pace = (dynamics.step(visited, inputs[:1]) - visited).norm(dim=-1).median(1).values
-    found = zip(*(part.unflatten(1, (len(inputs), -1)) for part in (states, speeds, jacobians)), strict=True)
+    shape = (len(inputs), -1)
+    parts = zip(states.unflatten(1, shape), speeds.unflatten(1, shape), jacobians.unflatten(1, shape), strict=True)
     return [
-        [_points(*of_input, own, SLOW * float(fast)) for of_input in zip(*parts, strict=True)]
-        for parts, own, fast in zip(found, visited, pace, strict=True)
+        [_points(*each, own, SLOW * float(fast)) for each in zip(*of_network, strict=True)]
+        for of_network, own, fast in zip(parts, visited, pace, strict=True)
     ]
 
 
@@ -93,7 +94,7 @@ def settle(dynamics: Dynamics, states: Tensor, inputs: Tensor, steps: int = SETT
     """Return where states [R, N, S] come to under constant inputs [N, D] after many steps."""
     for _ in range(steps):
         before, states = states, dynamics.step(states, inputs)
-        if torch.equal(before, states):
+        if (states - before).abs().max() < STILL:
             break
     return states
 
@@ -157,7 +158,7 @@ def _points(states: Tensor, speeds: Tensor, jacobians: Tensor, visited: Tensor, 
     low, high = visited.amin(0), visited.amax(0)
     spread = float((high - low).norm())
     outside = (low - states).clamp(min=0) + (states - high).clamp(min=0)
-    candidates = ((speeds < max(slow, STILL)) & (outside.norm(dim=1) < spread)).nonzero().squeeze(1)
+    candidates = ((speeds < max(slow, STILL)) & (outside.norm(dim=1) < FAR * spread)).nonzero().squeeze(1)
     candidates = candidates[speeds[candidates].argsort()]
     kept = []
     while len(candidates):
@@ -166,7 +167,7 @@ def _points(states: Tensor, speeds: Tensor, jacobians: Tensor, visited: Tensor, 
     eigenvalues = torch.linalg.eigvals(jacobians[kept])
     eigenvalues = eigenvalues.gather(1, eigenvalues.abs().argsort(descending=True))
     kinds = [_kind(float(speeds[i]), values) for i, values in zip(kept, eigenvalues.abs().tolist(), strict=True)]
-    order = sorted(range(len(kept)), key=lambda i: KINDS.index(kinds[i]))
+    order = sorted(range(len(kept)), key=lambda i: (KINDS.index(kinds[i]), float(states[kept[i], 0])))
     kept = [kept[i] for i in order]
     return Points(states[kept], speeds[kept], eigenvalues[order], [kinds[i] for i in order])
 

@@ -75,7 +75,7 @@ def gates(model: Network, inputs: Tensor) -> dict[str, Tensor]:
     below = inputs.to(model.head["weight"]).expand(model.replicates, *inputs.shape)  # [N, T, D] -> [R, N, T, D]
     for layer in range(model.layers):
         weights = tuple(model.recurrent[f"{name}_l{layer}"] for name in WEIGHTS)
-        w_ih, w_hh, b_ih, b_hh = weights_of_cell(cell, weights)  # type: ignore[arg-type]
+        w_ih, w_hh, b_ih, b_hh = weights_of_cell(cell, weights)
         projected = read(below, w_ih, b_ih + b_hh).transpose(1, -1)  # [R, G*H, T, N]
         output = state = projected.new_zeros(len(projected), model.hidden, len(inputs))
         layer_gates = {name: [] for name in (*GATES.get(cell.name, ()), *STATES.get(cell.name, OWN_CELL))}

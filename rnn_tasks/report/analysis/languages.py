@@ -10,6 +10,8 @@ from rnn_tasks.tasks.automata import NONE, Automaton
 
 MOST_SYMBOLS, MOST_ANSWERS = 12, 256  # of a task that states no automaton
 
+LONGEST_NAME = 12  # characters in a figure
+
 
 class Language(NamedTuple):
     """The symbols and answers of a task.
@@ -27,6 +29,11 @@ class Language(NamedTuple):
     answers: Tensor
     answer_names: list[str]
     rule: Automaton | None
+
+    @property
+    def names(self) -> list[str]:
+        """Short names of the symbols, for figures."""
+        return [short(symbol) for symbol in self.alphabet]
 
     def numbers(self, inputs: Tensor) -> Tensor:
         """Return the numbers of symbols, -1 for inputs that are none: [..., D] -> [...]."""
@@ -46,7 +53,12 @@ class Language(NamedTuple):
     def text(self, string: list[int]) -> str:
         """Return a string as people write it, from the numbers of its symbols."""
         joint = "" if all(len(symbol) == 1 for symbol in self.alphabet) else " "
-        return joint.join(self.alphabet[number] for number in string)
+        return joint.join(self.names[number] for number in string)
+
+
+def short(name: str) -> str:
+    """Return a name of at most LONGEST_NAME characters."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _places(rows: Tensor, among: Tensor, missing: int) -> Tensor:
@@ -86,4 +98,4 @@ def _language(
     if len(names) != len(answers) or answers.dim() == 2:
         names = ["".join(map(str, row)) for row in answers.reshape(len(answers), -1).tolist()]
     listed = torch.cat((answers, torch.full_like(answers[:1], -1)))
-    return Language(alphabet, symbols, listed, [*names, "another"], rule)
+    return Language(alphabet, symbols, listed, [*map(short, names), "another"], rule)
