@@ -8,7 +8,20 @@ from pathlib import Path
 from rnn_tasks.arguments import command, program
 from rnn_tasks.errors import UserError
 
-COMMANDS = ("train", "sweep", "evaluate", "compare", "predict", "export", "show", "draw", "new", "reproduce", "report")
+COMMANDS = (
+    "train",
+    "sweep",
+    "evaluate",
+    "compare",
+    "look",
+    "predict",
+    "export",
+    "show",
+    "draw",
+    "new",
+    "reproduce",
+    "report",
+)
 
 # Completes names of commands, and after `train` what Hydra completes.
 BASH_COMPLETION = """\

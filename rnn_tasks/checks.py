@@ -14,7 +14,7 @@ MOST_REPLICATES, MOST_LAYERS = 1024, 100
 DIRECTORY = r"(?!\.\.?$)[^/\\\s\0]{1,200}"
 DIRECTORY_RULE = "the name of a directory, without slashes and spaces"
 # what commands take for something else, or keep below outputs/ themselves
-RESERVED = ("answers", "handwriting", "latest", "quick", "report", "sweeps")
+RESERVED = ("answers", "handwriting", "latest", "look", "quick", "report", "sweeps")
 TASK = rf"(?!({'|'.join(RESERVED)})$){DIRECTORY}"
 TASK_RULE = f"{DIRECTORY_RULE}, and none of {', '.join(RESERVED)}, which mean something else"
 LONGEST = 100_000  # steps of a sequence

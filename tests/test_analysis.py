@@ -12,7 +12,7 @@ from sklearn.metrics import mutual_info_score
 from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
 from rnn_tasks.models.recurrence import read
-from rnn_tasks.report.analysis import automata, automaton_plots, inspection, inspection_plots
+from rnn_tasks.report.analysis import automata, automaton_plots, inspection, inspection_plots, sums
 from rnn_tasks.runs.run import Run
 from rnn_tasks.tasks import Batch, Memory
 from rnn_tasks.tasks.answers import answers
@@ -36,41 +36,49 @@ def drawn(figure):
     return [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
-def test_gates_reproduce_the_outputs_of_the_network():
-    model = Network(3, 2, "every_step", cell="lstm", hidden=4, layers=2, replicates=3, init=1.0)
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_gates_reproduce_the_outputs_of_the_network(cell):
+    model = Network(3, 2, "every_step", cell=cell, hidden=4, layers=2, replicates=3, init=1.0)
     inputs = torch.randn(5, 7, 3, generator=torch.Generator().manual_seed(0))
-    lstm = inspection.gates(model, inputs)
+    found = inspection.gates(model, inputs)
     expected = model.states(inputs, torch.full((5,), 7))[:, -1]
-    torch.testing.assert_close(lstm.hidden, expected, atol=1e-5, rtol=0)
-    torch.testing.assert_close(lstm.hidden, lstm.output * lstm.cell.tanh())
-    change = lstm.cell[:, :, 1:] - lstm.forget[:, :, 1:] * lstm.cell[:, :, :-1]
-    assert (change.abs() <= lstm.input[:, :, 1:] + 1e-6).all()  # the candidate is in ±1
+    torch.testing.assert_close(found["output"], expected, atol=1e-5, rtol=0)
+    assert all((value >= 0).all() and (value <= 1).all() for name, value in found.items() if name.endswith("gate"))
     states = inspection.states(model, inputs, torch.full((5,), 7))
-    torch.testing.assert_close(states, torch.cat((lstm.hidden, lstm.cell), -1))
+    if cell == "gru":  # h = (1 - z) n + z h', with a candidate n in ±1
+        change = found["output"][:, :, 1:] - found["update gate"][:, :, 1:] * found["output"][:, :, :-1]
+        assert (change.abs() <= 1 - found["update gate"][:, :, 1:] + 1e-6).all()
+    if cell == "lstm":
+        torch.testing.assert_close(found["output"], found["output gate"] * found["cell state"].tanh())
+        change = found["cell state"][:, :, 1:] - found["forget gate"][:, :, 1:] * found["cell state"][:, :, :-1]
+        assert (change.abs() <= found["input gate"][:, :, 1:] + 1e-6).all()  # the candidate is in ±1
+        torch.testing.assert_close(states, torch.cat((found["output"], found["cell state"]), -1))
+    else:
+        torch.testing.assert_close(states, found["output"], atol=1e-5, rtol=0)
 
 
 def test_an_exact_adder_is_the_automaton_of_two_states():
     trace = automata.trace(hand_set_adder(1))
-    machine = automata.extract(trace)
-    zero, one = machine.start, 1 - machine.start
-    assert machine.successor[[zero, one]].tolist() == [[zero, zero, one], [zero, one, one]]
-    assert machine.output[[zero, one]].tolist() == [[0, 1, 0], [1, 0, 1]]
-    assert machine.carries[[zero, one]].tolist() == [0, 1]
-    assert machine.fitted == machine.explained == machine.right == 1
-    assert machine.counts.sum() == trace.real[::2, 1:].sum()
-    assert machine.visits.sum() == pytest.approx(1)
+    found = automata.extract(trace)
+    machine, zero, one = found.machine, found.machine.start, 1 - found.machine.start
+    assert machine.next_states[[zero, one]].tolist() == [[zero, zero, zero, one], [zero, one, one, one]]
+    assert machine.outputs[[zero, one]].tolist() == [[0, 1, 1, 0], [1, 0, 0, 1]]
+    assert found.rule_states[[zero, one]].tolist() == [0, 1]
+    assert found.fitted == found.explained == found.right == 1
+    assert found.counts.sum() == trace.real[::2, 1:].sum()
+    assert found.visits.sum() == pytest.approx(1)
     assert automata.carry_probe_accuracy(trace) == [1]
 
 
 def test_the_automaton_of_a_faulty_adder_makes_its_mistakes():
     run = hand_set_adder(0)
     trace = automata.trace(run)
-    machine = automata.extract(trace)
-    assert machine.output[1 - machine.start].tolist() == [1, 0, 0]
+    found = automata.extract(trace)
+    assert found.machine.outputs[1 - found.machine.start].tolist() == [1, 0, 0, 0]
     right = (trace.answers[0] == trace.targets) | ~trace.real[:, 1:]
-    assert machine.right == pytest.approx(right[1::2].all(1).double().mean())
-    assert 0 < machine.right < 1
-    assert machine.explained == automata.carry_probe_accuracy(trace)[0] == 1
+    assert found.right == pytest.approx(right[1::2].all(1).double().mean())
+    assert 0 < found.right < 1
+    assert found.explained == automata.carry_probe_accuracy(trace)[0] == 1
 
 
 def test_networks_that_are_no_automaton_are_not_explained():
@@ -78,7 +86,7 @@ def test_networks_that_are_no_automaton_are_not_explained():
     run = Run(Path(), None, hand_set_adder(1).task, model, None, [False, False], None)
     trace = automata.trace(run)
     assert len(automata.extract(trace).counts) == 1  # its answers are all the same: one state explains that
-    model.head["bias"].data -= run.logits(trace.ones[..., None].expand(-1, -1, 2), trace.real.sum(1) - 1).mean()
+    model.head["bias"].data -= run.logits(trace.language.symbols[trace.symbols], trace.real.sum(1) - 1).mean((1, 2))
     trace = automata.trace(run)
     assert trace.states.shape[::3] == (2, 4)
     assert automata.extract(trace, 1).explained < 1
@@ -101,9 +109,9 @@ def test_minimal_merges_equivalent_states():
 def test_random_sums_are_sums(order):
     run = hand_set_adder(1)
     run.task.order = order
-    sums = automata.random_sums(run)
-    assert len(sums) == 16
-    for each in sums:
+    found = sums.random_sums(run)
+    assert len(found) == 16
+    for each in found:
         a, b, carries, target, answer = (
             int(digits, 2) for digits in (each.a, each.b, each.carries, each.target, each.answer)
         )
@@ -153,7 +161,9 @@ def test_random_cases_have_every_length_and_last_states_give_their_answers():
         drawn(inspection_plots.digit_plane(hidden, batch.targets, ("a", "b"), head))
     )
     drawn(
-        inspection_plots.gates(inspection.gates(run.model, batch.inputs[-1:]), batch.inputs[-1].argmax(-1).tolist(), 3)
+        inspection_plots.list_gates(
+            inspection.gates(run.model, batch.inputs[-1:]), batch.inputs[-1].argmax(-1).tolist(), 3
+        )
     )
 
 
@@ -210,16 +220,15 @@ def test_mistakes_and_confusion_matrix():
 
 def test_an_automaton_is_drawn_as_a_graph_or_a_table():
     trace = automata.trace(hand_set_adder(1))
-    machine = automata.extract(trace)
-    texts = drawn(automaton_plots.automaton(machine))
-    for text in ("0+0 → 0\n0+1 → 1", "1+1 → 0", "0+1 → 0\n1+1 → 1", "0+0 → 1"):
+    found = automata.extract(trace)
+    texts = drawn(automaton_plots.extracted(found, trace.language.answer_names, "carry"))
+    for text in ("00 → 0\n01, 10 → 1", "11 → 0", "01, 10 → 0\n11 → 1", "00 → 1"):
         assert text in texts
     assert sum(text.startswith("start\ncarry 0\n") for text in texts) == 1
-    three = machine._replace(
-        **{key: torch.cat((value, value[:1])) for key, value in machine._asdict().items() if torch.is_tensor(value)}
-    )
-    figure = automaton_plots.automaton(three)
-    drawn(figure)
-    cells = figure.axes[0].tables[0].get_celld()
-    assert len(cells) == 3 * 4 + 3
-    drawn(automaton_plots.carries(trace))
+    task = Memory(name="memory", lengths=(3, 6), **SIZES)
+    names = list(map(str, range(13)))
+    figure = automaton_plots.automaton(task.automaton, names, names, "13 states")
+    texts = drawn(figure)
+    assert len(texts) == task.automaton.possible.sum() == 130
+    assert texts[:10] == ["→ 1"] * 10 and "7 → 10" in texts
+    drawn(automaton_plots.rule_states(trace, "carry"))

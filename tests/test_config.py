@@ -136,7 +136,7 @@ WRONG = {
     "model=[lstm,rnn]": r"^model=\[lstm,rnn\]: must be one name, of bilstm, .*; model=A,B with --multirun makes a run",
     "model=null": "^model=null: must be one name, of bilstm, ",
     "debug=null": "^debug=null: must be one name, of fast, limit, .*; leave out debug= for none",
-    "callbacks=null": "^callbacks=null: must be a name or a list of names, of weight_norms",
+    "callbacks=null": "^callbacks=null: must be a name or a list of names, of participation, weight_norms",
     "optimizer.lr=${task.lr.nope}": "^optimizer.lr: Interpolation key 'task.lr.nope' not found$",
     "optimizer.lr=???": "^optimizer.lr: Missing mandatory value",
     f"+optimizer.eps=1{400 * '0'}": "^optimizer.eps=10+: must be a finite number",

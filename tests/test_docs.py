@@ -30,7 +30,7 @@ OPTIONS = [
     for group in ("task", "model", "optimizer", "scheduler")
     for path in sorted((config.CONF / group).glob("*.yaml"))
 ]
-OPTIONS += ["task=memory loss=ce", "loss=mse", "logger=[csv,tensorboard]", "callbacks=[weight_norms]"]
+OPTIONS += ["task=memory loss=ce", "loss=mse", "logger=[csv,tensorboard]", "callbacks=[weight_norms,participation]"]
 OPTIONS += ["task=mnist task/augmentation=handwriting"]
 
 mkdocs = pytest.importorskip("mkdocs", reason="the pages of the reference are made by mkdocs")

@@ -5,7 +5,9 @@ import re
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from forked import command
 from helpers import SMALL, points, trained
 
@@ -73,7 +75,7 @@ def test_a_callback_is_part_of_what_makes_a_run_the_same(counter):
             r"^callbacks\.mine\._target_=counting\.Nothing: cannot be found",
         ),
         (["+callbacks.mine._target_=builtins.dict"], r"^callbacks\.mine: is a dict; must be a lightning\.Callback"),
-        (["callbacks=[nothing]"], "^callbacks=nothing: no such callbacks; there are weight_norms"),
+        (["callbacks=[nothing]"], "^callbacks=nothing: no such callbacks; there are participation, weight_norms"),
     ],
 )
 def test_callbacks_that_cannot_be_are_refused_in_one_line(counter, words, message):
@@ -90,6 +92,22 @@ def test_norms_of_weights_are_logged_after_each_validation(workplace):
     assert [step for step, _ in curves[f"weights/{name}"]] == [8, 16]
     assert [curves[f"weights/{name}{end}"][-1][1] for end in ("_min", "_max")] == pytest.approx(ends)
     assert curves[f"weights/{name}"][-1][1] == pytest.approx(sum(ends) / 2)
+
+
+def test_participation_ratios_are_logged_after_each_validation(workplace):
+    trained("run", "callbacks=[participation]", "callbacks.participation.sequences=9", "model.replicates=2")
+    curves, both = points(Path("run")), runs.load("run", "last", "all")
+    both.task.setup()
+    batch = both.task.val[torch.arange(9)]
+    states = both.model.states(batch.inputs, batch.lengths)[:, -1]
+    ends = []
+    for own in states:
+        visited = np.concatenate([steps[:length] for steps, length in zip(own.tolist(), batch.lengths, strict=True)])
+        values = np.linalg.eigvalsh(np.cov(visited.T))
+        ends.append(values.sum() ** 2 / (values**2).sum())
+    assert [step for step, _ in curves["participation"]] == [8, 16]
+    assert [curves[f"participation{end}"][-1][1] for end in ("_min", "_max")] == pytest.approx(sorted(ends), rel=1e-4)
+    assert curves["participation"][-1][1] == pytest.approx(sum(ends) / 2, rel=1e-4)
 
 
 def test_several_loggers_write_the_same_curves(workplace):

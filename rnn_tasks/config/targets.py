@@ -41,7 +41,7 @@ ALLOWED = {
     "scheduler": rf"torch\.optim\.lr_scheduler\.{CLASS}",
     "logger.*": r"rnn_tasks\.training\.tensorboard_logger\.TensorBoard"
     r"|lightning\.pytorch\.loggers\.(CSVLogger|TensorBoardLogger)",
-    "callbacks.*": r"rnn_tasks\.training\.callbacks\.WeightNorms",
+    "callbacks.*": r"rnn_tasks\.training\.callbacks\.(WeightNorms|Participation)",
 }
 PARTS = ("task", "model", "loss", "optimizer", "scheduler")  # are built, each from a _target_
 CALLED = ("logger", "callbacks")  # hold parts under names

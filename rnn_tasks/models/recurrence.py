@@ -112,7 +112,7 @@ def _stacked(cell: Cell, inputs: Tensor, weights: Weights) -> Tensor:
     if cell.linear:
         projected = read(inputs, *weights).transpose(1, -1)  # [R, B, T, D] -> [R, G*H, T, B]
         return LinearRecurrence.apply(*cell.function(projected)).transpose(1, -1)
-    w_ih, w_hh, b_ih, b_hh = _with_four_gates(weights) if cell.name == "gru" else weights
+    w_ih, w_hh, b_ih, b_hh = weights_of_cell(cell, weights)
     projected = read(inputs, w_ih, b_ih + b_hh).transpose(1, -1)  # [R, B, T, D] -> [R, G*H, T, B]
     output = state = projected.new_zeros(len(inputs), w_hh.shape[2], inputs.shape[1])
     outputs = []
@@ -152,8 +152,17 @@ class LinearRecurrence(torch.autograd.Function):
         return d_kept, deltas
 
 
-def _with_four_gates(weights: Weights) -> Weights:
-    """Add a fourth block of rows to the weights of a GRU: the recurrent half of its candidate (see cells.gru)."""
+def weights_of_cell(cell: Cell, weights: Weights) -> Weights:
+    """Return the weights whose pre-activations a step of a cell takes.
+
+    For a GRU they get a fourth block of rows: the recurrent half of its candidate (see cells.gru); for a linear cell
+    zeros in the place of the recurrent ones.
+    """
+    if cell.linear:
+        w_ih, bias = weights
+        return w_ih, w_ih.new_zeros(*w_ih.shape[:2], w_ih.shape[1] // cell.gates), bias, torch.zeros_like(bias)
+    if cell.name != "gru":
+        return weights
     w_ih, w_hh, b_ih, b_hh = weights
     hidden = w_hh.shape[2]
 

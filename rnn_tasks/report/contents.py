@@ -87,7 +87,9 @@ class Examples:
 
 EXAMPLES = (
     Examples("memory", "16 random lists of all lengths: memory_hidden10", "memory_hidden10", network_figures.lists),
-    Examples("adder", "16 random sums with their carries: adder_hidden, 5 units", ADDER[2], network_figures.sums),
+    Examples(
+        "adder", "16 random sums with their carries: adder_hidden, 5 units", ADDER[2], network_figures.answered_sums
+    ),
 )
 
 TABLES: dict[str, Callable[[Evidence], tuple[list[Table], list[str]]]] = {robustness.PART: robustness.tables}

@@ -25,6 +25,10 @@ class Table:
         """Return the table for GitHub."""
         return tabulate(self.rows, self.headings, "github", disable_numparse=True)
 
+    def text(self) -> str:
+        """Return the table for a terminal."""
+        return tabulate(self.rows, self.headings, "simple", disable_numparse=True)
+
     def html(self) -> Markup:
         """Return the table as an HTML element."""
         head = Markup("").join(Markup('<th scope="col">{}</th>').format(heading) for heading in self.headings)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import torch
 
 from rnn_tasks.models import Network
-from rnn_tasks.report.analysis import automata, automaton_plots, inspection, inspection_plots
-from rnn_tasks.report.analysis.automata import AnsweredSum
+from rnn_tasks.report.analysis import automata, automaton_plots, inspection, inspection_plots, sums
 from rnn_tasks.report.analysis.inspection import Answered
+from rnn_tasks.report.analysis.sums import AnsweredSum
 from rnn_tasks.report.drawing import Drawing, file_name
 from rnn_tasks.report.evidence import Evidence, FinishedRun, Missing
 from rnn_tasks.report.formatting import percent
@@ -73,10 +73,10 @@ def memory(selector: str, evidence: Evidence) -> Iterator[Drawing]:
     task = inspection.task_of(run, Memory)
     problem, k, name = task.parse(A_LIST), task.k, f"{selector}, network {run.replicate}"
     gates = inspection.gates(model, problem[None])
-    open_, shut = (float(gates.forget[0, 0, step].mean()) for step in (k - 1, -1))
+    open_, shut = (float(gates["forget gate"][0, 0, step].mean()) for step in (k - 1, -1))
     alt = f"Gates and states as heat maps; the forget gates are at {open_:.2f} at digit {k}, {shut:.2f} at the last."
     caption = f"{name}: gates and states over the list {A_LIST}"
-    figure = inspection_plots.gates(gates, problem.argmax(-1).tolist(), k)
+    figure = inspection_plots.list_gates(gates, problem.argmax(-1).tolist(), k)
     yield Drawing(f"gates_{selector}", "memory", caption, alt, figure, finished.path)
     retained = inspection.retention(run)
     last = retained.probe_accuracy[-1]
@@ -112,12 +112,12 @@ def adder(selector: str, evidence: Evidence) -> Iterator[Drawing]:
     read = "nothing" if share is None else f"the carry with {percent(share)} accuracy"
     caption = f"{name}: its states after each position of the test set, in two dimensions"
     alt = f"Scatter of states coloured by carry; a linear classifier reads {read}."
-    figure = automaton_plots.carries(trace)
+    figure = automaton_plots.rule_states(trace, "carry")
     yield Drawing(f"carries_{file_name(selector)}", "adder", caption, alt, figure, finished.path)
     right = f"on its own it adds {percent(machine.right)} of the sums right"
     caption = f"{name}: the automaton it runs, from {machine.clusters} clusters of its states; {right}"
-    alt = f"An automaton of {len(machine.successor)} states that explains {percent(machine.explained)} of the steps."
-    figure = automaton_plots.automaton(machine)
+    alt = f"An automaton of {len(machine.visits)} states that explains {percent(machine.explained)} of the steps."
+    figure = automaton_plots.extracted(machine, trace.language.answer_names, "carry")
     yield Drawing(f"automaton_{file_name(selector)}", "adder", caption, alt, figure, finished.path)
 
 
@@ -130,9 +130,9 @@ def _lstm(finished: FinishedRun, hidden: int | None = None) -> tuple[Run, Networ
     return run, model
 
 
-def sums(run: Run) -> list[str]:
+def answered_sums(run: Run) -> list[str]:
     """Plot random sums with their carries and the network's answers."""
-    return [_sum(answered) for answered in automata.random_sums(run)]
+    return [_sum(answered) for answered in sums.random_sums(run)]
 
 
 def _sum(answered: AnsweredSum) -> str:

@@ -35,6 +35,7 @@ styled = rc_context(
         "savefig.dpi": 120,
         "svg.fonttype": "none",
         "svg.hashsalt": "rnn_tasks",
+        "text.parse_math": False,  # a name with dollar signs is no formula
     }
 )
 

@@ -17,7 +17,7 @@ from torch.nn.functional import one_hot
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.models import Network
-from rnn_tasks.models.recurrence import final, read
+from rnn_tasks.models.recurrence import final, read, weights_of_cell
 from rnn_tasks.runs.run import Run
 from rnn_tasks.seeds import generator
 from rnn_tasks.tasks import Batch, Memory, Task
@@ -26,6 +26,13 @@ from rnn_tasks.tasks.examples import Examples, concatenated
 
 FITTED, HELD_OUT = slice(0, None, 2), slice(1, None, 2)  # halves of the sequences: to fit on, and to measure on
 CHUNK = 2000  # sequences that a network answers at once
+# The gates of a cell, by the block of its pre-activations, and what it passes on.
+GATES = {
+    "lstm": {"input gate": 0, "forget gate": 1, "output gate": 3},
+    "gru": {"reset gate": 0, "update gate": 1},
+}
+STATES = {"rnn": ("output",), "gru": ("output",), "lstm": ("output", "cell state")}
+OWN_CELL = ("output", "state")
 
 T = TypeVar("T", bound=Task)
 
@@ -53,41 +60,33 @@ def task_of(run: Run, kind: type[T]) -> T:
     return run.task
 
 
-class Gates(NamedTuple):
-    """The gates (from 0 to 1), cell states and outputs of an LSTM layer, each [R, N, T, H]."""
-
-    input: Tensor
-    forget: Tensor
-    output: Tensor
-    cell: Tensor
-    hidden: Tensor
-
-
 @torch.inference_mode()
-def gates(model: Network, inputs: Tensor) -> Gates:
-    """Return the gates and states of the last layer of LSTMs (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
+def gates(model: Network, inputs: Tensor) -> dict[str, Tensor]:
+    """Return the gates (from 0 to 1), states and outputs of the last layer by their names, each [R, N, T, H].
 
-    i, f, o = sigmoid(W x + U h + b), g = tanh(W x + U h + b), c = f c + i g, h = o tanh(c)
+    The equations of the cells are in models/cells.py.
 
     Args:
-        model: of LSTM cells.
+        model: of networks that read forwards.
         inputs: [N, T, D].
     """
+    own = ("output",) if model.cell.linear else OWN_CELL
+    cell, layer_gates = model.cell, dict[str, list[Tensor]]()
     below = inputs.to(model.head["weight"]).expand(model.replicates, *inputs.shape)  # [N, T, D] -> [R, N, T, D]
     for layer in range(model.layers):
-        w_ih, w_hh, b_ih, b_hh = (model.recurrent[f"{name}_l{layer}"] for name in model.cell.weights)
-        projected = read(below, w_ih, b_ih + b_hh)  # [R, N, T, 4 H]
-        h = c = projected.new_zeros(*projected.shape[:2], model.hidden)
-        steps = []
+        weights = tuple(model.recurrent[f"{name}_l{layer}"] for name in cell.weights)
+        w_ih, w_hh, b_ih, b_hh = weights_of_cell(cell, weights)
+        projected = read(below, w_ih, b_ih + b_hh).transpose(1, -1)  # [R, G*H, T, N]
+        output = state = projected.new_zeros(len(projected), model.hidden, len(inputs))
+        layer_gates = {name: [] for name in (*GATES.get(cell.name, ()), *STATES.get(cell.name, own))}
         for x in projected.unbind(2):
-            i, f, g, o = (x + h @ w_hh.mT).chunk(4, -1)
-            i, f, o = i.sigmoid(), f.sigmoid(), o.sigmoid()
-            c = f * c + i * g.tanh()
-            h = o * c.tanh()
-            steps.append((i, f, o, c, h))
-        layer_gates = Gates(*(torch.stack(values, 2) for values in zip(*steps, strict=True)))
-        below = layer_gates.hidden
-    return layer_gates
+            blocks = (pre := x + w_hh @ output).split(model.hidden, 1)
+            output, state = cell.step(pre, state)
+            values = [blocks[number].sigmoid() for number in GATES.get(cell.name, {}).values()]
+            for steps, value in zip(layer_gates.values(), (*values, output, state), strict=False):
+                steps.append(value)
+        below = torch.stack(layer_gates["output"], 2).transpose(1, -1)
+    return {name: torch.stack(steps, 2).transpose(1, -1) for name, steps in layer_gates.items()}
 
 
 @torch.inference_mode()
@@ -95,7 +94,7 @@ def states(model: Network, inputs: Tensor, lengths: Tensor) -> Tensor:
     """Return the last layer's states after each step, of an LSTM h, then c: [N, T, D], [N] -> [R, N, T, S]."""
     if model.cell.name == "lstm" and len(model.directions) == 1:
         layer_gates = gates(model, inputs)
-        return torch.cat((layer_gates.hidden, layer_gates.cell), -1)
+        return torch.cat((layer_gates["output"], layer_gates["cell state"]), -1)
     return model.states(inputs.to(model.head["weight"]), lengths)[:, -1]
 
 
@@ -105,18 +104,34 @@ def concat_padded(sets: list[Examples]) -> Batch:
     return concatenated([examples.padded(steps) for examples in sets])
 
 
-def project_2d(points: Tensor) -> tuple[Tensor, list[str]]:
-    """Project states to two dimensions by their principal components (Pearson 1901): [N, S] -> [N, 2].
+class Plane(NamedTuple):
+    """A plane in which states are drawn.
 
-    Returns:
-        the points and the names of the axes.
+    Attributes:
+        mean: [S], the state in the middle.
+        axes: [2, S], at right angles.
+        names: of the axes.
     """
-    if points.shape[1] <= 2:
-        return points, [f"number {i} of the state" for i in (1, 2)]
-    pca = PCA(2, svd_solver="full")
-    projected = torch.from_numpy(pca.fit_transform(points.numpy()))
+
+    mean: Tensor
+    axes: Tensor
+    names: list[str]
+
+    def project(self, points: Tensor) -> Tensor:
+        """Project states to the plane: [..., S] -> [..., 2]."""
+        return (points - self.mean) @ self.axes.mT
+
+
+def principal_plane(points: Tensor) -> Plane:
+    """Return the plane of the first two principal components (Pearson 1901) of states [N, S], S of at least 2."""
+    if points.shape[1] == 2:
+        return Plane(
+            points.new_zeros(2), torch.eye(2, dtype=points.dtype), [f"number {i} of the state" for i in (1, 2)]
+        )
+    pca = PCA(2, svd_solver="full").fit(points.numpy())
     shares = enumerate(pca.explained_variance_ratio_, 1)
-    return projected, [f"component {i} ({share:.0%} of variance)" for i, share in shares]
+    names = [f"component {i} ({share:.0%} of variance)" for i, share in shares]
+    return Plane(torch.from_numpy(pca.mean_), torch.from_numpy(pca.components_), names)
 
 
 def linear_probe_accuracy(fitted: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor]) -> float | None:

@@ -11,16 +11,16 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
-from rnn_tasks.report.analysis.inspection import Answered, Gates, Retention
+from rnn_tasks.report.analysis.inspection import Answered, Retention
 from rnn_tasks.runs.plots import COLORS, PANEL, Picture, image_grid, styled
 
 WIDTH = PANEL[0]
+MOST_ROWS, MOST_TICKS = 30, 28  # of units with room of their own, of labels below the steps
 DIGITS = colormaps["tab10"](range(10))  # [10, RGBA]
 DISC = {"boxstyle": "circle,pad=0.1", "facecolor": "white", "linewidth": 0.5}
 
 
-@styled
-def gates(lstm: Gates, digits: list[int], k: int) -> Figure:
+def list_gates(lstm: dict[str, Tensor], digits: list[int], k: int) -> Figure:
     """Draw the gates, cell states and outputs of an LSTM, of one replicate and one list.
 
     Args:
@@ -28,22 +28,41 @@ def gates(lstm: Gates, digits: list[int], k: int) -> Figure:
         digits: of the list.
         k: number of the digit that is to be remembered.
     """
-    units, limit = lstm.cell.shape[-1], float(lstm.cell[0, 0].abs().max())
-    figure = Figure(figsize=(WIDTH, 1.2 + 5 * (0.35 + 0.11 * units)), layout="constrained")
-    titles = {"input gate": 0, "forget gate": 0, "output gate": 0, "cell state": -limit, "output": -1}
-    for axes, values, (title, low) in zip(figure.subplots(5, 1, sharex=True), lstm, titles.items(), strict=True):
-        _heatmap(axes, values[0, 0], (low, limit if title == "cell state" else 1), title)
+    label = f"digits, step by step; framed: number {k}, to be remembered"
+    figure = gates({name: values[0, 0] for name, values in lstm.items()}, list(map(str, digits)), label)
+    for axes in figure.axes[: len(lstm)]:
+        units = next(iter(lstm.values())).shape[-1]
         frame = Rectangle((k - 1.5, -0.5), 1, units, fill=False, edgecolor=COLORS[1], linewidth=2, clip_on=False)
         axes.add_patch(frame)
-    axes.set_xticks(range(len(digits)), digits)
-    axes.set_xlabel(f"digits, step by step; framed: number {k}, to be remembered")
+    return figure
+
+
+@styled
+def gates(values: dict[str, Tensor], steps: list[str], label: str) -> Figure:
+    """Draw the gates, states and outputs of one network over one sequence.
+
+    Args:
+        values: by their names, each [T, H]; a gate lies between 0 and 1, an output between -1 and 1.
+        steps: what stands below each step.
+        label: what that is.
+    """
+    units = next(iter(values.values())).shape[-1]
+    height = 1.2 + len(values) * (0.35 + 0.11 * min(units, MOST_ROWS))
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    panels = figure.subplots(len(values), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (title, numbers) in zip(panels, values.items(), strict=True):
+        limit = 1.0 if title == "output" else float(numbers.abs().max())
+        _heatmap(axes, numbers, (0, 1) if title.endswith("gate") else (-limit, limit), title)
+    every = -(-len(steps) // MOST_TICKS)
+    panels[-1].set_xticks(range(0, len(steps), every), steps[::every], fontsize=8)
+    panels[-1].set_xlabel(label)
     return figure
 
 
 def _heatmap(axes: Axes, values: Tensor, limits: tuple[float, float], title: str) -> None:
     """Values [T, H] with the steps on x and the units on y, and their colours."""
     image = axes.imshow(values.T, "cividis", vmin=limits[0], vmax=limits[1], aspect="auto")  # brighter is more
-    units = range(0, values.shape[1], 1 if values.shape[1] <= 5 else 3)
+    units = range(0, values.shape[1], 1 if values.shape[1] <= 5 else 3 * -(-values.shape[1] // MOST_ROWS))
     axes.set_yticks(units, [str(unit + 1) for unit in units])
     axes.grid(False)
     axes.set_title(title, fontsize=9)
