@@ -57,6 +57,23 @@ def lengths(text: str) -> list[int]:
     return sorted(numbers)
 
 
+def require_place(option: str, file: Path, example: str) -> None:
+    """Check that a file can be made, before the work that fills it.
+
+    Args:
+        option: that names the file, like "--to".
+        file: its path.
+        example: what it could be called.
+
+    Raises:
+        UserError: its directory is missing, or it is one itself.
+    """
+    if file.is_dir():
+        raise UserError(f"{option} {file}: is a directory; name a file in it, like {file / example}")
+    if not file.parent.is_dir():
+        raise UserError(f"{option} {file}: {file.parent} is no directory; make it first, or name another place")
+
+
 def program() -> str:
     """Return the running command as it was called, like "rnn-tasks predict" or "python -m rnn_tasks.predict"."""
     path, package = Path(sys.argv[0]), Path(__file__).parent.resolve()

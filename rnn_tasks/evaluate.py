@@ -2,8 +2,9 @@
 
 import json
 from argparse import Namespace
+from pathlib import Path
 
-from rnn_tasks.arguments import add_trust, command, command_line, lengths, parser, positive, replicate
+from rnn_tasks.arguments import add_trust, command, command_line, lengths, parser, positive, replicate, require_place
 from rnn_tasks.errors import UserError
 
 
@@ -11,7 +12,7 @@ def arguments() -> Namespace:
     """Build the parser of the command line.
 
     Raises:
-        UserError: options contradict each other.
+        UserError: options contradict each other, or the picture cannot be written there.
     """
     words = parser(__doc__)
     words.add_argument("run", metavar="RUN", help="a run directory, latest, or the name of a task")
@@ -39,16 +40,30 @@ def arguments() -> Namespace:
         help="its number from 0, best by validation, or all (default: best)",
     )
     words.add_argument("--confusion", action="store_true", help="which class of the test set is taken for which")
+    words.add_argument(
+        "--plot", metavar="FILE.png", type=Path, help="draw the share of replicates without an error over the length"
+    )
     words.add_argument("--json", action="store_true", help="print the metrics as they are in result.json")
     add_trust(words)
     chosen = words.parse_args()
+    _check(chosen)
+    return chosen
+
+
+def _check(chosen: Namespace) -> None:
+    """Refuse options that contradict each other, and a picture that cannot be written."""
     if chosen.ood and chosen.lengths:
         raise UserError("--lengths: an image has 28 rows; leave out --lengths or --ood")
     if chosen.confusion and (chosen.ood or chosen.lengths):
         raise UserError("--confusion: is of the run's own test set; leave out --lengths and --ood")
     if chosen.split and not chosen.ood:
         raise UserError("--split: chooses the images of --ood; add --ood, or leave out --split")
-    return chosen
+    if chosen.plot:
+        if chosen.ood or chosen.confusion:
+            raise UserError("--plot: draws what is measured by length; leave out --ood and --confusion")
+        if chosen.plot.suffix != ".png":
+            raise UserError(f"--plot {chosen.plot}: must end in .png")
+        require_place("--plot", chosen.plot, "survival.png")
 
 
 @command
@@ -78,7 +93,11 @@ def main() -> None:
     else:
         test = evaluate(run, chosen.lengths, chosen.samples)
         runs.tell_run(run, chosen.replicate)
-        print(json.dumps({"test": test}, indent=1) if chosen.json else tables.metrics_table(test))
+        print(json.dumps({"test": test}, indent=1) if chosen.json else tables.metrics_table(test), flush=True)
+        if chosen.plot:
+            from rnn_tasks.runs.survival_plots import save_survival
+
+            save_survival(test["by_length"], run.task.lengths, chosen.plot)
 
 
 if __name__ == "__main__":

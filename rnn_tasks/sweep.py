@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnn_tasks.arguments import command, parser
+from rnn_tasks.arguments import command, parser, require_place
 from rnn_tasks.errors import UserError, tell
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def main() -> None:
     """Print the table of a sweep and how many runs are in which state; write its tables and picture anew."""
     chosen = arguments()
     if chosen.to:
-        _require_place(chosen.to)
+        require_place("--to", chosen.to, "networks.csv")
     from rnn_tasks.runs import finding, summaries, sweep_tables, sweeps
 
     sweep: Path = finding.find_sweep(chosen.sweep)
@@ -64,18 +64,6 @@ def main() -> None:
     if chosen.to:
         summaries.write_networks(chosen.to, rows)
     _write_where_possible(sweep, rows)
-
-
-def _require_place(file: Path) -> None:
-    """Check that a file can be made before the sweep is read.
-
-    Raises:
-        UserError: its directory is missing, or it is one itself.
-    """
-    if file.is_dir():
-        raise UserError(f"--to {file}: is a directory; name a file in it, like {file / 'networks.csv'}")
-    if not file.parent.is_dir():
-        raise UserError(f"--to {file}: {file.parent} is no directory; make it first, or name another place")
 
 
 def _write_where_possible(sweep: Path, rows: list[SweepRow]) -> None:

@@ -43,7 +43,7 @@ def test_bad_input_is_refused_in_one_line(ask, words):
 
 def test_evaluate_gives_the_metrics_of_the_result(ask):
     said = json.loads(ask("evaluate", "adder", "--json")[1])["test"]
-    assert said == runs.load("adder").result["metrics"]["test"]
+    assert said.items() >= runs.load("adder").result["metrics"]["test"].items()
     best = json.loads(ask("evaluate", "adder", "--json", "--weights", "best")[1])["test"]
     assert best["n"] == 2000 and best["accuracy"] != [0.0]
 
@@ -51,7 +51,7 @@ def test_evaluate_gives_the_metrics_of_the_result(ask):
 def test_evaluate_in_double_precision(ask):
     result = trained("outputs/adder/double", "trainer.precision=64-true", "model=rnn")
     said = json.loads(ask("evaluate", "outputs/adder/double", "--json")[1])["test"]
-    assert said == result["metrics"]["test"]
+    assert said.items() >= result["metrics"]["test"].items()
     assert ask("predict", "outputs/adder/double", "1+1")[0] == 0
     shutil.rmtree("outputs/adder/double")
 

@@ -114,7 +114,8 @@ def test_exported_run_is_measured_with_its_only_weights(workplace, no_pictures, 
     assert call("export", "run", "--run", "--to", "alone")[0] == 0
     status, out, err = call("evaluate", "alone", "--json")
     assert (status, err) == (0, "alone, best weights\n")
-    assert json.loads(out)["test"] == rnn_tasks.evaluate("alone") == runs.load("alone").result["metrics"]["test"]
+    assert json.loads(out)["test"] == rnn_tasks.evaluate("alone")
+    assert rnn_tasks.evaluate("alone").items() >= runs.load("alone").result["metrics"]["test"].items()
     assert call("evaluate", "run")[2].startswith("run, last weights, ")
     status, _, err = call("evaluate", "alone", "--weights", "last")
     assert status == 2 and "last.ckpt: is missing" in err

@@ -52,6 +52,7 @@ FIGURES: tuple[Draw, ...] = (  # in the order in which they stand in their parts
     figures.memory_by_length,
     figures.memory_by_size,
     figures.adder_by_length,
+    figures.adder_survival,
     figures.adder_length5,
     figures.adder_loss,
     figures.adder_batch_size,

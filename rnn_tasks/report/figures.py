@@ -10,7 +10,8 @@ from statistics import mean
 from rnn_tasks.report.drawing import Drawing, file_name
 from rnn_tasks.report.evidence import Evidence, FinishedRun, Missing
 from rnn_tasks.report.formatting import Numbers, list_percent, mean_of, percent
-from rnn_tasks.runs import plots
+from rnn_tasks.runs import plots, survival_plots
+from rnn_tasks.training import lengths
 
 MNIST = ("mnist_rnn_sgd", "mnist_rnn_adam", "mnist_lstm_sgd", "mnist_lstm_sgd_slow", "mnist_birnn_adam")
 MEMORY = ("memory_hidden2", "memory_hidden5", "memory_hidden10")
@@ -57,6 +58,19 @@ def _count_perfect(numbers: Numbers) -> str:
 def adder_by_length(evidence: Evidence) -> list[Drawing]:
     """Plot the accuracy of the adders of 1, 3 and 5 units, over the length."""
     return [_by_length("adder", ADDER, evidence, "Adder: accuracy by length of the numbers")]
+
+
+def adder_survival(evidence: Evidence) -> list[Drawing]:
+    """Plot the share of adders of 1, 3 and 5 units that are right at a length and at all shorter ones."""
+    runs = _with_lengths(ADDER, evidence)
+    curves = {selector: run.by_length() for selector, run in runs.items()}
+    ends = {name: lengths.survival(by_length) for name, by_length in curves.items()}
+    counts = ", ".join(f"{name} {end.right[-1]} of {end.replicates}" for name, end in ends.items())
+    greatest = max(end.lengths[-1] for end in ends.values())
+    alt = f"Networks without an error at all lengths up to {greatest}: {counts}."
+    figure = survival_plots.survival_curves(curves, next(iter(runs.values())).config.task.lengths)
+    caption = "Adder: networks that are right at a length and at all shorter ones"
+    return [Drawing("adder_survival", "adder", caption, alt, figure)]
 
 
 def adder_length5(evidence: Evidence) -> list[Drawing]:
@@ -143,15 +157,7 @@ def _by_batch_size(experiment: str, key: str, evidence: Evidence, lines_name: st
 
 def _by_length(part: str, selectors: Sequence[str], evidence: Evidence, caption: str) -> Drawing:
     """Accuracy over the length, of those runs that are there."""
-    runs: dict[str, FinishedRun] = {}
-    for selector in selectors:
-        with suppress(Missing):
-            run = evidence.run(selector)
-            if run.by_length():
-                runs[selector] = run
-    if not runs:
-        evidence.run(selectors[0]).by_length()  # says what is missing
-        raise Missing(f"{selectors[0]} has no test sequences")
+    runs = _with_lengths(selectors, evidence)
     first = next(iter(runs.values()))
     curves = {selector: run.by_length() for selector, run in runs.items()}
     longest = {selector: mean_of(list(curve.values())[-1]["accuracy"]) for selector, curve in curves.items()}
@@ -161,3 +167,21 @@ def _by_length(part: str, selectors: Sequence[str], evidence: Evidence, caption:
     )
     figure = plots.by_length(curves, first.chance, first.config.task.lengths)
     return Drawing(f"{file_name(selectors[0])}_by_length", part, caption, alt, figure)
+
+
+def _with_lengths(selectors: Sequence[str], evidence: Evidence) -> dict[str, FinishedRun]:
+    """Return those runs that are there and were tested by length, by their selectors.
+
+    Raises:
+        Missing: there is none.
+    """
+    runs: dict[str, FinishedRun] = {}
+    for selector in selectors:
+        with suppress(Missing):
+            run = evidence.run(selector)
+            if run.by_length():
+                runs[selector] = run
+    if not runs:
+        evidence.run(selectors[0]).by_length()  # says what is missing
+        raise Missing(f"{selectors[0]} has no test sequences")
+    return runs

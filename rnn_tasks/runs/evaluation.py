@@ -14,6 +14,7 @@ from rnn_tasks.tasks import mnist_ood
 from rnn_tasks.tasks.base import Examples
 from rnn_tasks.tasks.mnist import Mnist
 from rnn_tasks.training.evaluation import measure
+from rnn_tasks.training.lengths import generalization
 from rnn_tasks.training.process import return_memory
 
 if TYPE_CHECKING:
@@ -23,19 +24,32 @@ PATIENCE = 10  # seconds before progress is shown; off a terminal also between t
 
 
 def evaluate(run: Run, lengths: list[int] | None = None, samples: int = 1000) -> dict[str, Any]:
-    """Return the test metrics of a loaded run, as ``measure`` gives them.
+    """Return the test metrics of a loaded run, as ``measure`` gives them, and what they tell of length generalization.
 
     Args:
         run: from runs.load.
-        lengths: of new test sequences; without, the run's own test set is measured.
+        lengths: of new test sequences, those that the task has no examples of are left out; without, the run's own test
+            set is measured.
         samples: sequences of each length.
 
+    Returns:
+        What ``measure`` and ``generalization`` give.
+
     Raises:
-        UserError: the task has no sequences of these lengths.
+        UserError: the task has no sequences of any of these lengths.
     """
-    if lengths is None:
-        run.task.setup()
-        return measured(run, run.task.test)
+    metrics = _of_own_test(run) if lengths is None else _of_lengths(run, lengths, samples)
+    return metrics | generalization(metrics["by_length"])
+
+
+def _of_own_test(run: Run) -> dict[str, Any]:
+    run.task.setup()
+    return measured(run, run.task.test)
+
+
+def _of_lengths(run: Run, lengths: list[int], samples: int) -> dict[str, Any]:
+    possible = set(run.task.lengths_with_examples(min(lengths), max(lengths)))
+    lengths = [length for length in lengths if length in possible] or lengths  # of none, the task says why
     return_memory()
     terminal = sys.stderr is not None and sys.stderr.isatty()
     shown = tqdm(lengths, unit=" lengths", leave=False, delay=PATIENCE, mininterval=0.2 if terminal else PATIENCE)

@@ -10,9 +10,11 @@ from typing import Any
 
 from tabulate import tabulate
 
+from rnn_tasks.training import lengths
 from rnn_tasks.training.intervals import Summary, counted, hundredths, summarize
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
+MOST_ROWS = 50  # of lengths, or of replicates with errors; --json has all
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,15 @@ def table(metrics: dict[str, dict[str, Any]]) -> str:
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:
-    """Return the test metrics as a table with a row for each length, and the accuracy of guessing."""
+    """Return the test metrics as a table, the accuracy of guessing, and what they tell of length generalization.
+
+    The table has a row for each length, or for each block of many lengths.
+    """
     by_length = metrics["by_length"] if len(metrics["by_length"]) > 1 else {}
-    rows = {f"length {length}": values for length, values in by_length.items()}
-    return f"{table(rows | {'all': metrics})}\n{', '.join(_guesses(metrics))}"
+    shown = by_length if len(by_length) <= MOST_ROWS else lengths.blocks(by_length)
+    rows = {f"length {length}": values for length, values in shown.items()}
+    text = f"{table(rows | {'all': metrics})}\n{', '.join(_guesses(metrics))}"
+    return f"{text}\n{length_generalization(by_length)}" if by_length else text
 
 
 def _guesses(metrics: dict[str, Any]) -> list[str]:
@@ -137,6 +144,44 @@ def _guesses(metrics: dict[str, Any]) -> list[str]:
     if loss and metrics.get("best_loss") is not None:
         notes.append(f"above the best possible: {(loss.mean - metrics['best_loss']) / math.log(2):.4f} bits")
     return notes
+
+
+def length_generalization(by_length: dict[str, dict[str, Any]]) -> str:
+    """Return the mean over several lengths, how many replicates are right at all, and which err at which length first.
+
+    Args:
+        by_length: the metrics at each length.
+    """
+    means, errors = lengths.mean_over_lengths(by_length), lengths.first_errors(by_length)
+    lines = [f"mean accuracy over {len(by_length)} lengths: {percent(_summary(means), best=True)}"]
+    if len(errors) == 1:
+        return f"{lines[0]}\nfirst error at length: {errors[0] or 'none'}"
+    curve = lengths.survival(by_length)
+    low, high = map(hundredths, curve.intervals[-1])
+    lines.append(
+        f"without an error: {curve.right[-1]} of {curve.replicates} replicates,"
+        f" {hundredths(curve.shares[-1])}% [{low}, {high}]"
+    )
+    lines.append(f"median of the first error: {curve.described_median}")
+    wrong = [replicate for replicate, error in enumerate(errors) if error is not None]
+    if len(wrong) > MOST_ROWS:
+        lines.append(f"{len(wrong)} replicates with errors: --json lists them")
+    elif wrong:
+        lines.append(f"\n{_replicates_table(by_length, wrong)}")
+    return "\n".join(lines)
+
+
+def _replicates_table(by_length: dict[str, dict[str, Any]], replicates: list[int]) -> str:
+    """Return a table of some replicates: their mean over the lengths, first error, and exact match at the greatest."""
+    means, errors = lengths.mean_over_lengths(by_length), lengths.first_errors(by_length)
+    greatest = max(by_length, key=int)
+    heads = ("replicate", "mean over lengths", "first error at length", f"exact match at {greatest}")
+    rows = []
+    for replicate in replicates:
+        shares = means[replicate], by_length[greatest]["sequence_accuracy"][replicate]
+        mean, match = ("failed" if share is None else f"{hundredths(share)}%" for share in shares)
+        rows.append((str(replicate), mean, "failed" if shares[0] is None else str(errors[replicate]), match))
+    return tabulate(rows, headers=heads, disable_numparse=True, colalign=("right",) * len(heads))
 
 
 def print_result(result: dict[str, Any], run: Path) -> None:

@@ -1,7 +1,6 @@
 """Remembering the K-th number of a sequence."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,10 +8,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from rnn_tasks import checks
-from rnn_tasks.errors import UserError
 from rnn_tasks.tasks.automata import Automaton, explored
 from rnn_tasks.tasks.base import Task
-from rnn_tasks.tasks.examples import Examples
 
 
 class Memory(Task):
@@ -62,10 +59,9 @@ class Memory(Task):
 
         return explored("0123456789", (0, 0), step)
 
-    def test_examples(self, lengths: Sequence[int], size: int) -> list[Examples]:
-        if min(lengths) < self.k:
-            raise UserError(f"length {min(lengths)}: has no number {self.k} to remember; take {self.k} and more")
-        return super().test_examples(lengths, size)
+    def lengths_with_examples(self, low: int, high: int) -> list[int]:
+        """Return the lengths of lists that have a digit number k."""
+        return list(range(max(low, self.k), high + 1))
 
     def parse(self, text: str) -> Tensor:
         try:
