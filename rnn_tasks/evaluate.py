@@ -38,7 +38,11 @@ def arguments() -> Namespace:
         default="best",
         help="its number from 0, best by validation, or all (default: best)",
     )
-    words.add_argument("--confusion", action="store_true", help="which class of the test set is taken for which")
+    words.add_argument(
+        "--confusion",
+        action="store_true",
+        help="which class of the test set is taken for which; of numbers, their errors",
+    )
     words.add_argument("--json", action="store_true", help="print the metrics as they are in result.json")
     add_trust(words)
     chosen = words.parse_args()

@@ -526,6 +526,25 @@ def test_confusion_counts_every_answer(run):
     assert confusion_table(many).splitlines()[-1].split() == ["3", "7", "5"]
 
 
+def test_errors_of_numbers_are_in_the_units_of_the_file(described):
+    write("data.csv", rows := drawn(30, target=lambda x, last: 1000 + 50 * x if last or x > 0 else ""))
+    own = described()
+    task, model = config.build(own)
+    own.task.description = None
+    names = set(config.build_task(own).prepared.sets[2].names)
+    task.setup()
+    loaded = runs.Run(Path("run"), own, task, model, 0, [False], None)
+    found = confusion(loaded, task.test)
+    assert found["targets"] == ["target"]
+    answers = []
+    for name, inputs in task.read("data.csv"):
+        if name in names:
+            written = loaded.answer(inputs[None], torch.tensor([len(inputs)]))[0][0].split("; ")
+            answers += zip([row for row in rows if row["sequence"] == name], written, strict=True)
+    errors = [abs(float(answer) - row["target"]) for row, answer in answers if row["target"] != ""]
+    assert found["mean_absolute_error"] == [pytest.approx(np.mean(errors), rel=1e-3)]
+
+
 def test_a_file_is_read_once_when_a_run_begins(monkeypatch, tmp_path):
     write("data.csv", drawn(40))
     read, calls = delimited.read, []
