@@ -127,12 +127,16 @@ def read_arrays(path: Path) -> Table:
     columns[STEP] = Column(STEP, step)
     if "split" in arrays:
         columns["split"] = _labels(path, "split", arrays["split"], count, which)
+    for name in _names(path, arrays, "input_names", "x", size):
+        if name.lower().startswith("target"):
+            raise UserError(f"{path}: an input is named {name!r}, which a target is; rename it")
     values = {name: inputs[real, i] for i, name in enumerate(_names(path, arrays, "input_names", "x", size))}
     if "targets" in arrays:
         targets = _at_steps(path, arrays["targets"], lengths, real)  # [rows, C]
-        names = _names(path, arrays, "target_names", "target", targets.shape[1])
-        for name in values.keys() & {*names}:
-            raise UserError(f"{path}: an input and a target are named {name!r}; rename one")
+        names = [
+            name if name.lower().startswith("target") else f"target {name}"
+            for name in _names(path, arrays, "target_names", "target", targets.shape[1])
+        ]
         values |= {name: targets[:, i] for i, name in enumerate(names)}
     for name in values.keys() & columns.keys():
         raise UserError(f"{path}: no column of its inputs and targets can be named {name!r}; rename it")
