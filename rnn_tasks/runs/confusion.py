@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +10,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from rnn_tasks.errors import UserError, printable
-from rnn_tasks.tasks.examples import EvaluationBatches, Examples
+from rnn_tasks.tasks.examples import EvaluationBatches
 from rnn_tasks.training.scoring import asked_mask, forward_replicates
 
 if TYPE_CHECKING:
@@ -21,12 +20,11 @@ WIDEST = 20  # classes of a table; of more the most frequent mistakes are listed
 LONGEST = 20  # characters of a name
 
 
-def confusion(run: Run, sets: Iterable[Examples]) -> dict[str, Any]:
-    """Return how often each class was answered for each, or the errors of numbers.
+def confusion(run: Run) -> dict[str, Any]:
+    """Return how often each class of the test set was answered for each, or the errors of numbers.
 
     Args:
         run: from runs.load; its replicates count together, but for those that have failed.
-        sets: examples of its task.
 
     Returns:
         ``classes``, their names, and ``counts``, a list of rows: [right class][answered class]. Of numbers ``targets``,
@@ -40,14 +38,15 @@ def confusion(run: Run, sets: Iterable[Examples]) -> dict[str, Any]:
         raise UserError(
             f"--confusion: {run.path} answers sets of bits; give a run with classes, single bits or numbers"
         )
-    return _errors(run, sets) if form.kind == "numbers" else _counts(run, sets)
+    run.task.setup()
+    return _errors(run) if form.kind == "numbers" else _counts(run)
 
 
-def _answers(run: Run, sets: Iterable[Examples]) -> Iterator[tuple[Tensor, Tensor]]:
+def _answers(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the targets and the answers that are asked of the live replicates, both [M] or [M, C]."""
     form, parameter, live = run.task.format, next(run.model.parameters()), ~torch.tensor(run.failed)
     with torch.inference_mode():
-        for batch in chain.from_iterable(EvaluationBatches([examples], len(run.failed)) for examples in sets):
+        for batch in EvaluationBatches(run.task.test, len(run.failed)):
             moved = batch.each(lambda part: part.to(parameter.device))
             logits = forward_replicates(run.model, moved._replace(inputs=moved.inputs.to(parameter)), form=form)
             answers, asked = form.answers(logits)[live].cpu(), asked_mask(batch, form.has_parts)
@@ -58,11 +57,11 @@ def _answers(run: Run, sets: Iterable[Examples]) -> Iterator[tuple[Tensor, Tenso
             yield first, second
 
 
-def _counts(run: Run, sets: Iterable[Examples]) -> dict[str, Any]:
+def _counts(run: Run) -> dict[str, Any]:
     form = run.task.format
     size = max(2, form.size)
     counts = torch.zeros(size * size, dtype=torch.int64)
-    for targets, answers in _answers(run, sets):
+    for targets, answers in _answers(run):
         counts += (targets.long() * size + answers.long()).bincount(minlength=size * size)
     kind = torch.int64 if form.kind == "classes" else torch.float32
     names = [
@@ -71,10 +70,10 @@ def _counts(run: Run, sets: Iterable[Examples]) -> dict[str, Any]:
     return {"classes": names, "counts": counts.view(size, size).tolist()}
 
 
-def _errors(run: Run, sets: Iterable[Examples]) -> dict[str, Any]:
+def _errors(run: Run) -> dict[str, Any]:
     size = run.task.format.size
     scales = getattr(run.task, "scales", None) or [(f"number {place + 1}", 1.0) for place in range(size)]
-    errors = torch.cat([(answers - targets).view(-1, size) for targets, answers in _answers(run, sets)]).double()
+    errors = torch.cat([(answers - targets).view(-1, size) for targets, answers in _answers(run)]).double()
     errors *= torch.tensor([scale for _, scale in scales], dtype=torch.float64)
     return {
         "targets": [name for name, _ in scales],
