@@ -39,7 +39,11 @@ def arguments() -> Namespace:
         default="best",
         help="its number from 0, best by validation, or all (default: best)",
     )
-    words.add_argument("--confusion", action="store_true", help="which class of the test set is taken for which")
+    words.add_argument(
+        "--confusion",
+        action="store_true",
+        help="which class of the test set is taken for which; of numbers, their errors",
+    )
     words.add_argument(
         "--plot", metavar="FILE.png", type=Path, help="draw the share of replicates without an error over the length"
     )
@@ -77,13 +81,11 @@ def main() -> None:
     if run.result is None:
         raise UserError(f"{run.path}: has not finished; go on with {command_line('train', f'resume={run.path}')}")
     from rnn_tasks.runs import tables
+    from rnn_tasks.runs.confusion import confusion, confusion_table
     from rnn_tasks.runs.evaluation import evaluate, out_of_distribution
 
     if chosen.confusion:
-        from rnn_tasks.runs.confusion import confusion, confusion_table
-
-        run.task.setup()
-        found = confusion(run, run.task.test)
+        found = confusion(run)
         runs.tell_run(run, chosen.replicate)
         print(json.dumps(found, indent=1) if chosen.json else confusion_table(found))
     elif chosen.ood:

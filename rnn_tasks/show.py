@@ -63,7 +63,7 @@ def example(task: Any, number: int) -> str:
     answer = targets[:length] if every_step else targets
     problem = task.write_input(inputs[:length])
     shown = problem if "\n" in problem else printable(problem)
-    lines = [f"{shown} -> {task.write_answer(answer if asked is None else answer[asked])}"]
+    lines = [f"{shown} -> {printable(task.write_answer(answer if asked is None else answer[asked]))}"]
     if "\n" in problem and number:  # a picture shows what its rows of numbers say
         return lines[0]
     for step, features in enumerate(inputs[: min(int(length), STEPS)].tolist()):

@@ -367,6 +367,10 @@ def test_damaged_and_pickled_binary_files_are_refused():
         ({"inputs": np.zeros((9, 3, 2)), "targets": np.zeros(8)}, r"targets \[8\]"),
         ({"inputs": np.zeros((9, 3, 2)), "targets": np.arange(9), "lengths": np.zeros(9, int)}, r"lengths\[0\] is 0"),
         (
+            {"inputs": np.zeros((9, 3)), "targets": np.arange(9), "input_names": np.array(["target"])},
+            "which something else is",
+        ),
+        (
             {"inputs": np.full((9, 3, 2), np.inf), "targets": np.arange(9)},
             r"sequence \[0\], step \[0\], x1: is infinite",
         ),
@@ -511,7 +515,7 @@ def test_a_run_goes_on_where_its_file_has_moved(run):
 def test_confusion_counts_every_answer(run):
     loaded = runs.load(run, "last", "all")
     loaded.task.setup()
-    found = confusion(loaded, loaded.task.test)
+    found = confusion(loaded)
     (test,) = loaded.task.test
     wanted = [[0, 0], [0, 0]]
     for number in range(len(test)):
@@ -524,6 +528,25 @@ def test_confusion_counts_every_answer(run):
     many = {"classes": [str(n) for n in range(30)], "counts": np.eye(30, dtype=int).tolist()}
     many["counts"][3][7] = 5
     assert confusion_table(many).splitlines()[-1].split() == ["3", "7", "5"]
+
+
+def test_errors_of_numbers_are_in_the_units_of_the_file(described):
+    write("data.csv", rows := drawn(30, target=lambda x, last: 1000 + 50 * x if last or x > 0 else ""))
+    own = described()
+    task, model = config.build(own)
+    own.task.description = None
+    names = set(config.build_task(own).prepared.sets[2].names)
+    task.setup()
+    loaded = runs.Run(Path("run"), own, task, model, 0, [False], None)
+    found = confusion(loaded)
+    assert found["targets"] == ["target"]
+    answers = []
+    for name, inputs in task.read("data.csv"):
+        if name in names:
+            written = loaded.answer(inputs[None], torch.tensor([len(inputs)]))[0][0].split("; ")
+            answers += zip([row for row in rows if row["sequence"] == name], written, strict=True)
+    errors = [abs(float(answer) - row["target"]) for row, answer in answers if row["target"] != ""]
+    assert found["mean_absolute_error"] == [pytest.approx(np.mean(errors), rel=1e-3)]
 
 
 def test_a_file_is_read_once_when_a_run_begins(monkeypatch, tmp_path):

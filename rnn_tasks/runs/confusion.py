@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +10,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from rnn_tasks.errors import UserError, printable
-from rnn_tasks.tasks.examples import EvaluationBatches, Examples
+from rnn_tasks.tasks.examples import EvaluationBatches
 from rnn_tasks.training.scoring import asked_mask, forward_replicates
 
 if TYPE_CHECKING:
@@ -20,37 +20,49 @@ WIDEST = 20  # classes of a table; of more the most frequent mistakes are listed
 LONGEST = 20  # characters of a name
 
 
-def confusion(run: Run, sets: Iterable[Examples]) -> dict[str, Any]:
-    """Return how often each class was answered for each.
+def confusion(run: Run) -> dict[str, Any]:
+    """Return how often each class of the test set was answered for each, or the errors of numbers.
 
     Args:
-        run: from runs.load; the counts of its replicates are added, but for those that have failed.
-        sets: examples of its task.
+        run: from runs.load; its replicates count together, but for those that have failed.
 
     Returns:
-        ``classes``, their names, and ``counts``, a list of rows: [right class][answered class].
+        ``classes``, their names, and ``counts``, a list of rows: [right class][answered class]. Of numbers ``targets``,
+        their names, and ``mean_absolute_error`` and ``root_mean_squared_error`` of each, in its own units.
 
     Raises:
-        UserError: the answers are neither classes nor single bits.
+        UserError: the answers are sets of bits.
     """
     form = run.task.format
-    if form.kind == "numbers" or form.has_parts:
+    if form.kind == "bits" and form.has_parts:
         raise UserError(
-            f"--confusion: {run.path} answers {form.kind}; give a run of a task with classes, or single bits"
+            f"--confusion: {run.path} answers sets of bits; give a run with classes, single bits or numbers"
         )
+    run.task.setup()
+    return _errors(run) if form.kind == "numbers" else _counts(run)
+
+
+def _answers(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the targets and the answers that are asked of the live replicates, both [M] or [M, C]."""
+    form, parameter, live = run.task.format, next(run.model.parameters()), ~torch.tensor(run.failed)
+    with torch.inference_mode():
+        for batch in EvaluationBatches(run.task.test, len(run.failed)):
+            moved = batch.each(lambda part: part.to(parameter.device))
+            logits = forward_replicates(run.model, moved._replace(inputs=moved.inputs.to(parameter)), form=form)
+            answers, asked = form.answers(logits)[live].cpu(), asked_mask(batch, form.has_parts)
+            targets = batch.targets.expand_as(answers)
+            parts = [form.size] * form.has_parts
+            asked_of = (each if asked is None else each[:, asked] for each in (targets, answers))
+            first, second = (each.reshape(-1, *parts) for each in asked_of)
+            yield first, second
+
+
+def _counts(run: Run) -> dict[str, Any]:
+    form = run.task.format
     size = max(2, form.size)
     counts = torch.zeros(size * size, dtype=torch.int64)
-    parameter, live = next(run.model.parameters()), ~torch.tensor(run.failed)
-    replicates = len(run.failed)
-    with torch.inference_mode():
-        for examples in sets:
-            for batch in EvaluationBatches([examples], replicates):
-                moved = batch.each(lambda part: part.to(parameter.device))
-                logits = forward_replicates(run.model, moved._replace(inputs=moved.inputs.to(parameter)), form=form)
-                answers, asked = form.answers(logits).long()[live].cpu(), asked_mask(batch)
-                targets = batch.targets.long().expand_as(answers)
-                pairs = (targets * size + answers)[..., ... if asked is None else asked]
-                counts += pairs.flatten().bincount(minlength=size * size)
+    for targets, answers in _answers(run):
+        counts += (targets.long() * size + answers.long()).bincount(minlength=size * size)
     kind = torch.int64 if form.kind == "classes" else torch.float32
     names = [
         run.task.write_answer(_written(torch.tensor(number, dtype=kind), form.every_step)) for number in range(size)
@@ -58,12 +70,29 @@ def confusion(run: Run, sets: Iterable[Examples]) -> dict[str, Any]:
     return {"classes": names, "counts": counts.view(size, size).tolist()}
 
 
+def _errors(run: Run) -> dict[str, Any]:
+    size = run.task.format.size
+    scales = getattr(run.task, "scales", None) or [(f"number {place + 1}", 1.0) for place in range(size)]
+    errors = torch.cat([(answers - targets).view(-1, size) for targets, answers in _answers(run)]).double()
+    errors *= torch.tensor([scale for _, scale in scales], dtype=torch.float64)
+    return {
+        "targets": [name for name, _ in scales],
+        "mean_absolute_error": errors.abs().mean(0).tolist(),
+        "root_mean_squared_error": errors.square().mean(0).sqrt().tolist(),
+    }
+
+
 def _written(number: Tensor, every_step: bool) -> Tensor:
     return number[None] if every_step else number
 
 
 def confusion_table(found: dict[str, Any]) -> str:
-    """Return counts as a table with a row for each right class, or of many classes the most frequent mistakes."""
+    """Return counts as a table with a row for each right class, or of many classes the most frequent mistakes.
+
+    Of numbers it is a table of their errors.
+    """
+    if "targets" in found:
+        return tabulate(found, headers=["", "mean absolute error", "root mean squared error"], floatfmt=".4g")
     names, counts = [printable(name[:LONGEST]) for name in found["classes"]], found["counts"]
     if len(names) <= WIDEST:
         rows = [[name, *row] for name, row in zip(names, counts, strict=True)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Mapping
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,11 @@ import numpy as np
 from rnn_tasks import memory
 from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.tasks.columns import EMPTY, Cells, Column, Mode, NotFinite, Table, compact
+from rnn_tasks.tasks.hashing import file_digest
 
 ROWS = 1 << 18  # of a Parquet file that are converted at once
 ARRAYS = ("inputs", "targets", "lengths", "sequences", "split", "input_names", "target_names")
-SEQUENCE, STEP = "sequence", "step"  # columns that the table of arrays has
+SEQUENCE, STEP, TARGET = "sequence", "step", "target"  # columns that the table of arrays has
 
 
 def parquet_header(path: Path) -> list[str]:
@@ -89,15 +89,6 @@ def _readable(path: Path, name: str, cells: Any, mode: Mode) -> Any:
     raise UserError(f"{path}, column {name}: holds {kind}, must be {wanted.get(mode, 'numbers or texts')}")
 
 
-def file_digest(path: Path) -> str:
-    """Return a hash of the content of a file."""
-    content = blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while part := file.read(1 << 24):
-            content.update(part)
-    return content.hexdigest()
-
-
 def read_arrays(path: Path) -> Table:
     """Return the arrays of an .npz file as a table with a row for each step of each sequence.
 
@@ -110,35 +101,43 @@ def read_arrays(path: Path) -> Table:
         UserError: an array is missing, has a wrong shape, or holds something else than numbers and texts.
     """
     arrays = _arrays(path)
-    if "inputs" not in arrays:
-        raise UserError(f"{path}: has no array inputs; it has {', '.join(arrays) or 'none'}")
-    inputs = arrays["inputs"]
-    _require(path, "inputs", inputs, inputs.ndim in (2, 3) and inputs.shape[0] > 0, "[N, T, D] or [N, T], N at least 1")
-    inputs = inputs[..., None] if inputs.ndim == 2 else inputs
+    inputs, lengths = _inputs(path, arrays)
     count, steps, size = inputs.shape
-    lengths = arrays.get("lengths", np.full(count, steps))
-    whole = lengths.dtype.kind in "iu"
-    _require(path, "lengths", lengths, lengths.shape == (count,) and whole, f"[{count}], of whole numbers")
-    for number in np.flatnonzero((lengths < 1) | (lengths > steps))[:1]:
-        raise UserError(f"{path}: lengths[{number}] is {lengths[number]}, must be from 1 to {steps}")
     real = np.arange(steps) < lengths[:, None]  # [N, T]
     which, step = np.nonzero(real)
     columns = {SEQUENCE: _labels(path, SEQUENCE, arrays.get("sequences", np.arange(count)), count, which)}
     columns[STEP] = Column(STEP, step)
     if "split" in arrays:
         columns["split"] = _labels(path, "split", arrays["split"], count, which)
-    values = {name: inputs[real, i] for i, name in enumerate(_names(path, arrays, "input_names", "x", size))}
+    names = _names(path, arrays, "input_names", "x", size)
+    for name in names:
+        if name in columns or name.lower().startswith(TARGET):
+            raise UserError(f"{path}: an input is named {name!r}, which something else is; rename it")
+    values = {name: inputs[real, place] for place, name in enumerate(names)}
     if "targets" in arrays:
         targets = _at_steps(path, arrays["targets"], lengths, real)  # [rows, C]
-        names = _names(path, arrays, "target_names", "target", targets.shape[1])
-        for name in values.keys() & {*names}:
-            raise UserError(f"{path}: an input and a target are named {name!r}; rename one")
-        values |= {name: targets[:, i] for i, name in enumerate(names)}
-    for name in values.keys() & columns.keys():
-        raise UserError(f"{path}: no column of its inputs and targets can be named {name!r}; rename it")
+        names = _names(path, arrays, "target_names", TARGET, targets.shape[1])
+        names = [name if name.lower().startswith(TARGET) else f"{TARGET} {name}" for name in names]
+        values |= {name: targets[:, place] for place, name in enumerate(names)}
     place = _places(which, step)
     columns |= {name: _column(path, name, cells, place) for name, cells in values.items()}
     return Table(path, file_digest(path), len(which), columns, place)
+
+
+def _inputs(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs [N, T, D] and lengths [N]."""
+    if "inputs" not in arrays:
+        raise UserError(f"{path}: has no array inputs; it has {', '.join(arrays) or 'none'}")
+    inputs = arrays["inputs"]
+    _require(path, "inputs", inputs, inputs.ndim in (2, 3) and inputs.shape[0] > 0, "[N, T, D] or [N, T], N at least 1")
+    inputs = inputs[..., None] if inputs.ndim == 2 else inputs
+    count, steps, _ = inputs.shape
+    lengths = arrays.get("lengths", np.full(count, steps))
+    whole = lengths.dtype.kind in "iu"
+    _require(path, "lengths", lengths, lengths.shape == (count,) and whole, f"[{count}], of whole numbers")
+    for number in np.flatnonzero((lengths < 1) | (lengths > steps))[:1]:
+        raise UserError(f"{path}: lengths[{number}] is {lengths[number]}, must be from 1 to {steps}")
+    return inputs, lengths
 
 
 def _places(which: np.ndarray, step: np.ndarray) -> Any:

@@ -20,7 +20,7 @@ from rnn_tasks.tasks.preparation import encoded
 from rnn_tasks.tasks.roles import Roles
 from rnn_tasks.tasks.sequences import sequences
 
-DIGITS = (3, 6, 9, 13, 17)  # significant ones, tried in turn until a number is read again as the same input
+DECIMALS = range(18)  # tried in turn until a number is read again as the same input
 BETWEEN = r';(?=(?:[^"]*"[^"]*")*[^"]*$)'  # steps, not in quotes
 
 
@@ -100,9 +100,10 @@ def _cell(values: np.ndarray, feature: Feature) -> str:
 def _shortest(value: float, feature: Feature) -> str:
     """Return a number in the units of its column, with as few digits as give the same input again."""
     number = value * feature.std + feature.mean
-    texts = (f"{number:.{digits}g}" for digits in DIGITS)
+    texts = (f"{number:.{decimals}f}" for decimals in DECIMALS)
     same = (text for text in texts if np.float32((float(text) - feature.mean) / feature.std) == np.float32(value))
-    return next(same, f"{number:.17g}")
+    text = next(same, f"{number:.17g}")
+    return text if float(text) else "0"
 
 
 def joined(cells: Sequence[str]) -> str:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from rnn_tasks import memory
 from rnn_tasks.errors import UserError, one_line, printable
 from rnn_tasks.tasks.columns import Cells, Column, Mode, NotFinite, Table
+from rnn_tasks.tasks.hashing import Hashed, uncompressed
 
 BLOCK = 1 << 22  # bytes that are parsed at once; a row must be shorter
 SAMPLE = 1 << 20  # bytes at the beginning that decide which columns hold numbers
@@ -86,28 +85,11 @@ def read(path: Path, modes: Mapping[str, Mode]) -> Table:
     if next(islice(_rows(path), 1, None), None) is None:
         raise UserError(f"{path}: has no rows below its header")
     kinds = _kinds(path, names, modes)
-    types: dict[str, Any] = {
-        "text": pa.dictionary(pa.int32(), pa.string()),
-        "whole": pa.int64(),
-        "number": pa.float64(),
-        "time": pa.timestamp("us"),
-        "zoned": pa.timestamp("us", tz="UTC"),
-    }
-    convert = arrow.ConvertOptions(
-        column_types={name: types[kind] for name, kind in kinds.items()},
-        include_columns=list(kinds),
-        null_values=[""],
-        strings_can_be_null=True,
-        quoted_strings_can_be_null=True,
-    )
-    parse = arrow.ParseOptions(delimiter=delimiter(path), newlines_in_values=True)
-    # Names are given, as Arrow would not strip them.
-    reading = arrow.ReadOptions(block_size=BLOCK, column_names=names, skip_rows_after_names=1)
     cells, rows = {name: Cells(name, exact=modes[name] == "order") for name in kinds}, 0
     with path.open("rb") as file:
-        hashed = _Hashed(file)
+        hashed = Hashed(file)
         try:
-            for batch in arrow.open_csv(_uncompressed(path, hashed), reading, parse, convert):
+            for batch in arrow.open_csv(uncompressed(path, hashed), *_options(path, names, kinds)):
                 rows = _add(path, cells, batch, rows)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             _explain(path, names, kinds, error)
@@ -118,6 +100,26 @@ def read(path: Path, modes: Mapping[str, Mode]) -> Table:
     if any("\n" in text for column in columns.values() for text in column.texts or ()):
         _refuse_open_quote(path)
     return Table(path, hashed.content.hexdigest(), rows, columns, lambda row: f"line {_line(path, row):,}")
+
+
+def _options(path: Path, names: list[str], kinds: Mapping[str, str]) -> tuple[Any, Any, Any]:
+    """Return Arrow's options for reading, parsing and converting."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    types: dict[str, Any] = {
+        "text": pa.dictionary(pa.int32(), pa.string()),
+        "whole": pa.int64(),
+        "number": pa.float64(),
+        "time": pa.timestamp("us"),
+        "zoned": pa.timestamp("us", tz="UTC"),
+    }
+    # Names are given, as Arrow would not strip them.
+    reading = arrow.ReadOptions(block_size=BLOCK, column_names=names, skip_rows_after_names=1)
+    parsing = arrow.ParseOptions(delimiter=delimiter(path), newlines_in_values=True)
+    missing = {"null_values": [""], "strings_can_be_null": True, "quoted_strings_can_be_null": True}
+    own = {name: types[kind] for name, kind in kinds.items()}
+    return reading, parsing, arrow.ConvertOptions(column_types=own, include_columns=list(kinds), **missing)
 
 
 def _as_numbers(column: Column) -> Column:
@@ -139,28 +141,6 @@ def _add(path: Path, cells: dict[str, Cells], batch: Any, rows: int) -> int:
     rows += batch.num_rows
     memory.require(taken / max(1, batch.num_rows) * rows, f"task.path={path}")
     return rows
-
-
-class _Hashed(io.RawIOBase):
-    """A file whose content is hashed while it is read."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.content = file, blake2b(digest_size=16)
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        part = self.file.read(size)
-        self.content.update(part)
-        return part
-
-
-def _uncompressed(path: Path, file: Any) -> Any:
-    import pyarrow as pa
-
-    plain = pa.PythonFile(file, "r")
-    return pa.CompressedInputStream(plain, "gzip") if path.suffix.lower() == ".gz" else plain
 
 
 def _kinds(path: Path, names: list[str], modes: Mapping[str, Mode]) -> dict[str, str]:

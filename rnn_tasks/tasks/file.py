@@ -173,6 +173,11 @@ class File(Task):
         """A problem as people write it: the cells of each step, in the order of the inputs."""
         return "; ".join([joined([(feature.categories or ("0.5",))[0] for feature in self.known.inputs])] * 2)
 
+    @property
+    def scales(self) -> list[tuple[str, float]]:
+        """The name of each number that is answered, and how many units of the file its deviation of 1 is."""
+        return [(feature.name, feature.std) for feature in self.known.targets]
+
     def parse(self, text: str) -> Tensor:
         return parsed_inputs(text, self.known.inputs, self.example)
 

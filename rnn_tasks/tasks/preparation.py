@@ -93,26 +93,23 @@ def prepare(table: Table, roles: Roles, choices: Choices) -> Prepared:
     found = rows.sequences(table, roles)
     answer = rows.labels(table, roles.targets, found, choices.answer)
     keep = np.flatnonzero(answer.last >= 0)
-    if not len(keep):
-        raise UserError(f"{table.path}: no row has a target in {', '.join(roles.targets)}")
     if len(keep) < len(SETS):
         raise UserError(
-            f"{table.path}: has {len(keep)} sequence{'s' * (len(keep) > 1)} with targets, needs at least {len(SETS)};"
-            f" column {roles.sequence} says which rows are one sequence"
+            f"{table.path}: has {len(keep)} sequence{'s' * (len(keep) != 1)} with targets, needs at least {len(SETS)};"
+            f" targets are {', '.join(roles.targets)}, and {roles.sequence} says which rows are one sequence"
         )
+    kept, where = found, "end" if answer.at_end else "every_step"
     if len(keep) < len(found.lengths):
         kept = found.chosen(keep)
-        answer = rows.labels(table, roles.targets, kept, "end" if answer.at_end else "every_step")
-    else:
-        kept = found
+        answer = rows.labels(table, roles.targets, kept, where)
     kind = rows.kind_of(table.path, answer.answers(), choices.kind)
     sets = [kept.chosen(numbers) for numbers in _divided(table, roles, kept, answer, kind, choices)]
-    training = rows.labels(table, roles.targets, sets[0], "end" if answer.at_end else "every_step")
+    training = rows.labels(table, roles.targets, sets[0], where).answers()
     description = Description(
         sequence=roles.sequence,
         step=roles.step,
         inputs=tuple(_input(table, name, sets[0], choices.standardize) for name in roles.inputs),
-        targets=tuple(_target(column, kind, choices.standardize) for column in training.answers()),
+        targets=tuple(_target(column, kind, choices.standardize) for column in training),
         kind=kind,
         classes=class_names(answer.answers()[0]) if kind == "classes" else (),
         every_step=not answer.at_end,

@@ -23,7 +23,7 @@ def report(prepared: Prepared, tolerance: float) -> str:
     known = prepared.description
     lengths = np.concatenate([each.lengths for each in prepared.sets])
     lines = [
-        f"sequences of {prepared.table.path}",
+        f"sequences of {prepared.table.path.name}",
         f"  sequences  {len(lengths):,} by {known.sequence}: "
         + ", ".join(f"{name} {size:,}" for name, size in zip(SETS, known.sizes, strict=True)),
         f"  steps      {lengths.min():,} to {lengths.max():,}, median {np.median(lengths):,.0f},"
