@@ -8,19 +8,25 @@ from math import log, prod, sqrt
 
 import pytest
 import torch
-from helpers import trained, without_pictures
+from helpers import SMALL, trained, without_pictures
 from omegaconf import OmegaConf
+from PIL import Image
 from scipy.stats import chisquare
 
+import rnn_tasks
 from rnn_tasks import config
 from rnn_tasks.errors import UserError
+from rnn_tasks.page.selection import load_reader
+from rnn_tasks.runs.cases import verification_cases
+from rnn_tasks.runs.evaluation import out_of_distribution
 from rnn_tasks.seeds import generator
+from rnn_tasks.tasks import Examples, mnist_ood
 from rnn_tasks.tasks.dyck import well_nested
 
 VARIANTS = {
     "dyck_unbounded": [],
     "dyck_unbounded of one kind": ["task.brackets=1"],
-    "dyck_unbounded of three kinds, next": ["task.brackets=3", "task.answer=next"],
+    "dyck_unbounded, next": ["task.brackets=3", "task.answer=next"],
     "counters": [],
     "counters of three letters": ["task.letters=3"],
     "counters of four letters": ["task.letters=4"],
@@ -66,15 +72,16 @@ def test_a_problem_that_is_written_is_read_again(name):
         assert torch.equal(read, inputs[:length])
         steps = task.asked_steps(read)
         assert steps is None if asked is None else torch.equal(steps, asked[:length])
-    if task.example:
-        assert len(task.parse(task.example)) > 0
+    assert task.write_input(task.parse(task.example)) == task.example
     for text in ("", "?", "1 2 3 +"):
         if (name.split()[0], text) != ("counters", ""):
             with pytest.raises(ValueError, match=r"^'.*like"):
                 task.parse(text)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "name", [*dict.fromkeys(each.split()[0].strip(",") for each in VARIANTS), "dyck_unbounded, next"]
+)
 def test_a_task_trains_a_step_and_answers(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = [f"task={name.split()[0].strip(',')}", *VARIANTS[name], "trainer.max_steps=1", "task.test_size=2"]
@@ -368,3 +375,27 @@ def test_augmentation_changes_images_not_sequences():
     changed = rows.augment(images, 3, 4)
     assert not torch.equal(changed, images)
     assert torch.equal(permuted.augment(permuted.as_read(images), 3, 4), permuted.as_read(changed))
+
+
+def test_a_network_that_reads_no_rows(mnist, monkeypatch):
+    words = ["task=mnist", "task.read=permuted", "task.test_size=4", "trainer.max_steps=1", "model.hidden=2", "name=a"]
+    run = rnn_tasks.train(*SMALL, *words, progress=False)
+    task = run.task
+    task.setup()
+    rows = config.build_task(config.compose(["task=mnist", *SMALL, "task.test_size=4"]))
+    rows.setup()
+    assert torch.equal(task.picture(task.val.inputs), rows.val.inputs)
+    cases = verification_cases(task, run.model)
+    assert cases[0].picture.shape == (28, 28) and cases[0].is_picture
+    shown = rows.test[0].inputs[0]
+    Image.fromarray((255 * shown).byte().numpy()).save("digit.png")
+    assert torch.allclose(task.picture(task.parse("digit.png")), shown, atol=1 / 255)
+    assert run.ask("digit.png")[0] in "0123456789"
+    with pytest.raises(UserError, match=r"reads no photos of digits.* give a run of task=mnist task\.read=rows$"):
+        load_reader("outputs/mnist/a")
+    few = Examples(torch.rand(3, 28, 28, generator=generator(0)), torch.full((3,), 28), torch.arange(3))
+    for name in ("usps", "uci"):
+        monkeypatch.setattr(mnist_ood, name, lambda *_, as_mnist=True: few)
+    sets, of_rows = mnist_ood.sets(task), mnist_ood.sets(rows)
+    assert all(torch.equal(task.picture(sets[name].inputs), of_rows[name].inputs) for name in of_rows)
+    assert out_of_distribution(run)["MNIST"]["n"] == 4

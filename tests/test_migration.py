@@ -92,6 +92,17 @@ def test_run_of_version_0_1_builds(run):
     assert len(runs.fingerprint(cfg)) == 32
 
 
+def test_a_run_of_mnist_from_before_there_were_several_readings_reads_rows():
+    cfg = config.compose(["task=mnist"])
+    before = OmegaConf.to_container(cfg, resolve=True)
+    del before["task"]["read"]
+    assert migrated(before)["task"]["read"] == "rows"
+    assert runs.fingerprint(OmegaConf.create(before)) == runs.fingerprint(cfg)
+    columns = config.compose(["task=mnist", "task.read=columns"])
+    assert runs.fingerprint(columns) != runs.fingerprint(cfg)
+    assert migrated(OmegaConf.to_container(columns))["task"]["read"] == "columns"
+
+
 @pytest.mark.parametrize(
     ("target", "name"),
     [

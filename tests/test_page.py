@@ -366,7 +366,7 @@ def call(monkeypatch, capsys):
     ("words", "reason"),
     [
         (["missing"], "missing: no such run"),
-        (["adder"], "reads no digits, its task is adder"),
+        (["adder"], "reads no photos of digits, its task is adder"),
         (["broken"], "config.yaml: is damaged"),
         (["--port", "0"], "no port"),
         (["--port", "x"], "no port"),

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from math import log
 
 import pytest
 from helpers import write_result_by_hand
@@ -83,6 +84,13 @@ def test_metrics_table_has_a_row_for_each_length():
     table = tables.metrics_table(ONE | {"by_length": lengths, "chance": 0.125})
     assert [row[0] for row in cells(table)[1:]] == ["length 5", "length 10", "all", "chance 12.50%"]
     assert "length" not in tables.metrics_table(ONE | {"by_length": {"5": ONE}, "chance": 0.125})
+
+
+def test_the_loss_above_the_best_possible_is_shown_in_bits():
+    metrics = THREE | {"chance": 0.5, "by_length": {}, "best_loss": 0.1}
+    note = tables.metrics_table(metrics).splitlines()[-1]
+    assert note == f"chance 50.00%, above the best possible: {0.05 / log(2):.4f} bits"
+    assert tables.metrics_table(THREE | {"chance": 0.5, "by_length": {}}).endswith("\nchance 50.00%")
 
 
 def test_print_result(capsys, tmp_path):

@@ -22,7 +22,9 @@ def load_reader(run: str | Path, trust: bool = False) -> runs.Run:
     """
     loaded = runs.load(run, trust=trust)
     if not loaded.task.reads_photos:
-        raise UserError(f"{run}: reads no digits, its task is {loaded.task.name}; give a run of mnist")
+        raise UserError(
+            f"{run}: reads no photos of digits, its task is {loaded.task.name}; give a run of task=mnist task.read=rows"
+        )
     return loaded
 
 

@@ -36,6 +36,8 @@ class LongLag(Task):
         ValueError: a value is out of its range.
     """
 
+    example = "x 1 1"
+
     def __init__(self, p: int = 20, middle: Literal["fixed", "random"] = "fixed", **values: Any) -> None:
         checks.whole_numbers(2, checks.LONGEST, p=p)
         checks.one_of(("fixed", "random"), middle=middle)
@@ -62,7 +64,7 @@ class LongLag(Task):
     def parse(self, text: str) -> Tensor:
         words = text.split()
         if not words or words[0] not in ("x", "y") or set(words[1:]) - set(self.alphabet[:-2]):
-            raise ValueError(f"{text!r}: must be x or y, then numbers from 1 to {self.p - 1}, like 'x 1 1'")
+            raise ValueError(f"{text!r}: must be x or y, then numbers from 1 to {self.p - 1}, like {self.example}")
         return torch.eye(self.input_size)[[self.alphabet.index(word) for word in words]]
 
     def write_input(self, inputs: Tensor) -> str:
