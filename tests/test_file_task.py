@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import rnn_tasks
 from rnn_tasks import config, runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.runs import asking
@@ -547,6 +548,15 @@ def test_errors_of_numbers_are_in_the_units_of_the_file(described):
             answers += zip([row for row in rows if row["sequence"] == name], written, strict=True)
     errors = [abs(float(answer) - row["target"]) for row, answer in answers if row["target"] != ""]
     assert found["mean_absolute_error"] == [pytest.approx(np.mean(errors), rel=1e-3)]
+
+
+@pytest.mark.slow
+def test_a_sweep_over_a_file_is_trained_at_once():
+    write("data.csv", drawn(40))
+    words = ["task=file", "task.path=data.csv", "model.hidden=2,3", "trainer.max_epochs=1", "logger=csv"]
+    sweep = rnn_tasks.sweep(*words, directory="sweep", progress=False)
+    assert len(sweep.names) == 2
+    assert Path("sweep/test_by_length.png").exists()
 
 
 def test_a_file_is_read_once_when_a_run_begins(monkeypatch, tmp_path):

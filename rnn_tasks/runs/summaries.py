@@ -31,7 +31,8 @@ def plot(sweep: Path, rows: list[sweeps.SweepRow]) -> None:
     curves = {name: test["by_length"] for name, test in tests.items() if len(test["by_length"]) > 1}
     if 1 <= len(curves) <= MOST_CURVES:
         first = next(iter(curves))
-        trained = results[first]["config"]["task"]["lengths"]
+        measured = sorted(map(int, curves[first]))  # a file has the same lengths in all sets
+        trained = results[first]["config"]["task"].get("lengths", (measured[0], measured[-1]))
         plots.save(plots.by_length(curves, tests[first]["chance"], trained), sweep / "test_by_length.png")
     if figure := sweep_plots.picture(settings_of(rows)):
         plots.save(figure, sweep / PICTURE)

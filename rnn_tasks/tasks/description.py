@@ -68,7 +68,7 @@ class Description:
     """What a run knows of its data file.
 
     Attributes:
-        sequence, step, split_by: names of columns.
+        sequence, step: names of columns.
         inputs: columns that are read.
         targets: columns that are answered; bits and classes have mean 0 and deviation 1.
         kind: of the targets.
