@@ -35,9 +35,13 @@ styled = rc_context(
         "savefig.dpi": 120,
         "svg.fonttype": "none",
         "svg.hashsalt": "rnn_tasks",
-        "text.parse_math": False,  # a name with dollar signs is no formula
     }
 )
+
+
+def literal(text: str) -> str:
+    """Return a text whose dollar signs are drawn as they are, and begin no formula."""
+    return text.replace("$", r"\$")
 
 
 def pixels(figure: Figure) -> np.ndarray:

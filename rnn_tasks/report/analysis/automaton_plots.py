@@ -16,7 +16,7 @@ from rnn_tasks.report.analysis.inspection import principal_plane
 from rnn_tasks.report.analysis.inspection_plots import WIDTH
 from rnn_tasks.report.analysis.languages import short
 from rnn_tasks.report.formatting import percent
-from rnn_tasks.runs.plots import COLORS, MARKERS, styled
+from rnn_tasks.runs.plots import COLORS, MARKERS, literal, styled
 from rnn_tasks.tasks.automata import NONE, Automaton
 
 RADIUS = 0.6  # of a state in a graph
@@ -94,12 +94,18 @@ def _arrows(machine: Automaton, answer_names: list[str], drawn: Tensor) -> dict[
     symbols: dict[tuple[int, int], dict[int, list[str]]] = {}
     for state, number in drawn.nonzero().tolist():
         answers = symbols.setdefault((state, int(machine.next_states[state, number])), {})
-        answers.setdefault(int(machine.outputs[state, number]), []).append(short(machine.alphabet[number]))
+        answers.setdefault(int(machine.outputs[state, number]), []).append(_label(machine.alphabet[number]))
     return {
-        ends: "\n".join(_list(own) + ("" if answer == NONE else f" → {answer_names[answer]}") for answer, own in each)
+        ends: "\n".join(
+            _list(own) + ("" if answer == NONE else f" → {_label(answer_names[answer])}") for answer, own in each
+        )
         for ends, answers in symbols.items()
         for each in [sorted(answers.items())]
     }
+
+
+def _label(name: str) -> str:
+    return literal(short(name))
 
 
 def _list(symbols: list[str]) -> str:
@@ -110,7 +116,7 @@ def _list(symbols: list[str]) -> str:
 def _graph(machine: Automaton, names: list[str], arrows: dict[tuple[int, int], str], title: str) -> Figure:
     """Draw a circle for each state, the start's line thick, and an arrow for all steps from one state to another."""
     count = len(names)
-    size = {1: 0.0, 2: 1.4}.get(count, 0.8 + 0.55 * count)
+    size = {1: 0.0, 2: 1.4}.get(count, 1.0 + 0.32 * count)
     turns = [pi * (1 - 2 * number / count) for number in range(count)]
     places = [size * np.array((cos(turn), sin(turn))) for turn in turns]
     low, high = (-0.75, 1.8) if count <= 2 else (-size - 1.7, size + 1.7)
@@ -140,10 +146,10 @@ def _arrow(axes: Axes, tail: np.ndarray, tip: np.ndarray, label: str, outwards: 
     left = outwards if loop else np.array((-along[1], along[0]))
     begin, end = ((-0.5, 0.87), (0.5, 0.87)) if loop else ((0.9, 0.43), (-0.9, 0.43))
     first, last = (place + RADIUS * (x * along + y * left) for place, (x, y) in ((tail, begin), (tip, end)))
-    bend = -2.2 if loop else -0.3
+    bend = 2.2 if loop else -0.3
     style: dict[str, Any] = {"connectionstyle": f"arc3,rad={bend}", "arrowstyle": "-|>"}
     axes.add_patch(FancyArrowPatch(tuple(first), tuple(last), color="black", mutation_scale=11, **style))
-    x, y = (first + last) / 2 + left * (0.72 if loop else 0.15 * float(np.linalg.norm(last - first)))
+    x, y = (first + last) / 2 + left * (0.78 if loop else 0.15 * float(np.linalg.norm(last - first)))
     white = {"facecolor": "white", "linewidth": 0, "pad": 1}
     beside = [("center", "bottom"), ("left", "center"), ("center", "top"), ("right", "center")]
     turn = round(float(np.arctan2(left[0], left[1])) / (pi / 2)) % 4 if loop else None
@@ -164,11 +170,11 @@ def _table(machine: Automaton, names: list[str], answer_names: list[str], title:
     )
     rows = [f"{number}: {name}".replace("\n", ", ") for number, name in enumerate(names)]
     axes.set_yticks(range(count), rows, fontsize=8)
-    axes.set_xticks(range(symbols), map(short, machine.alphabet), fontsize=8, rotation=90 if symbols > 14 else 0)
+    axes.set_xticks(range(symbols), map(_label, machine.alphabet), fontsize=8, rotation=90 if symbols > 14 else 0)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     for row, column in machine.possible.nonzero().tolist():
         answer, after = int(machine.outputs[row, column]), int(machine.next_states[row, column])
-        text = ("" if answer == NONE else answer_names[answer]) + f" → {after}"
+        text = ("" if answer == NONE else _label(answer_names[answer])) + f" → {after}"
         axes.text(column, row, text.strip(), ha="center", va="center", fontsize=6.5)
     return figure
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 
+from rnn_tasks.report.analysis.automata import Trace
 from rnn_tasks.tasks.automata import NONE, Automaton
 
 
@@ -34,3 +35,13 @@ def first_difference(found: Automaton, rule: Automaton) -> list[int] | None:
                 strings[after] = string
                 waiting.append(after)
     return None
+
+
+def shortest_mistake(trace: Trace, replicate: int) -> list[int] | None:
+    """Return the shortest string of a trace to which a network gives a wrong answer; None if all are right."""
+    wrong = (trace.answers[replicate] != trace.targets) & (trace.targets != NONE)
+    if not wrong.any():
+        return None
+    step, number = min((step, number) for number, step in wrong.nonzero().tolist())
+    string: list[int] = trace.symbols[number, : step + 1].tolist()
+    return string

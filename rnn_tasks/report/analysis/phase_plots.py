@@ -183,7 +183,7 @@ def all_replicates(networks: Sequence[Inside]) -> Figure:
     rows, columns = -(-len(networks) // SMALL_COLUMNS), min(len(networks), SMALL_COLUMNS)
     width, height = 0.2 + 1.35 * max(columns, 5), 0.55 + 1.5 * rows
     figure = Figure(figsize=(width, height))
-    place = {"left": 0.1 / width, "right": 1 - 0.1 / width, "bottom": 0.1 / height, "top": 1 - 0.7 / height}
+    place = {"left": 0.1 / width, "right": 1 - 0.1 / width, "bottom": 0.1 / height, "top": 1 - 0.6 / height}
     panels = figure.subplots(rows, columns, squeeze=False, gridspec_kw=place | {"hspace": 0.2, "wspace": 0.08})
     colors = input_colors(len(networks[0].inputs))
     for number, axes in enumerate(panels.flat):

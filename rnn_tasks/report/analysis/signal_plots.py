@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from rnn_tasks.runs.plots import COLORS, PANEL, styled
@@ -21,13 +22,16 @@ def gradients(by_lag: Tensor) -> Figure:
     figure = Figure(figsize=PANEL, layout="constrained")
     axes = figure.subplots()
     lags = np.arange(by_lag.shape[1])
-    lines = by_lag.double().clamp(min=FAINTEST).numpy()
+    lines = by_lag.double().numpy()
+    lines = np.where(lines < FAINTEST, np.nan, lines)
     for line in lines:
         axes.plot(lags, line, color=COLORS[0], linewidth=0.7, alpha=0.5)
     if len(lines) > 1:
-        axes.plot(lags, np.median(lines, 0), color="black", linewidth=2, label="median")
+        middle = np.median(by_lag.double().numpy(), 0)
+        axes.plot(lags, np.where(middle < FAINTEST, np.nan, middle), color="black", linewidth=2, label="median")
         axes.legend(fontsize="small")
     axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="lag: steps before the answer", ylabel="gradient of the answer")
     return figure
 

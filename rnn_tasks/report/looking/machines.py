@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from rnn_tasks.errors import UserError, tell
 from rnn_tasks.report.analysis import automaton_plots
 from rnn_tasks.report.analysis.automata import Extracted, Trace, extract
-from rnn_tasks.report.analysis.equivalence import first_difference
+from rnn_tasks.report.analysis.equivalence import first_difference, shortest_mistake
 from rnn_tasks.report.analysis.languages import Language
 from rnn_tasks.report.analysis.learning import MOST_STATES, Answers, learn
 from rnn_tasks.report.formatting import percent
@@ -64,25 +64,25 @@ def automata_section(subject: Subject) -> Section:
             except UserError as reason:
                 by_questions, text[1] = False, f"{LEARNED} It was left out here: {reason}."
         found.append(Machines(extract(trace, place, CLUSTERS), machine))
-    table = _table(subject, found, trace.language, by_questions)
+    table = _table(subject, trace, found, by_questions)
     if trace.language.rule is not None:
         text.append(RULE)
     return Section("Automata", text, [table], _drawings(subject, trace, found[subject.best]))
 
 
-def _table(subject: Subject, found: list[Machines], language: Language, by_questions: bool) -> Table:
+def _table(subject: Subject, trace: Trace, found: list[Machines], by_questions: bool) -> Table:
     """Return a row for each replicate: the states of its automata, and where they first differ from the rule."""
+    language = trace.language
     compared = language.rule is not None
     headings = ["replicate", "own: states", "steps explained", *["is the rule", "differs after"] * compared]
     headings += ["L*: states", *["is the rule", "differs after"] * compared] * by_questions
     rows = []
-    for number, machines in zip(subject.numbers, found, strict=True):
-        extracted, learned = machines
+    for place, (number, (extracted, learned)) in enumerate(zip(subject.numbers, found, strict=True)):
         row = [str(number), str(len(extracted.visits)), percent(extracted.explained)]
         row += _comparison(extracted.machine, language)
         if by_questions:
             row += [f"> {MOST_STATES}" if learned is None else str(len(learned.next_states))]
-            row += _comparison(learned, language)
+            row += _comparison(learned, language, shortest_mistake(trace, place))
         rows.append(row)
     if language.rule is None:
         return Table(headings, rows)
@@ -91,14 +91,17 @@ def _table(subject: Subject, found: list[Machines], language: Language, by_quest
     return Table(headings, rows, caption)
 
 
-def _comparison(machine: Automaton | None, language: Language) -> list[str]:
-    """Return whether an automaton is that of the task, and the shortest string on which they differ."""
+def _comparison(machine: Automaton | None, language: Language, mistake: list[int] | None = None) -> list[str]:
+    """Return whether an automaton is that of the task, and the shortest string on which they differ.
+
+    Where there is no automaton, it is the shortest test string to which the network gives a wrong answer.
+    """
     if language.rule is None:
         return []
-    if machine is None:
-        return ["unknown", ""]
-    difference = first_difference(machine, language.rule)
-    return ["yes", ""] if difference is None else ["no", language.text(difference)]
+    difference = mistake if machine is None else first_difference(machine, language.rule)
+    if difference is None:
+        return ["yes" if machine else "unknown", ""]
+    return ["no", language.text(difference)]
 
 
 def _drawings(subject: Subject, trace: Trace, machines: Machines) -> list[Drawing]:
@@ -108,8 +111,9 @@ def _drawings(subject: Subject, trace: Trace, machines: Machines) -> list[Drawin
     if automaton_plots.can_be_drawn(extracted.machine):
         figure = automaton_plots.extracted(extracted, language.answer_names, "rule" if language.rule else "")
         caption = f"The automaton of {subject.name}, from {extracted.clusters} clusters of its states"
-        rule = "; in each state the most frequent state of the rule and the share of visits" if language.rule else ""
-        drawings.append(Drawing("automaton_own", f"{caption}{rule}.", figure))
+        rule = " the most frequent state of the rule and" if language.rule else ""
+        caption += f"; in each state{rule} the share of visits. Arrows leave out steps rarer than one in a hundred."
+        drawings.append(Drawing("automaton_own", caption, figure))
     if learned is not None and automaton_plots.can_be_drawn(learned):
         caption = f"The automaton of {subject.name}, learned from its answers by L*."
         drawings.append(Drawing("automaton_lstar", caption, _plain(learned, language)))

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from rnn_tasks.report.analysis import phase_plots
 from rnn_tasks.report.analysis.fixed_points import KINDS, SETTLING, Points, find_points
 from rnn_tasks.report.analysis.phase_plots import MOST_PANELS, Inside
+from rnn_tasks.report.analysis.portraits import view_of
 from rnn_tasks.report.looking.subject import Drawing, Section, Subject
 from rnn_tasks.report.markup import Table
+from rnn_tasks.runs.plots import literal
 
 HEADINGS = {"stable": "stable", "saddle": "saddles", "unstable": "unstable", "slow": "slow"}
 TEXT = (
@@ -25,9 +27,10 @@ def points_section(subject: Subject) -> Section:
         UserError: the states of the network do not follow from the state before and the input alone.
     """
     inputs, names = subject.constant_inputs
+    labels = list(map(literal, names))
     found = find_points(subject.dynamics, subject.visited, inputs)
     networks = [
-        Inside(f"{number}", subject.dynamics.of_one(place), subject.visited[place], inputs, names, found[place])
+        Inside(f"{number}", subject.dynamics.of_one(place), subject.visited[place], inputs, labels, found[place])
         for place, number in enumerate(subject.numbers)
     ]
     return Section("Fixed points", [TEXT], [_table(subject, found)], _drawings(subject, networks))
@@ -35,8 +38,7 @@ def points_section(subject: Subject) -> Section:
 
 def _table(subject: Subject, found: list[list[Points]]) -> Table:
     """Return a row for each replicate: the points of each kind under each input, and the largest eigenvalue."""
-    _, names = subject.constant_inputs
-    rows = []
+    names, rows = subject.constant_inputs[1], []
     for number, points in zip(subject.numbers, found, strict=True):
         counts = [" ".join(str(each.kinds.count(kind)) for each in points) for kind in KINDS]
         largest = max((each.largest for each in points if each.largest is not None), default=None)
@@ -47,19 +49,24 @@ def _table(subject: Subject, found: list[list[Points]]) -> Table:
 
 
 def _drawings(subject: Subject, networks: Sequence[Inside]) -> list[Drawing]:
-    best, two = networks[subject.best], subject.dynamics.size <= 2
-    lstm = subject.dynamics.cell.name == "lstm" and subject.dynamics.size == 4
-    field = "Arrows show the next step (short ones are drawn longer), colours the states that come to a stable point."
-    paths = "Lines show what becomes of states half-way between visited ones."
-    caption = f"Phase portraits of {subject.name}. Grey: states over test sequences. {field if two or lstm else paths}"
-    if lstm:
-        caption += " The outputs are taken to be tanh of the cell states times the mean output gate."
-    if two or lstm:
-        caption += f" Where the plane is grey, none is reached in {SETTLING} steps."
-    drawings = [Drawing("portraits", caption, phase_plots.portraits(best))]
+    best = networks[subject.best]
+    drawings = [Drawing("portraits", _portraits_caption(subject), phase_plots.portraits(best))]
     if len(networks) > 1:
         shown = "all replicates" if len(networks) <= MOST_PANELS else f"the first {MOST_PANELS} replicates"
         axes = "with the next output over the output" if subject.dynamics.size == 1 else "each in a plane of its own"
         drawings.append(Drawing("replicates", f"Points of {shown}, {axes}.", phase_plots.all_replicates(networks)))
     caption = f"Eigenvalues at the points of {subject.name}. Outside of the circle they repel."
     return [*drawings, Drawing("eigenvalues", caption, phase_plots.eigenvalues(best))]
+
+
+def _portraits_caption(subject: Subject) -> str:
+    """Return what there is to see in the phase portraits."""
+    about = f"Phase portraits of {subject.name}. Dark dots: states over test sequences."
+    basins = f"Colours: which states come to which stable point; grey: to none within {SETTLING} steps."
+    if subject.dynamics.size == 1:
+        return f"{about} The line is the next output over the output. {basins}"
+    view = view_of(subject.dynamics.of_one(subject.best), subject.visited[subject.best])
+    if not view.whole:
+        return f"{about} Lines: what becomes of states half-way between visited ones."
+    outputs = "" if view.gates is None else " Outputs are taken as the mean output gate times tanh of the cell states."
+    return f"{about} Arrows: the next step (short ones are drawn longer). {basins}{outputs}"

@@ -11,7 +11,9 @@ from rnn_tasks.report.analysis.logged import logged_curves
 from rnn_tasks.report.formatting import percent
 from rnn_tasks.report.looking.subject import Drawing, Section, Subject
 from rnn_tasks.report.markup import Table
+from rnn_tasks.runs.plots import literal
 from rnn_tasks.runs.solving import Network, networks_of, networks_so_far
+from rnn_tasks.tasks.automata import NONE
 from rnn_tasks.training.callbacks import participation_ratio
 from rnn_tasks.training.history import HISTORY, read_history
 
@@ -109,11 +111,22 @@ def example_section(subject: Subject) -> Section:
     inputs = subject.batch.inputs[pick, : int(lengths[pick])]
     place = subject.numbers[subject.best] if run.replicate is None else 0
     values = {name: own[place, 0] for name, own in inspection.gates(network, inputs[None]).items()}
-    language = subject.language
-    numbers = None if language is None else language.numbers(inputs).tolist()
-    steps = list(map(str, range(1, len(inputs) + 1))) if numbers is None else [language.names[i] for i in numbers]  # type: ignore[union-attr]
-    label = "step" if language is None else "what is read, step by step"
+    steps, label = _steps(subject, pick, len(inputs))
     problem = run.task.write_input(inputs)
     shown = "" if "\n" in problem else f": {problem}"
     caption = f"The last layer of {subject.name} over a test sequence{shown}."
     return Section("One example", [], [], [Drawing("example", caption, inspection_plots.gates(values, steps, label))])
+
+
+def _steps(subject: Subject, pick: int, length: int) -> tuple[list[str], str]:
+    """Return what stands below each step of a sequence, and what that is: what is read, and the network's answers."""
+    trace = subject.trace
+    if trace is None:
+        return list(map(str, range(1, length + 1))), "step"
+    language, numbers = trace.language, trace.symbols[pick, :length].tolist()
+    given = trace.answers[subject.best, pick, :length].tolist()
+    if subject.run.task.readout == "last":
+        given = [NONE] * (length - 1) + given[-1:]
+    answers = ["" if number == NONE else language.answer_names[number] for number in given]
+    pairs = [f"{language.names[number]}\n{answer}" for number, answer in zip(numbers, answers, strict=True)]
+    return list(map(literal, pairs)), "what is read, and below it the answer of the network"
