@@ -159,12 +159,16 @@ def evaluate(run: Run | str | Path, lengths: list[int] | None = None, samples: i
     Args:
         run: from ``train`` or ``load``; of a directory or a task's name, the best network after the last epoch, or
             where only the best weights are kept, with these.
-        lengths: of new test sequences; without, the run's own test set is measured.
+        lengths: of new test sequences, those that the task has no examples of are left out; without, the run's own test
+            set is measured.
         samples: sequences of each length.
 
     Returns:
         "n" sequences, "answers", "loss", "accuracy" (of single answers), "sequence_accuracy" (of whole sequences), the
-        same "by_length", and "chance".
+        same "by_length", and "chance". Over the lengths: "mean_over_lengths" of the accuracy, each length counted
+        equally; "first_error", the shortest length at which a replicate gets a sequence wrong, None for one that never
+        does; and "survival", the replicates without an error up to each length: "lengths", "right" (how many), "share",
+        its 95 % interval "low" and "high", and "median", the length from which on no more than half are right.
 
     Raises:
         UserError: there is no such run, or the task has no sequences of these lengths.

@@ -82,7 +82,7 @@ def test_table_of_a_network_that_failed():
 def test_metrics_table_has_a_row_for_each_length():
     lengths = {"5": ONE, "10": EQUAL}
     table = tables.metrics_table(ONE | {"by_length": lengths, "chance": 0.125})
-    assert [row[0] for row in cells(table)[1:]] == ["length 5", "length 10", "all", "chance 12.50%"]
+    assert [row[0] for row in cells(table)[1:5]] == ["length 5", "length 10", "all", "chance 12.50%"]
     assert "length" not in tables.metrics_table(ONE | {"by_length": {"5": ONE}, "chance": 0.125})
 
 

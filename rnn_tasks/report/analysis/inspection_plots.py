@@ -15,7 +15,8 @@ from rnn_tasks.report.analysis.inspection import Answered, Retention
 from rnn_tasks.runs.plots import COLORS, PANEL, Picture, image_grid, styled
 
 WIDTH = PANEL[0]
-MOST_ROWS, MOST_TICKS = 30, 28  # of units with room of their own, of labels below the steps
+MOST_ROWS = 30  # of units with room of their own
+WIDEST, LETTER = 11.0, 0.065  # inches: of a figure, and of a letter below a step
 DIGITS = colormaps["tab10"](range(10))  # [10, RGBA]
 DISC = {"boxstyle": "circle,pad=0.1", "facecolor": "white", "linewidth": 0.5}
 
@@ -48,12 +49,14 @@ def gates(values: dict[str, Tensor], steps: list[str], label: str) -> Figure:
     """
     units = next(iter(values.values())).shape[-1]
     height = 1.2 + len(values) * (0.35 + 0.11 * min(units, MOST_ROWS))
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    letters = len(steps) * (1 + max(len(line) for step in steps for line in step.split("\n")))
+    width = min(WIDEST, max(WIDTH, 1 + LETTER * letters))
+    figure = Figure(figsize=(width, height), layout="constrained")
     panels = figure.subplots(len(values), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (title, numbers) in zip(panels, values.items(), strict=True):
         limit = 1.0 if title == "output" else float(numbers.abs().max())
         _heatmap(axes, numbers, (0, 1) if title.endswith("gate") else (-limit, limit), title)
-    every = -(-len(steps) // MOST_TICKS)
+    every = int(-(-LETTER * letters // (width - 1)))
     panels[-1].set_xticks(range(0, len(steps), every), steps[::every], fontsize=8)
     panels[-1].set_xlabel(label)
     return figure
