@@ -89,7 +89,7 @@ def test_networks_that_are_no_automaton_are_not_explained():
     model.head["bias"].data -= run.logits(trace.language.symbols[trace.symbols], trace.real.sum(1) - 1).mean((1, 2))
     trace = automata.trace(run)
     assert trace.states.shape[::3] == (2, 4)
-    assert automata.extract(trace, 1).explained < 1
+    assert automata.extract(trace, 1).fitted < 1
     model.recurrent["bias_ih_l0"].data[0] = torch.nan
     first, second = automata.carry_probe_accuracy(automata.trace(run))
     assert first is None

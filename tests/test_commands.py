@@ -29,7 +29,7 @@ WRONG = {
     ("evaluate", "memory", "--lengths", "2"): "length 2",
     ("evaluate", "adder", "--lengths", "1-9999999999"): "is no range within 1-100000",
     ("show", "--nonsense"): "unrecognized arguments: --nonsense",
-    ("show", "task=nothing"): "task=nothing: no such task; there are adder, memory, mnist",
+    ("show", "task=nothing"): "task=nothing: no such task; there are adder, adding, copy, ",
     ("show", "model.hidden=x"): "model.hidden=x: must be a whole number",
 }
 

@@ -48,7 +48,7 @@ def keys():
 def leaves(node, path=""):
     for key, value in node.items():
         full = f"{path}{key}"
-        if hasattr(value, "items") and value and full != "task.lr":
+        if hasattr(value, "items") and value and full not in ("task.lr", "task.states"):
             yield from leaves(value, f"{full}.")
         else:
             yield full

@@ -168,7 +168,7 @@ def test_every_function_of_the_module_has_a_test_by_its_name():
     functions = [
         name
         for name, value in vars(internals).items()
-        if inspect.isfunction(value) and value.__module__ == internals.__name__
+        if inspect.isfunction(value) and value.__module__ == internals.__name__ and not name.startswith("_")
     ]
     tests = [name for name in globals() if name.startswith("test_")]
     assert len(functions) >= 10
@@ -314,3 +314,13 @@ def test_has_hooks_finds_what_wants_to_be_called():
         assert internals.has_hooks(model, optimizer)
         handle.remove()
     assert not internals.has_hooks(*parts())
+
+
+def test_parsed_regex_has_the_parts_of_an_expression():
+    a, b = (("sequence", [("letters", frozenset(letter), False)]) for letter in "ab")
+    assert internals.parsed_regex("a(b)*") == ("sequence", [a[1][0], ("repeat", 0, None, ("sequence", [b]))])
+    assert internals.parsed_regex("a|[^b]")[1] == [("choice", [a, ("sequence", [("letters", frozenset("b"), True)])])]
+    assert internals.parsed_regex(".{2,3}")[1] == [("repeat", 2, 3, ("sequence", [("letters", frozenset(), True)]))]
+    for wrong in ("(", r"\1", "a$", "(?=a)", "(?i)a", r"\d", "[a-\uffff]"):
+        with pytest.raises(ValueError, match="regex="):
+            internals.parsed_regex(wrong)

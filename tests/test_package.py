@@ -108,7 +108,7 @@ def test_usage_shows_the_installed_command(installed, name, shown):
 
 
 COMPLETIONS = [
-    ("task=", {"task=adder", "task=memory", "task=mnist"}),
+    ("task=m", {"task=memory", "task=mnist", "task=modular_arithmetic"}),
     ("model.hi", {"model.hidden="}),
     ("experiment=memory_hidden1", {"experiment=memory_hidden10"}),
 ]
@@ -140,7 +140,7 @@ def test_tab_completion_of_training(installed, typed, expected):
         (
             "rnn-tasks ",
             {"train", "sweep", "evaluate", "compare", "predict", "export", "show", "draw", "new", "reproduce"}
-            | {"report"},
+            | {"report", "look"},
         ),
         ("rnn-tasks re", {"reproduce", "report"}),
         *((f"rnn-tasks train {typed}", expected) for typed, expected in COMPLETIONS),

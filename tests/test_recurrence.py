@@ -71,7 +71,7 @@ def test_a_network_computes_what_torch_computes(backend, cell):
 
 
 @needs_compiler
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", TORCH)
 @pytest.mark.parametrize("steps", [1, 2, 3, 8])
 def test_the_kernel_gives_the_same_bits_without_gradients(cell, steps):
     for readout in ("every_step", "last"):

@@ -141,6 +141,12 @@ def _lines(file: Path, prefix: str) -> Iterator[tuple[str, str, str, Any]]:
         path[len(match["indent"]) // 2 :] = [match["key"]]
         if path[0] == "hydra":
             continue
+        if path[:2] == ["task", "states"]:
+            if len(path) == 2 and match["value"].strip() != "null":
+                yield "task.states", "a table", match["meaning"] or "", {}
+                continue
+            if len(path) > 2:
+                continue
         node: Any = content
         for key in path:
             node = node[key]
@@ -173,6 +179,7 @@ def keys(file: Path, prefix: str) -> list[tuple[str, str, str, str]]:
     rows = []
     for key, default, comment, value in _lines(file, prefix):
         example = OmegaConf.select(known, key)
-        meaning = comment if _is_own(key, file) else "; ".join(filter(None, (_meanings().get(key), comment)))
+        known_meaning = _meanings().get(key)
+        meaning = comment if comment and _is_own(key, file) else "; ".join(filter(None, (known_meaning, comment)))
         rows.append((key, meaning, default, rule(key, value if example is None else example)))
     return rows

@@ -103,6 +103,11 @@ EXAMPLES = {
     "logger.*.max_queue": 10,
     "logger.*.flush_secs": 120,
 }
+TABLES = {  # values that their task checks
+    "task.alphabet": "a list of symbols",
+    "task.states": "a mapping of states by their names",
+    "task.symbols": "a mapping of symbols to lists of numbers",
+}
 OF_MANY_KINDS = ("trainer.devices", "trainer.deterministic", "trainer.fast_dev_run")  # Lightning checks them itself
 KINDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a word"}
 
@@ -120,6 +125,8 @@ def rule(key: str, example: Any) -> str:
         return PATTERNS[key][1]
     if key in INTERVALS:
         return "the lowest and the highest length"
+    if key in TABLES:
+        return TABLES[key]
     if key.endswith("_target_"):
         return "the place of a class or function"
     example = EXAMPLES.get(key) if example is None else example
