@@ -191,29 +191,6 @@ def answers_differ(found, rule, string):
     return bool(states[-1] != -1 and (own_states[-1] == -1 or (right[-1] != -1 and own[-1] != right[-1])))
 
 
-@pytest.mark.parametrize("holes", [0.0, 0.25])
-def test_the_first_difference_of_automata_is_that_of_all_strings(holes):
-    lengths = set()
-    for seed in range(60):
-        rule, found = random_automaton(seed, 4, holes), random_automaton(seed, 4, holes if seed % 3 else 0.0)
-        if seed % 2:
-            found.outputs[seed % 4, 0] = 1 - found.outputs[seed % 4, 0].clamp(min=0)
-        string = first_difference(found, rule)
-        shortest = next(
-            (
-                length
-                for length in range(1, 9)
-                for each in itertools.product(range(2), repeat=length)
-                if answers_differ(found, rule, each)
-            ),
-            None,
-        )
-        assert (string and len(string)) == shortest
-        assert string is None or answers_differ(found, rule, string)
-        lengths.add(shortest)
-    assert {None, 1, 2} <= lengths
-
-
 @pytest.mark.parametrize("words", [["task=adder"], ["task=memory"], ["task=flip_flop"], ["task=embedded_reber"]])
 def test_a_trace_has_the_right_answers_of_the_task(words):
     task = task_of(*words)
@@ -304,13 +281,6 @@ def test_automata_that_are_too_large_are_given_up(monkeypatch):
     assert learned(hand_set_adder(1))[0] is None
 
 
-def test_without_aalpy_the_page_has_the_automata_from_states_alone(monkeypatch):
-    monkeypatch.setattr(learning, "find_spec", lambda name: None)
-    section = machines.automata_section(Subject.of(hand_set_adder(1, 0), 0))
-    assert "aalpy is not installed" in " ".join(section.text)
-    assert [row[1:4:2] for row in section.tables[0].rows] == [["2", "yes"], ["2", "no"]]
-
-
 @pytest.mark.parametrize(
     ("kind", "hidden", "whole"),
     [("rnn", 2, True), ("lstm", 1, True), ("lstm", 2, True), ("gru", 3, False), ("rnn", 1, None)],
@@ -351,32 +321,6 @@ def small_run(tmp_path_factory):
     return place / "run"
 
 
-def test_the_command_writes_a_page_and_leaves_the_run_as_it_is(workplace, small_run, call):
-    before = content(small_run)
-    status, printed, told = call("look", str(small_run))
-    assert status == 0, told
-    place = Path("outputs/look/adder/run")
-    assert printed.splitlines()[-1] == str(place / "index.html")
-    assert content(small_run) == before
-    text = (place / "index.html").read_text(encoding="utf-8")
-    names = {path.stem for path in place.glob("*.png")}
-    figures = {"gradients", "participation", "portraits", "replicates", "eigenvalues", "example"}
-    assert figures <= names and text.count("<img src=") == len(names)
-    assert "prefers-color-scheme: dark" in text and "http" not in text
-    rows = [line.split() for line in printed.splitlines() if line[:1] in "012"]
-    assert [row[0] for row in rows] == ["0", "1", "2"] * (len(rows) // 3) and len(rows) >= 9
-    curves = logged_curves(small_run, ("participation", "nothing"))
-    assert list(curves) == ["participation"] and len(curves["participation"]) == 2
-
-
-def test_the_command_shows_one_replicate(workplace, small_run, call):
-    status, printed, told = call("look", str(small_run), "--replicate", "1", "--to", "there", "--weights", "last")
-    assert status == 0, told
-    assert "the best in validation" not in told and "last weights" in told
-    assert {line.split()[0] for line in printed.splitlines() if line[:1].isdigit()} == {"1"}
-    assert not Path("there/replicates.png").exists()
-
-
 def test_places_that_a_look_must_not_write_to_are_refused(workplace, small_run, call):
     Path("file").write_text("", encoding="utf-8")
     for place, reason in (
@@ -387,17 +331,6 @@ def test_places_that_a_look_must_not_write_to_are_refused(workplace, small_run, 
         status, _, told = call("look", str(small_run), "--to", str(place))
         assert status == 2 and reason in told and len(told.splitlines()) == 1
     assert call("look", "nothing")[0] == 2
-
-
-def test_failed_replicates_are_left_out_and_text_of_a_run_is_escaped(workplace, small_run):
-    run = runs.load(small_run, "best", "all")
-    run.failed[1] = True
-    run.model.head["weight"].data[1] = torch.nan
-    run.task.write_input = lambda inputs: "<script>alert(1)</script> $x^"
-    sections = page.write(run, 0, Path("page"))
-    assert [row[0] for row in sections[0].tables[0].rows] == ["0", "2"]
-    text = Path("page/index.html").read_text(encoding="utf-8")
-    assert "<script" not in text and "&lt;script&gt;" in text and "1 have failed" in text
 
 
 def test_event_files_that_are_none_are_refused(tmp_path):
