@@ -51,7 +51,7 @@ ANSWERS = {
         ("step = lambda c, ones: ((c + ones) % 2, (c + ones) // 2)", "step = lambda c, ones: (ones, c)"),
         ("steps = 3", "steps = 2"),
         (
-            "real = trace.real\nr = [torch.corrcoef(torch.stack((row, trace.carries[real].float())))[0, 1].abs()"
+            "real = trace.real\nr = [torch.corrcoef(torch.stack((row, trace.rule_states[real].float())))[0, 1].abs()"
             " for row in trace.states[0][real].T]\nunit = int(torch.stack(r).argmax())",
             "unit = 7",
         ),
