@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup train draw reproduce reproduce-all reproduce-quick test test-all torture lint docs docs-serve bench clean
+.PHONY: help setup train draw reproduce reproduce-all reproduce-quick suite test test-all torture lint docs docs-serve bench clean
 
 help:           ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -28,6 +28,9 @@ reproduce: setup ## run the report's experiments, write outputs/report/index.htm
 
 reproduce-all: setup ## the same with the sweeps that some claims need (2 cores: about 4 hours)
 	$(BIN)/python -m rnn_tasks.reproduce --all
+
+suite: setup    ## train every cell on every task, 32 networks of each, write outputs/report/suite.md (2 cores: about 90 minutes)
+	$(BIN)/python -m rnn_tasks.reproduce --suite
 
 reproduce-quick: setup ## a short version, outputs/quick/report/index.html (2 cores: about 7 minutes)
 	$(BIN)/python -m rnn_tasks.reproduce --quick

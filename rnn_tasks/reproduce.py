@@ -9,9 +9,12 @@ from typing import Any
 from rnn_tasks import runs
 from rnn_tasks.arguments import command, parser, positive
 from rnn_tasks.errors import UserError
-from rnn_tasks.report.experiments import EXPERIMENTS, FURTHER, QUICK_OUTPUTS, quick
+from rnn_tasks.report.experiments import EXPERIMENTS, FURTHER, QUICK_OUTPUTS, SUITE, quick
 from rnn_tasks.report.jobs import Job, run
 from rnn_tasks.runs.directory import OUTPUTS
+
+# A sweep of the suite keeps all cores busy by itself: each worker trains the runs of a task and cell at once.
+STACKED = ("hydra/launcher=joblib", "hydra.launcher.stack=true")
 
 
 def arguments() -> Namespace:
@@ -21,6 +24,7 @@ def arguments() -> Namespace:
     extent.add_argument(
         "--all", action="store_true", help="also the sweeps that some claims need, and the handwriting reader"
     )
+    extent.add_argument("--suite", action="store_true", help="the table of all tasks and cells instead")
     extent.add_argument("--quick", action="store_true", help=f"a quick look, in {QUICK_OUTPUTS}")
     cores = _cores()
     command_line.add_argument(
@@ -36,11 +40,18 @@ def main() -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _stop)
     root = QUICK_OUTPUTS if chosen.quick else OUTPUTS
-    failed = run(_to_do(chosen, root), chosen.jobs)
-    from rnn_tasks.report.page import write  # this imports torch, which takes seconds
+    failed = run(_to_do(chosen, root), 1 if chosen.suite else chosen.jobs)
+    if chosen.suite:
+        from rnn_tasks.report.suite.page import write as write_suite
 
-    page = root / "report" / "index.html"
-    print(", ".join(f"{verdict}: {count}" for verdict, count in write(root, page).items()), page, sep="\n")
+        page = root / "report" / "suite.md"
+        write_suite(root, page)
+        print(page)
+    else:
+        from rnn_tasks.report.page import write  # this imports torch, which takes seconds
+
+        page = root / "report" / "index.html"
+        print(", ".join(f"{verdict}: {count}" for verdict, count in write(root, page).items()), page, sep="\n")
     if failed:
         raise UserError(f"{', '.join(job.experiment for job in failed)}: failed; the same command tries again")
 
@@ -49,8 +60,10 @@ def _to_do(chosen: Namespace, root: Path) -> list[Job]:
     """Return the experiments of which a run is not finished."""
     finished = {result.get("fingerprint") for _, result in runs.results(root) if result}
     jobs = []
-    for experiment in (name for name in EXPERIMENTS if chosen.all or name not in FURTHER):
-        job = Job(experiment, root, quick(experiment) if chosen.quick else [])
+    names = SUITE if chosen.suite else [name for name in EXPERIMENTS if chosen.all or name not in FURTHER]
+    workers = [*STACKED, f"hydra.launcher.n_jobs={chosen.jobs}"] if chosen.suite and chosen.jobs > 1 else []
+    for experiment in names:
+        job = Job(experiment, root, quick(experiment) if chosen.quick else [], workers)
         if job.fingerprints <= finished:
             print(f"{experiment}: done before")
         else:

@@ -7,7 +7,7 @@ import torch
 from helpers import trained
 
 from rnn_tasks.errors import UserError
-from rnn_tasks.report import robustness
+from rnn_tasks.report import kept, robustness
 from rnn_tasks.report.evidence import Evidence, Missing
 from rnn_tasks.runs import evaluation
 from rnn_tasks.tasks import mnist_ood
@@ -58,9 +58,10 @@ def test_metrics_are_kept_until_the_weights_or_the_sets_change(mnist, monkeypatc
         weights.write(b"other weights")
     robustness.measure(run)
     assert len(measured) == 2
-    for number in ("SETS", "NUMERICS"):
-        monkeypatch.setattr(robustness, number, 99)
-        robustness.measure(run)
+    monkeypatch.setitem(kept.VERSIONS, kept.OOD, 99)
+    robustness.measure(run)
+    monkeypatch.setattr(kept, "NUMERICS", 99)
+    robustness.measure(run)
     assert len(measured) == 4
     (run.path / "ood.json").write_text("damaged")
     robustness.measure(run)

@@ -1,6 +1,6 @@
 """Write the report on finished runs: ``python -m rnn_tasks.report outputs --to outputs/report/index.html``.
 
-DIR may also be an archive of runs, as ``--pack`` writes it.
+DIR may also be an archive of runs, as ``--pack`` writes it. ``--suite`` writes the table of all tasks and cells.
 """
 
 from argparse import Namespace
@@ -44,10 +44,13 @@ def arguments() -> Namespace:
         type=Path,
         help="a page, index.html, or a text, results.md (default: DIR/report/index.html)",
     )
+    command_line.add_argument("--suite", action="store_true", help="the table of all tasks and cells, a text")
     command_line.add_argument("--pack", metavar="FILE", type=Path, help="also write the runs into FILE.tar.xz")
     chosen = command_line.parse_args()
     if chosen.pack and not chosen.pack.name.endswith(".tar.xz"):
         raise UserError(f"--pack {chosen.pack}: must end in .tar.xz")
+    if chosen.suite and chosen.to and chosen.to.suffix != ".md":
+        raise UserError(f"--to {chosen.to}: must end in .md with --suite")
     return chosen
 
 
@@ -55,20 +58,26 @@ def arguments() -> Namespace:
 def main() -> None:
     """Print how many claims got each verdict."""
     chosen = arguments()
+    page = "suite.md" if chosen.suite else "index.html"
     if not chosen.dir.name.endswith(".tar.xz"):
-        return _report(chosen.dir, chosen.to or chosen.dir / "report" / "index.html", chosen.pack)
+        return _report(chosen, chosen.dir, chosen.to or chosen.dir / "report" / page)
     from rnn_tasks.report.archive import unpack  # this imports torch, which takes seconds
 
     with TemporaryDirectory() as place:
         unpack(chosen.dir, Path(place))
-        return _report(Path(place), chosen.to or OUTPUTS / "report" / "index.html", chosen.pack)
+        return _report(chosen, Path(place), chosen.to or OUTPUTS / "report" / page)
 
 
-def _report(root: Path, file: Path, archive: Path | None) -> None:
+def _report(chosen: Namespace, root: Path, file: Path) -> None:
     check(root, file)
+    if chosen.suite:
+        from rnn_tasks.report.suite.page import write as write_suite
+
+        write_suite(root, file, chosen.pack)
+        return print(file)
     from rnn_tasks.report.page import write
 
-    counts = write(root, file, archive)
+    counts = write(root, file, chosen.pack)
     print(f"{', '.join(f'{verdict}: {count}' for verdict, count in counts.items())}\n{file}")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import lzma
 import tarfile
 from pathlib import Path
@@ -14,14 +13,14 @@ from rnn_tasks import runs
 from rnn_tasks.errors import UserError, one_line
 from rnn_tasks.files import replacing
 from rnn_tasks.report.evidence import Evidence
-from rnn_tasks.report.robustness import OOD, kept_sets, key_of
+from rnn_tasks.report.kept import VERSIONS, kept, packed
 from rnn_tasks.runs.results import RESULT
 from rnn_tasks.training.checkpoints import LAST, read_checkpoint
 from rnn_tasks.training.history import HISTORY
 
 LARGEST, LARGEST_HEADER = 1 << 28, 1 << 20  # bytes of all runs, and of what is read at once
 WEIGHTS = f"checkpoints/{LAST}"
-PARTS = (runs.CONFIG, RESULT, HISTORY, OOD, WEIGHTS)
+PARTS = (runs.CONFIG, RESULT, HISTORY, *VERSIONS, WEIGHTS)
 
 
 def pack(evidence: Evidence, file: Path) -> None:
@@ -39,9 +38,9 @@ def pack(evidence: Evidence, file: Path) -> None:
             for part in (runs.CONFIG, RESULT, HISTORY):
                 _add(archive, f"{name}/{part}", (path / part).read_bytes())
             weights = _weights(path / WEIGHTS) if run.loaded else b""
-            if sets := kept_sets(path):
-                content = {"key": key_of(weights), "sets": sets}
-                _add(archive, f"{name}/{OOD}", json.dumps(content, allow_nan=False).encode())
+            for part in VERSIONS:
+                if found := kept(path, part):
+                    _add(archive, f"{name}/{part}", packed(part, found, weights).encode())
             if weights:
                 _add(archive, f"{name}/{WEIGHTS}", weights)
 

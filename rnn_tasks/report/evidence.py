@@ -71,7 +71,9 @@ class FinishedRun:
         return [loss is None for loss in self.metric("train", "loss")]
 
     def value(self, key: str) -> Any:
-        """Return a value of the configuration; for a loss or a network its short name."""
+        """Return a value of the configuration; for a task, a loss or a network its short name."""
+        if key == "task":
+            return self.config.task.name
         value = OmegaConf.select(self.config, key)
         if isinstance(value, DictConfig):
             name = value._target_.rpartition(".")[2].lower()

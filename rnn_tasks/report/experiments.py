@@ -23,6 +23,12 @@ EXPERIMENTS = (
     "adder_length5",
 )
 
+# The table of the field, see report/suite; each experiment is a sweep.
+SUITE = (
+    *("suite", "suite_tomita", "suite_groups", "suite_counters", "suite_long_lag", "suite_temporal_order"),
+    *("suite_adding", "suite_few_sums", "suite_few_brackets", "suite_few_letters", "suite_models"),
+)
+
 # Overrides of a quick look, by the prefix of an experiment's name; the first prefix that fits counts.
 QUICK = {
     "mnist_birnn": ["trainer.max_epochs=2", "trainer.limit_train_batches=0.25"],

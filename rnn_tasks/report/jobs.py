@@ -22,13 +22,14 @@ class Job:
 
     Attributes:
         experiment: its name.
+        launcher: what is said of how a sweep does its runs, which changes no numbers.
         fingerprints: of its runs.
         run: its directory, whose name depends on the fingerprints.
         log: what the process prints.
     """
 
-    def __init__(self, experiment: str, root: Path, overrides: Sequence[str]) -> None:
-        self.experiment, self.overrides = experiment, overrides
+    def __init__(self, experiment: str, root: Path, overrides: Sequence[str], launcher: Sequence[str] = ()) -> None:
+        self.experiment, self.overrides, self.launcher = experiment, overrides, launcher
         configs = configurations(experiment, list(overrides))
         self.fingerprints = {runs.fingerprint(cfg) for cfg in configs}
         digest = blake2b("".join(sorted(self.fingerprints)).encode(), digest_size=4).hexdigest()
@@ -37,7 +38,7 @@ class Job:
 
     def start(self) -> subprocess.Popen:
         """Train, or go on with an interrupted training; a sweep leaves out its finished runs."""
-        overrides = [f"experiment={self.experiment}", *self.overrides, "threads=1"]
+        overrides = [f"experiment={self.experiment}", *self.overrides, *self.launcher, "threads=1"]
         overrides += [f"hydra.run.dir={self.run}", f"hydra.sweep.dir={self.run}"]
         self.run.mkdir(parents=True, exist_ok=True)
         with self.log.open("a", encoding="utf-8") as log:

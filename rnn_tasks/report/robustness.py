@@ -1,11 +1,7 @@
 """Handwriting from elsewhere: how the networks of MNIST read it, and what each ingredient of the reader brings."""
 
-import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,23 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from rnn_tasks.errors import UserError
-from rnn_tasks.files import write_atomically
+from rnn_tasks.report import kept
 from rnn_tasks.report.drawing import Drawing
 from rnn_tasks.report.evidence import Evidence, FinishedRun, Missing
 from rnn_tasks.report.figures import MNIST
 from rnn_tasks.report.formatting import Numbers, mean_of, percent
 from rnn_tasks.report.markup import Table
 from rnn_tasks.runs import evaluation, plots
-from rnn_tasks.runs.identity import NUMERICS
 from rnn_tasks.tasks import mnist_ood
-from rnn_tasks.training import checkpoints
 from rnn_tasks.training.intervals import summarize
 from rnn_tasks.training.metrics import Reliability
 
-# Raised by hand when the sets of mnist_ood or the metrics on them are meant to change.
-SETS = 1
-
-OOD = "ood.json"
 PART = "handwriting"
 READERS = {selector.removeprefix("mnist_"): selector for selector in (*MNIST, "mnist_handwriting")}
 CORNERS = {  # of the ablation
@@ -47,44 +37,19 @@ Metrics = dict[str, dict[str, Any]]  # of all networks of a run, by the name of 
 def measure(run: FinishedRun) -> Metrics:
     """Return the metrics of all networks of a run on each set of mnist_ood.
 
-    They are kept in ``ood.json`` beside the run's result, and measured again when the run's weights or the version of
-    the sets or of the numerics have changed.
+    They are kept in ``ood.json`` beside the run's result.
 
     Raises:
         Missing: USPS is not there and cannot be downloaded.
     """
-    if sets := kept_sets(run.path):
-        return sets
-    loaded = run.loaded
+    return kept.measured_once(run, kept.OOD, lambda: _measured(run))
+
+
+def _measured(run: FinishedRun) -> Metrics:
     try:
-        sets = evaluation.out_of_distribution(run.load("all"))
+        return evaluation.out_of_distribution(run.load("all"))
     except UserError as reason:
         raise Missing(str(reason)) from None
-    run.loaded = loaded  # what is kept here stands for the network
-    content = {"key": key_of(_checkpoint(run.path)), "sets": sets}
-    with suppress(OSError):  # the directory may be read-only
-        write_atomically(run.path / OOD, json.dumps(content, allow_nan=False))
-    return sets
-
-
-def kept_sets(run: Path) -> Metrics | None:
-    """Return what was measured before with the same weights and versions."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads((run / OOD).read_text(encoding="utf-8"))
-        if kept["key"] == key_of(_checkpoint(run)):
-            return kept["sets"]
-    return None
-
-
-def key_of(weights: bytes) -> str:
-    """Return the key of what was measured with the weights of a checkpoint; empty where a run comes without."""
-    return blake2b(repr((SETS, NUMERICS)).encode() + weights, digest_size=16).hexdigest()
-
-
-def _checkpoint(run: Path) -> bytes:
-    with suppress(OSError):
-        return (run / "checkpoints" / checkpoints.LAST).read_bytes()
-    return b""
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,10 @@ class Mnist(Task):
         """Return examples of images [N, 28, 28] from 0 (paper) to 1 (ink), which show digits [N]."""
         return Examples(self.as_read(images), torch.full((len(images),), self.longest), digits)
 
+    def lengths_with_examples(self, low: int, high: int) -> list[int]:
+        """Return the number of steps of an image."""
+        return [self.lengths[0]] if low <= self.lengths[0] <= high else []
+
     def test_examples(self, lengths: Sequence[int], size: int) -> list[Examples]:
         raise UserError("--lengths: an image has 28 rows; leave it out to measure on the official test images")
 
