@@ -9,12 +9,9 @@ from typing import Any
 from rnn_tasks import runs
 from rnn_tasks.arguments import command, parser, positive
 from rnn_tasks.errors import UserError
-from rnn_tasks.report.experiments import EXPERIMENTS, FURTHER, QUICK_OUTPUTS, SUITE, quick
+from rnn_tasks.report.experiments import EXPERIMENTS, FURTHER, QUICK_OUTPUTS, SUITE, pieces, quick
 from rnn_tasks.report.jobs import Job, run
 from rnn_tasks.runs.directory import OUTPUTS
-
-# A sweep of the suite keeps all cores busy by itself: each worker trains the runs of a task and cell at once.
-STACKED = ("hydra/launcher=joblib", "hydra.launcher.stack=true")
 
 
 def arguments() -> Namespace:
@@ -40,7 +37,7 @@ def main() -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _stop)
     root = QUICK_OUTPUTS if chosen.quick else OUTPUTS
-    failed = run(_to_do(chosen, root), 1 if chosen.suite else chosen.jobs)
+    failed = run(_to_do(chosen, root), chosen.jobs)
     if chosen.suite:
         from rnn_tasks.report.suite.page import write as write_suite
 
@@ -60,15 +57,21 @@ def _to_do(chosen: Namespace, root: Path) -> list[Job]:
     """Return the experiments of which a run is not finished."""
     finished = {result.get("fingerprint") for _, result in runs.results(root) if result}
     jobs = []
-    names = SUITE if chosen.suite else [name for name in EXPERIMENTS if chosen.all or name not in FURTHER]
-    workers = [*STACKED, f"hydra.launcher.n_jobs={chosen.jobs}"] if chosen.suite and chosen.jobs > 1 else []
-    for experiment in names:
-        job = Job(experiment, root, quick(experiment) if chosen.quick else [], workers)
+    for experiment, overrides in _wanted(chosen):
+        job = Job(experiment, root, overrides)
         if job.fingerprints <= finished:
-            print(f"{experiment}: done before")
+            print(f"{job.name}: done before")
         else:
             jobs.append(job)
     return jobs
+
+
+def _wanted(chosen: Namespace) -> list[tuple[str, list[str]]]:
+    """Return experiments, each with overrides; those of the suite in pieces."""
+    if chosen.suite:
+        return [(experiment, piece) for experiment in SUITE for piece in pieces(experiment)]
+    names = [name for name in EXPERIMENTS if chosen.all or name not in FURTHER]
+    return [(name, quick(name) if chosen.quick else []) for name in names]
 
 
 def _stop(signum: int, frame: Any) -> None:

@@ -52,9 +52,23 @@ def swept(experiment: str) -> dict[str, list[Any]]:
 
 
 def configurations(experiment: str, overrides: list[str] | None = None) -> list[DictConfig]:
-    """Return the configuration of each run of an experiment: a single one, or one for each choice of its sweep."""
-    choices = [[f"{key}={value}" for value in values] for key, values in swept(experiment).items()]
-    return [config.compose([f"experiment={experiment}", *(overrides or []), *chosen]) for chosen in product(*choices)]
+    """Return the configuration of each run of an experiment: a single one, or one for each choice of its sweep.
+
+    A key that the overrides give is not swept.
+    """
+    words = [f"experiment={experiment}", *(overrides or [])]
+    given = {word.partition("=")[0] for word in words}
+    choices = [[f"{key}={value}" for value in values] for key, values in swept(experiment).items() if key not in given]
+    return [config.compose([*words, *chosen]) for chosen in product(*choices)]
+
+
+def pieces(experiment: str) -> list[list[str]]:
+    """Return overrides that cut a sweep of the suite into pieces, a task and its values in each."""
+    choices = [(key, values) for key, values in swept(experiment).items() if key not in ("model", "optimizer.lr")]
+    return [
+        [f"{key}={value}" for (key, _), value in zip(choices, chosen, strict=True)]
+        for chosen in product(*(values for _, values in choices))
+    ]
 
 
 def quick(experiment: str) -> list[str]:

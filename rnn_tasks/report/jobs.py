@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rnn_tasks import runs
 from rnn_tasks.errors import tell
-from rnn_tasks.report.experiments import configurations
+from rnn_tasks.report.experiments import configurations, swept
 
 POLL = 0.1  # seconds between two looks at the processes
 
@@ -22,14 +22,16 @@ class Job:
 
     Attributes:
         experiment: its name.
-        launcher: what is said of how a sweep does its runs, which changes no numbers.
+        name: the same, with the overrides that make it a piece of a sweep.
         fingerprints: of its runs.
         run: its directory, whose name depends on the fingerprints.
         log: what the process prints.
     """
 
-    def __init__(self, experiment: str, root: Path, overrides: Sequence[str], launcher: Sequence[str] = ()) -> None:
-        self.experiment, self.overrides, self.launcher = experiment, overrides, launcher
+    def __init__(self, experiment: str, root: Path, overrides: Sequence[str]) -> None:
+        self.experiment, self.overrides = experiment, overrides
+        pieces = [word for word in overrides if word.partition("=")[0] in swept(experiment)]
+        self.name = " ".join([experiment, *pieces])
         configs = configurations(experiment, list(overrides))
         self.fingerprints = {runs.fingerprint(cfg) for cfg in configs}
         digest = blake2b("".join(sorted(self.fingerprints)).encode(), digest_size=4).hexdigest()
@@ -38,7 +40,7 @@ class Job:
 
     def start(self) -> subprocess.Popen:
         """Train, or go on with an interrupted training; a sweep leaves out its finished runs."""
-        overrides = [f"experiment={self.experiment}", *self.overrides, *self.launcher, "threads=1"]
+        overrides = [f"experiment={self.experiment}", *self.overrides, "threads=1"]
         overrides += [f"hydra.run.dir={self.run}", f"hydra.sweep.dir={self.run}"]
         self.run.mkdir(parents=True, exist_ok=True)
         with self.log.open("a", encoding="utf-8") as log:
@@ -63,14 +65,14 @@ def run(jobs: Sequence[Job], at_once: int) -> list[Job]:
         while waiting or running:
             while waiting and len(running) < at_once:
                 job = waiting.popleft()
-                print(f"{job.experiment}: runs, see {job.log}", flush=True)
+                print(f"{job.name}: runs, see {job.log}", flush=True)
                 running[job.start()] = job, time.monotonic()
             for process in [process for process in running if process.poll() is not None]:
                 job, started = running.pop(process)
                 outcome = f"failed: {job.last_line()}" if process.returncode else "done"
                 ended = f"{len(jobs) - len(waiting) - len(running)} of {len(jobs)} have ended"
                 minutes = (time.monotonic() - started) / 60
-                print(f"{job.experiment}: {outcome}, after {minutes:.1f} minutes; {ended}", flush=True)
+                print(f"{job.name}: {outcome}, after {minutes:.1f} minutes; {ended}", flush=True)
                 failed += [job] if process.returncode else []
             time.sleep(POLL)
     except KeyboardInterrupt:
