@@ -126,7 +126,7 @@ def test_imports_of_the_report_point_downwards_and_make_no_circle():
 def test_every_experiment_that_the_report_has_is_run():
     files = {path.stem for path in (config.CONF / "experiment").glob("*.yaml")}
     others = {"optimizer_sweep", "adder_search", "mnist_search", "capacity", "learning_rates"}
-    assert files == {*experiments.EXPERIMENTS, *others}
+    assert files == {*experiments.EXPERIMENTS, *experiments.SUITE, *others}
     assert set(experiments.FURTHER) < set(experiments.EXPERIMENTS)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from rnn_tasks import config, runs
+from rnn_tasks import config, reproduce, runs
 from rnn_tasks.errors import UserError
 from rnn_tasks.report import __main__ as command
 from rnn_tasks.report import archive, kept
 from rnn_tasks.report.evidence import Evidence, Missing
-from rnn_tasks.report.experiments import SUITE, swept
+from rnn_tasks.report.experiments import SUITE, configurations, pieces, swept
 from rnn_tasks.report.judgement import FAILS, HOLDS, MISSING, OPEN
 from rnn_tasks.report.suite import entries, page, rules
 from rnn_tasks.report.suite.published import figures
@@ -201,3 +201,24 @@ def test_rows_are_picked_by_any_value_of_their_configuration(found):
     assert entries.chosen(rows, "suite_temporal_order model=rnn") == [rows[-1]]
     with pytest.raises(Missing, match="no finished run"):
         entries.chosen(rows, "suite_temporal_order model=lstm")
+
+
+def test_the_pieces_of_a_sweep_are_the_whole_sweep():
+    whole = configurations("suite_few_sums")
+    cut = [cfg for piece in pieces("suite_few_sums") for cfg in configurations("suite_few_sums", piece)]
+    assert len(pieces("suite_few_sums")) == 2
+    assert {runs.fingerprint(cfg) for cfg in cut} == {runs.fingerprint(cfg) for cfg in whole} and len(cut) == 18
+
+
+@pytest.mark.slow
+def test_make_suite_trains_what_is_not_done_and_writes_the_table(tmp_path, monkeypatch, capsys, no_pictures):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reproduce, "SUITE", ("suite_few_sums",))
+    monkeypatch.setattr(entries, "SUITE", ("suite_few_sums",))
+    monkeypatch.setattr(reproduce, "pieces", lambda experiment: [["task.train_size=100", *SMALL, "model=rnn"]])
+    monkeypatch.setattr(sys, "argv", ["reproduce", "--suite"])
+    for done in ("suite_few_sums task.train_size=100 model=rnn: runs", "done before"):
+        with pytest.raises(SystemExit) as ended:
+            reproduce.main()
+        assert not ended.value.code and done in capsys.readouterr().out
+    assert "| adder, train_size 100" in Path("outputs/report/suite.md").read_text(encoding="utf-8")
