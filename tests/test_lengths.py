@@ -11,8 +11,9 @@ from PIL import Image
 import rnn_tasks
 from rnn_tasks import config
 from rnn_tasks.errors import UserError
-from rnn_tasks.report.evidence import Evidence, Missing
+from rnn_tasks.report.evidence import Evidence
 from rnn_tasks.report.figures import adder_survival
+from rnn_tasks.report.finished import Missing
 from rnn_tasks.runs import evaluation, survival_plots, tables
 from rnn_tasks.training import lengths
 from rnn_tasks.training.intervals import wilson

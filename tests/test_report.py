@@ -28,7 +28,8 @@ from rnn_tasks.report.__main__ import check
 from rnn_tasks.report.claims import parts
 from rnn_tasks.report.contents import EXAMPLES, FIGURES, RULES, TABLES
 from rnn_tasks.report.drawing import Drawing
-from rnn_tasks.report.evidence import FULL, OLDER, OTHER, Evidence, Missing
+from rnn_tasks.report.evidence import Evidence
+from rnn_tasks.report.finished import FULL, OLDER, OTHER, Missing
 from rnn_tasks.runs import identity
 
 CLAIMS = [claim for part in parts() for claim in part.claims]
@@ -210,13 +211,13 @@ def test_runs_in_full_come_before_others_and_the_newest_of_equal_ones_first(tmp_
     results = {name: trained(tmp_path / name, *small, f"seed={seed}") for name, seed in [("a", 0), ("b", 1), ("c", 2)]}
     assert Evidence(tmp_path).run("memory_hidden5").path.name == "c"
     cfg = runs.read_config(tmp_path / "a")
-    monkeypatch.setattr("rnn_tasks.report.evidence._expected", lambda experiment: {runs.fingerprint(cfg): cfg})
+    monkeypatch.setattr("rnn_tasks.report.finished._expected", lambda run: cfg)
     first = Evidence(tmp_path).run("memory_hidden5")
     assert (first.path.name, first.tier) == ("a", FULL)
     runs.write_result(tmp_path / "a", results["a"] | {"fingerprint": "of other numerics"})
     first = Evidence(tmp_path).run("memory_hidden5")
     assert (first.path.name, first.tier) == ("a", OLDER)
-    monkeypatch.setattr("rnn_tasks.report.evidence._expected", lambda experiment: {})
+    monkeypatch.setattr("rnn_tasks.report.finished._expected", lambda run: None)
     assert Evidence(tmp_path).run("memory_hidden5").tier == OTHER
     with pytest.raises(
         Missing, match=r"no finished run with loss=mse of `python -m rnn_tasks\.train experiment=adder_loss`"

@@ -8,7 +8,8 @@ from helpers import trained
 
 from rnn_tasks.errors import UserError
 from rnn_tasks.report import kept, robustness
-from rnn_tasks.report.evidence import Evidence, Missing
+from rnn_tasks.report.evidence import Evidence
+from rnn_tasks.report.finished import Missing
 from rnn_tasks.runs import evaluation
 from rnn_tasks.tasks import mnist_ood
 from rnn_tasks.tasks.base import Examples

@@ -13,8 +13,9 @@ from omegaconf import OmegaConf
 from rnn_tasks import config
 from rnn_tasks.report import figures, network_rules
 from rnn_tasks.report.contents import RULES
-from rnn_tasks.report.evidence import FULL, Evidence, FinishedRun, Missing
+from rnn_tasks.report.evidence import Evidence
 from rnn_tasks.report.experiments import swept
+from rnn_tasks.report.finished import FULL, FinishedRun, Missing
 from rnn_tasks.report.judgement import FAILS, HOLDS, OPEN
 from rnn_tasks.runs import evaluation
 from rnn_tasks.runs.run import Run

@@ -8,7 +8,8 @@ from contextlib import suppress
 from statistics import mean
 
 from rnn_tasks.report.drawing import Drawing, file_name
-from rnn_tasks.report.evidence import Evidence, FinishedRun, Missing
+from rnn_tasks.report.evidence import Evidence
+from rnn_tasks.report.finished import FinishedRun, Missing
 from rnn_tasks.report.formatting import Numbers, list_percent, mean_of, percent
 from rnn_tasks.runs import plots, survival_plots
 from rnn_tasks.training import lengths

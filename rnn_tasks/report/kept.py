@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn_tasks.files import write_atomically
-from rnn_tasks.report.evidence import FinishedRun
+from rnn_tasks.report.finished import FinishedRun
 from rnn_tasks.runs.identity import NUMERICS
 from rnn_tasks.training import checkpoints
 

@@ -9,7 +9,8 @@ from rnn_tasks.report.analysis import automata, automaton_plots, inspection, ins
 from rnn_tasks.report.analysis.inspection import Answered
 from rnn_tasks.report.analysis.sums import AnsweredSum
 from rnn_tasks.report.drawing import Drawing, file_name
-from rnn_tasks.report.evidence import Evidence, FinishedRun, Missing
+from rnn_tasks.report.evidence import Evidence
+from rnn_tasks.report.finished import FinishedRun, Missing
 from rnn_tasks.report.formatting import percent
 from rnn_tasks.runs.run import Run
 from rnn_tasks.tasks import Memory

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from rnn_tasks.report import verdicts
 from rnn_tasks.report.analysis import automata, inspection
-from rnn_tasks.report.evidence import Evidence, FinishedRun
+from rnn_tasks.report.evidence import Evidence
+from rnn_tasks.report.finished import FinishedRun
 from rnn_tasks.report.formatting import mean_of, mean_percent, percent
 from rnn_tasks.report.judgement import FAILS, HOLDS, OPEN, Judgement
 from rnn_tasks.report.robustness import measure

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,8 @@ from rnn_tasks.report import contents, judgement
 from rnn_tasks.report.archive import pack
 from rnn_tasks.report.claims import JudgedClaim, judge, parts
 from rnn_tasks.report.drawing import Drawing
-from rnn_tasks.report.evidence import OLDER, OTHER, Evidence, Missing
+from rnn_tasks.report.evidence import Evidence
+from rnn_tasks.report.finished import OLDER, OTHER, FinishedRun, Missing
 from rnn_tasks.report.formatting import mean_of, percent
 from rnn_tasks.report.markup import Table, code_spans
 from rnn_tasks.report.tables import ExperimentRow, claims_table, experiments_table, runs_table
@@ -69,8 +70,8 @@ def write(root: Path, file: Path, archive: Path | None = None) -> dict[str, int]
     images = file.stem if file.suffix == ".md" else "results"
     values = {
         "title": TITLE,
-        "quick": _quick(evidence),
-        "older": _older(evidence),
+        "quick": quick_note(evidence.used.values()),
+        "older": older_note(evidence.used.values()),
         "counts": {verdict: counts[verdict] for verdict in MARKS},
         "parts": sections,
         "missing": missing + [f"{path} is damaged" for path in evidence.damaged],
@@ -166,22 +167,21 @@ def _rules(sections: list[Section]) -> dict[str, str]:
     return {name: (contents.RULES[name].__doc__ or "").strip() for name in names}
 
 
-def _quick(evidence: Evidence) -> str:
+def quick_note(used: Collection[FinishedRun], command: str = "reproduce") -> str:
     """Return a warning if runs do not follow their experiments in full."""
-    used = evidence.used.values()
     other = sum(run.tier == OTHER for run in used)
     if used and not other:
         return ""
     runs = f"{other} of {len(used)} runs have other values than their experiments, such as fewer epochs"
     return (
-        f"{runs if used else 'No runs'}: the verdicts are preliminary. `make reproduce` runs the experiments in full."
+        f"{runs if used else 'No runs'}: the verdicts are preliminary. `make {command}` runs the experiments in full."
     )
 
 
-def _older(evidence: Evidence) -> str:
+def older_note(used: Collection[FinishedRun]) -> str:
     """Return a note if runs were made with another version of the numerics."""
-    older = sum(run.tier == OLDER for run in evidence.used.values())
-    return f"{older} of {len(evidence.used)} runs were made with another version of the numerics." if older else ""
+    older = sum(run.tier == OLDER for run in used)
+    return f"{older} of {len(used)} runs were made with another version of the numerics." if older else ""
 
 
 def _batch(evidence: Evidence) -> dict[str, str]:

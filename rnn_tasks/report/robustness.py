@@ -11,8 +11,9 @@ from matplotlib.ticker import PercentFormatter
 from rnn_tasks.errors import UserError
 from rnn_tasks.report import kept
 from rnn_tasks.report.drawing import Drawing
-from rnn_tasks.report.evidence import Evidence, FinishedRun, Missing
+from rnn_tasks.report.evidence import Evidence
 from rnn_tasks.report.figures import MNIST
+from rnn_tasks.report.finished import FinishedRun, Missing
 from rnn_tasks.report.formatting import Numbers, mean_of, percent
 from rnn_tasks.report.markup import Table
 from rnn_tasks.runs import evaluation, plots

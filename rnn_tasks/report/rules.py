@@ -9,7 +9,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 from rnn_tasks.report import verdicts
-from rnn_tasks.report.evidence import Evidence, FinishedRun, Missing
+from rnn_tasks.report.evidence import Evidence
+from rnn_tasks.report.finished import FinishedRun, Missing
 from rnn_tasks.report.formatting import Numbers, mean_of, mean_percent, percent
 from rnn_tasks.report.hypothesis_tests import FEWEST, rank_correlations
 from rnn_tasks.report.judgement import FAILS, HOLDS, OPEN, Judgement

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnn_tasks.report.claims import JudgedClaim
-from rnn_tasks.report.evidence import FULL, OLDER, OTHER, FinishedRun
+from rnn_tasks.report.finished import FULL, OLDER, OTHER, FinishedRun
 from rnn_tasks.report.markup import Table
 from rnn_tasks.training.intervals import Summary, hundredths, summarize
 

@@ -9,8 +9,9 @@ from itertools import product
 from typing import Any
 
 from rnn_tasks.report import kept
-from rnn_tasks.report.evidence import Evidence, FinishedRun, Missing
+from rnn_tasks.report.evidence import Evidence
 from rnn_tasks.report.experiments import SUITE, swept
+from rnn_tasks.report.finished import FinishedRun, Missing
 from rnn_tasks.report.formatting import Numbers, mean_of
 from rnn_tasks.runs import evaluation, solving
 from rnn_tasks.runs.run import Run
@@ -104,29 +105,20 @@ def entries(evidence: Evidence) -> tuple[list[Entry], list[str]]:
     found: list[Entry] = []
     missing: list[str] = []
     for experiment in SUITE:
-        choices = swept(experiment)
-        rates = choices.pop(CHOSEN, [None])
-        runs = _by_setting(evidence, experiment, tuple(choices))
+        choices, runs = swept(experiment), evidence.by_values(experiment)
+        groups: dict[tuple[Any, ...], list[FinishedRun]] = {}
         for values in product(*choices.values()):
-            setting = dict(zip(choices, values, strict=True))
-            own = runs.get(values, {})
-            if len(own) < len(rates):
-                words = " ".join(f"{key}={value}" for key, value in setting.items())
-                missing.append(f"{len(own)} of {len(rates)} runs of `experiment={experiment}` with `{words}`")
+            fixed = tuple((key, value) for key, value in zip(choices, values, strict=True) if key != CHOSEN)
+            groups.setdefault(fixed, []).extend([runs[values]] if values in runs else [])
+        for setting, own in groups.items():
+            if len(own) < len(choices[CHOSEN]):
+                words = " ".join(f"{key}={value}" for key, value in setting)
+                missing.append(f"{len(own)} of {len(choices[CHOSEN])} runs of `experiment={experiment}` with `{words}`")
             if own:
-                setting.pop(CELL, None)
-                found.append(Entry(experiment, setting, best_in_validation(own.values()), tuple(own.values())))
+                others = {key: value for key, value in setting if key != CELL}
+                found.append(Entry(experiment, others, best_in_validation(own), tuple(own)))
     evidence.used |= {run.path: run for entry in found for run in entry.runs}
     return found, missing
-
-
-def _by_setting(evidence: Evidence, experiment: str, keys: tuple[str, ...]) -> dict[tuple, dict[Any, FinishedRun]]:
-    """Return the runs of an experiment by their values of ``keys``, and then by learning rate."""
-    found: dict[tuple, dict[Any, FinishedRun]] = {}
-    for run in reversed(evidence.finished):  # the first of equal ones stays
-        if run.result["experiment"] == experiment:
-            found.setdefault(tuple(run.value(key) for key in keys), {})[run.value(CHOSEN)] = run
-    return found
 
 
 def best_in_validation(runs: Iterable[FinishedRun]) -> FinishedRun:

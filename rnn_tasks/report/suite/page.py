@@ -10,7 +10,7 @@ from rnn_tasks.report.archive import pack
 from rnn_tasks.report.evidence import Evidence
 from rnn_tasks.report.formatting import mean_of
 from rnn_tasks.report.markup import Table
-from rnn_tasks.report.page import render
+from rnn_tasks.report.page import older_note, quick_note, render
 from rnn_tasks.report.suite.entries import Entry, entries
 from rnn_tasks.report.suite.pictures import survival_grid
 from rnn_tasks.report.suite.published import figures
@@ -38,6 +38,7 @@ def write(root: Path, file: Path, archive: Path | None = None) -> None:
     for number, entry in enumerate(found, 1):
         tell(f"suite: lengths, {number} of {len(found)}: {entry.task}, {entry.cell}")
         entry.measured  # noqa: B018  # so that it is known how far the measurement is
+    chosen = [entry.run for entry in found]
     plain = [entry for entry in found if not _best_possible(entry)]
     values = {
         "regular": _table(entry for entry in plain if entry.regular and entry.experiment != MODELS),
@@ -46,6 +47,7 @@ def write(root: Path, file: Path, archive: Path | None = None) -> None:
         "bits": _bits(entry for entry in found if _best_possible(entry)),
         "published": _published(found),
         "rules": {name: (rule.__doc__ or "").strip() for name, rule in RULES.items()},
+        "notes": [note for note in (quick_note(chosen, "suite"), older_note(chosen)) if note],
         "missing": missing,
         "minutes": f"{sum(run.result['seconds'] for entry in found for run in entry.runs) / 60:,.0f}",
         "networks": f"{sum(run.replicates for entry in found for run in entry.runs):,}",

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from rnn_tasks.errors import one_line
-from rnn_tasks.report.evidence import Missing
+from rnn_tasks.report.finished import Missing
 from rnn_tasks.report.judgement import MISSING, Judgement
 from rnn_tasks.report.suite.entries import Entry, chosen
 from rnn_tasks.report.suite.rules import RULES
