@@ -103,8 +103,8 @@ def test_names_of_others_are_no_markup(workplace, call, undrawn):
     words = ["task=regular", "task.regex='(<b>)*'", "task.lengths=[3,3]", "task.test_size=27", "model.hidden=2"]
     trained(hostile, *words)
     status, _, _, text = looked(call, hostile)
-    assert status == 0 and "&lt;b" in text and "onerror" in text
-    assert not re.search(r"<(?:script|b>|bb|img (?!src))", text)
+    assert status == 0 and "&lt;" in text and "onerror" in text
+    assert not re.search(r"<(?:script|[<>]|b>|img (?!src))", text)
 
 
 def test_without_aalpy_a_look_says_so_and_goes_on(workplace, small_run, call, monkeypatch, undrawn):
