@@ -58,7 +58,7 @@ def main() -> None:
 
     for section in write(run, best.replicate or 0, directory):
         for table in section.tables:
-            print(f"{section.title}. {table.caption}\n{table.text()}\n")
+            print(f"{section.title}. {table.caption}".rstrip(), table.text(), "", sep="\n")
     print(directory / PAGE)
 
 

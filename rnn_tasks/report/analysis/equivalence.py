@@ -6,16 +6,17 @@ from rnn_tasks.report.analysis.automata import Trace
 from rnn_tasks.tasks.automata import NONE, Automaton
 
 
-def first_difference(found: Automaton, rule: Automaton) -> list[int] | None:
+def first_difference(found: Automaton, rule: Automaton, complete: bool = True) -> list[int] | None:
     """Return the shortest string after which an automaton gives another answer than the rule; None if there is none.
 
-    Only strings that can come by the rule count, and only steps at which the rule has an answer. A step that the
-    automaton lacks is a difference. The search goes through the pairs of states that a string leads to, breadth first
-    (Hopcroft and Karp 1971).
+    Only strings that can come by the rule count, and only steps at which the rule has an answer. The search goes
+    through the pairs of states that a string leads to, breadth first (Hopcroft and Karp 1971).
 
     Args:
         found: an automaton with the same symbols and numbers of answers as the rule.
         rule: gives the right answers.
+        complete: whether a step or an answer that the automaton lacks is a difference; else all that follows is passed
+            over.
     """
     tables = [table.tolist() for table in (found.next_states, found.outputs, rule.next_states, rule.outputs)]
     next_found, answers_found, next_rule, answers_rule = tables
@@ -28,10 +29,11 @@ def first_difference(found: Automaton, rule: Automaton) -> list[int] | None:
             if next_rule[right][symbol] == NONE:
                 continue
             string, asked = [*strings[pair], symbol], answers_rule[right][symbol]
-            if next_found[own][symbol] == NONE or asked not in (NONE, answers_found[own][symbol]):
+            lacking = NONE in (next_found[own][symbol], *[answers_found[own][symbol]] * (asked != NONE))
+            if complete if lacking else asked not in (NONE, answers_found[own][symbol]):
                 return string
             after = next_found[own][symbol], next_rule[right][symbol]
-            if after not in strings:
+            if not lacking and after not in strings:
                 strings[after] = string
                 waiting.append(after)
     return None

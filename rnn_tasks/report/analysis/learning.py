@@ -86,7 +86,7 @@ def learn(answers: Answers, trace: Trace, replicate: int) -> Automaton | None:
         UserError: AALpy is not installed.
     """
     if not find_spec("aalpy"):
-        raise UserError("the package aalpy is not installed; pip install aalpy")
+        raise UserError("the package aalpy is not installed; pip install '.[look]'")
     from aalpy.base import SUL
     from aalpy.learning_algs import run_Lstar
 

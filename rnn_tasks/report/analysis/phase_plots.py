@@ -93,7 +93,8 @@ def _legend(
     style: dict[str, Any] = {"linestyle": "", "markeredgecolor": "black", "markersize": 7}
     handles = [Line2D([], [], marker=MARKS[kind], color=_face(kind, "grey"), label=kind, **style) for kind in kinds]
     handles += [Line2D([], [], color=color, linewidth=4, label=name) for name, color in colors]
-    columns = max(1, min(len(handles), int(1.2 * figure.get_figwidth())))
+    rows = -(-len(handles) // max(1, int(1.05 * figure.get_figwidth())))
+    columns = -(-len(handles) // rows)  # in rows of about the same length
     figure.legend(handles=handles, loc=place, ncols=columns, fontsize=8)
 
 

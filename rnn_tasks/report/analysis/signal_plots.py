@@ -24,9 +24,10 @@ def gradients(by_lag: Tensor) -> Figure:
     lags = np.arange(by_lag.shape[1])
     lines = by_lag.double().numpy()
     lines = np.where(lines < FAINTEST, np.nan, lines)
+    several = len(lines) > 1
     for line in lines:
-        axes.plot(lags, line, color=COLORS[0], linewidth=0.7, alpha=0.5)
-    if len(lines) > 1:
+        axes.plot(lags, line, color=COLORS[0], linewidth=0.7 if several else 2, alpha=0.5 if several else 1)
+    if several:
         middle = np.median(by_lag.double().numpy(), 0)
         axes.plot(lags, np.where(middle < FAINTEST, np.nan, middle), color="black", linewidth=2, label="median")
         axes.legend(fontsize="small")
@@ -52,5 +53,5 @@ def participation(curves: Mapping[str, Sequence[tuple[int, float]]]) -> Figure:
             steps, [low[step] for step in steps], [high[step] for step in steps], color=COLORS[0], alpha=0.15
         )
     axes.set(xlabel="optimizer steps", ylabel="participation ratio")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * max(*mean.values(), *high.values()))
     return figure

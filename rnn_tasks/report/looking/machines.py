@@ -18,8 +18,8 @@ from rnn_tasks.tasks.automata import Automaton
 CLUSTERS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 CLUSTERED = (
     "Own: k-means clusters the states of half of the test sequences; the most frequent next clusters and answers make"
-    " an automaton, which is minimised (Giles et al. 1992). It knows only what occurs in these sequences; a step that"
-    " it lacks is a difference."
+    " an automaton, which is minimised (Giles et al. 1992). It knows only what occurs in these sequences, and is called"
+    " incomplete where it differs from the rule in nothing but what it lacks."
 )
 LEARNED = (
     "L*: the network is asked strings, and the smallest automaton that agrees with its answers is made (Angluin 1987)."
@@ -94,14 +94,15 @@ def _table(subject: Subject, trace: Trace, found: list[Machines], by_questions: 
 def _comparison(machine: Automaton | None, language: Language, mistake: list[int] | None = None) -> list[str]:
     """Return whether an automaton is that of the task, and the shortest string on which they differ.
 
-    Where there is no automaton, it is the shortest test string to which the network gives a wrong answer.
+    Where there is no automaton, the string is the shortest of the test to which the network gives a wrong answer.
     """
     if language.rule is None:
         return []
     difference = mistake if machine is None else first_difference(machine, language.rule)
     if difference is None:
         return ["yes" if machine else "unknown", ""]
-    return ["no", language.text(difference)]
+    incomplete = machine is not None and first_difference(machine, language.rule, complete=False) is None
+    return ["incomplete" if incomplete else "no", language.text(difference)]
 
 
 def _drawings(subject: Subject, trace: Trace, machines: Machines) -> list[Drawing]:

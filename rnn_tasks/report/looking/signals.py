@@ -33,9 +33,8 @@ def replicates_section(subject: Subject) -> Section:
     for place, number in enumerate(subject.numbers):
         steps = "" if trained[number].steps is None else f"{trained[number].steps:,}"
         ratio = ratios[place]
-        reach = int((by_lag[place] >= REACH * by_lag[place].max()).nonzero().max())
         numbers = "" if ratio != ratio else f"{ratio:.2f}"
-        rows.append([str(number), _share(trained[number]), steps, numbers, str(reach)])
+        rows.append([str(number), _share(trained[number]), steps, numbers, _reach(by_lag[place])])
     headings = ["replicate", "exact match", "steps until solved", "participation ratio", "reach of the answer"]
     text = [
         "Exact match: the share of whole sequences of the test, or without one of validation, that are right. Steps"
@@ -47,8 +46,16 @@ def replicates_section(subject: Subject) -> Section:
         f"Gradient of the last answer with respect to the inputs of each step before, the mean over {len(inputs)} test"
         f" sequences of {inputs.shape[1]} steps."
     )
-    drawings = [Drawing("gradients", caption, signal_plots.gradients(by_lag))]
-    return Section("Replicates", text, [Table(headings, rows)], [*drawings, *_logged(subject)])
+    logged = _logged(subject)
+    if not logged:
+        text.append("A run with callbacks=[participation] also shows the participation ratio over training.")
+    drawings = [Drawing("gradients", caption, signal_plots.gradients(by_lag)), *logged]
+    return Section("Replicates", text, [Table(headings, rows)], drawings)
+
+
+def _reach(gradients: Tensor) -> str:
+    """Return the greatest lag whose gradient, of [T], counts; nothing where the answer depends on no input."""
+    return str(int((gradients >= REACH * gradients.max()).nonzero().max())) if gradients.any() else ""
 
 
 def _longest(subject: Subject) -> Tensor:
