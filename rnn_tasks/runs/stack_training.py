@@ -136,12 +136,17 @@ def _fitting(jobs: list[Job], most: int | None) -> Iterator[list[Job]]:
     for job in sorted(jobs, key=lambda job: job.cfg.model.hidden):  # the kernel pads a network to those beside it
         larger = [*part, job]
         count = sum(networks(each.cfg) for each in larger)
-        needed = count * network + len({each.cfg.task.data_seed for each in larger}) * examples
+        needed = count * network + len({_data_of(each) for each in larger}) * examples
         if part and (needed > SHARE * memory.total() or (most is not None and count > most)):
             yield part
             larger = [job]
         part = larger
     yield part
+
+
+def _data_of(job: Job) -> tuple[int, int | None]:
+    """Return what may tell the examples of a run from those of another run of its stack."""
+    return job.cfg.task.data_seed, job.cfg.task.get("fold")
 
 
 def _train(jobs: list[Job], signals: StopSignals) -> dict[Path, Outcome]:

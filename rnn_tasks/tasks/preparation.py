@@ -19,7 +19,7 @@ from rnn_tasks.tasks.description import MOST_CATEGORIES, Description, Feature, c
 from rnn_tasks.tasks.examples import Examples
 from rnn_tasks.tasks.roles import Roles
 from rnn_tasks.tasks.sequences import Labels, Sequences
-from rnn_tasks.tasks.splits import SETS, given_split, split
+from rnn_tasks.tasks.splits import SETS, fold_split, given_split, split
 
 BYTES = 4  # of a number in an example
 
@@ -35,6 +35,8 @@ class Choices:
     val_share: float
     test_share: float
     data_seed: int
+    folds: int | None = None
+    fold: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Prepared:
         description: what was understood.
         dropped: sequences without a target.
         fill: whether missing inputs are allowed.
+        folds: how many there are and which one is the test, None without a cross-validation.
     """
 
     table: Table = field(repr=False)
@@ -56,6 +59,7 @@ class Prepared:
     description: Description
     dropped: int
     fill: bool
+    folds: tuple[int, int] | None = None
 
     def labels(self, number: int) -> Labels:
         """Return the targets of a set."""
@@ -116,7 +120,9 @@ def prepare(table: Table, roles: Roles, choices: Choices) -> Prepared:
         sizes=(len(sets[0].lengths), len(sets[1].lengths), len(sets[2].lengths)),
         lengths=(int(kept.lengths.min()), int(kept.lengths.max())),
     )
-    return Prepared(table, roles, sets, description, len(found.lengths) - len(keep), choices.missing == "mean")
+    folds = None if choices.folds is None else (choices.folds, choices.fold)
+    dropped, fill = len(found.lengths) - len(keep), choices.missing == "mean"
+    return Prepared(table, roles, sets, description, dropped, fill, folds)
 
 
 def _divided(
@@ -129,12 +135,20 @@ def _divided(
         else:
             by_class = answer.at_end and len(answer.columns) == 1 and kind != "numbers"
             classes = _classes(answer.answers()[0]) if by_class else None
-            stream = generator(choices.data_seed, "file", "split")
-            sets = split(len(kept.lengths), choices.val_share, choices.test_share, stream, classes)
+            sets = _drawn(len(kept.lengths), choices, classes)
     except UserError as error:
         where = f" by column {roles.split_by}" if roles.split_by else ""
         raise UserError(f"{table.path}{where}: {error}") from None
     return [np.flatnonzero(sets.numpy() == number) for number in range(len(SETS))]
+
+
+def _drawn(count: int, choices: Choices, classes: Tensor | None) -> Tensor:
+    """Return the number in SETS of each of so many sequences, which ``data_seed`` decides alone."""
+    if choices.folds is None:
+        stream = generator(choices.data_seed, "file", "split")
+        return split(count, choices.val_share, choices.test_share, stream, classes)
+    stream = generator(choices.data_seed, "file", "folds")
+    return fold_split(count, choices.val_share, choices.folds, choices.fold, stream, classes)
 
 
 def _classes(column: Column) -> Tensor:
