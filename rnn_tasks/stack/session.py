@@ -18,8 +18,7 @@ from rnn_tasks.stack.data import SharedData, StackData, replicates
 from rnn_tasks.stack.keeper import StackCheckpoints, StackKeeper
 from rnn_tasks.stack.module import Stack
 from rnn_tasks.stack.seat import Seat
-from rnn_tasks.tasks.base import Task
-from rnn_tasks.tasks.schedule import CHUNK_BATCHES, CHUNK_NUMBERS
+from rnn_tasks.tasks.schedule import CHUNK_BATCHES, CHUNK_NUMBERS, TrainSchedule
 from rnn_tasks.training.process import prepare_process
 from rnn_tasks.training.session import build_recorder
 from rnn_tasks.training.signals import StopSignals
@@ -101,7 +100,7 @@ def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> Stack
     seats: list[Seat] = []
     for job in jobs:
         with suppress(UserError):  # which the run tells when it is trained by itself
-            if seat := _seat(job, len(seats), shared, seats[0].task if seats else None, signals):
+            if seat := _seat(job, len(seats), shared, seats[0].recorder.schedule if seats else None, signals):
                 seats.append(seat)
     if len(seats) < 2:
         return None
@@ -115,8 +114,10 @@ def build_stack(jobs: Sequence[Job], place: Path, signals: StopSignals) -> Stack
     return StackSession(seats, Stack(seats), StackData(seats, schedule), trainer)
 
 
-def _seat(job: Job, number: int, shared: SharedData, first: Task | None, signals: StopSignals) -> Seat | None:
-    """Build a run of a stack, with the schedule of the first task; None if its data are of other sizes.
+def _seat(
+    job: Job, number: int, shared: SharedData, schedule: TrainSchedule | None, signals: StopSignals
+) -> Seat | None:
+    """Build a run of a stack, with the schedule of those before it; None if its data are of another size.
 
     Raises:
         UserError: the data are missing, or a part cannot be built.
@@ -124,16 +125,10 @@ def _seat(job: Job, number: int, shared: SharedData, first: Task | None, signals
     task, model = build(job.cfg)
     shared.set_up(task, _data_key(job.cfg))
     own = task.cut(job.cfg.trainer, model.replicates)
-    first = first or task
-    schedule = first.schedule or own
-    for name, here, there in (
-        ("inputs", task.input_size, first.input_size),
-        ("training examples", own.size, schedule.size),
-        ("batches at once", own.chunk, schedule.chunk),
-    ):
-        if here != there:
-            tell(f"{job.run}: trained by itself, it has {here} {name} and not {there}")
-            return None
+    schedule = schedule or own
+    if (own.size, own.chunk) != (schedule.size, schedule.chunk):
+        tell(f"{job.run}: trained by itself, it has {own.size} training examples and not {schedule.size}")
+        return None
     task.schedule = schedule
     learner = build_learner(job.cfg, task, model, schedule)
     recorder = build_recorder(job.cfg, job.run, schedule, signals)
