@@ -48,6 +48,8 @@ def train(*overrides: str, directory: str | Path | None = None, progress: bool =
         UserError: an override is refused, or the run cannot be trained there.
         KeyboardInterrupt: the run was stopped.
     """
+    if config.with_all_folds(overrides) != list(overrides):
+        raise UserError(f"{' '.join(overrides)}: has a run for each fold; call sweep, or choose one, like task.fold=0")
     cfg = _composed(progress, *runs.with_located_weights(overrides))
     run = Path(directory or runs.OUTPUTS / cfg.task.name / cfg.name)
     try:
@@ -115,7 +117,7 @@ def sweep(*overrides: str, directory: str | Path | None = None, progress: bool =
     """
     if elsewhere := [word for word in overrides if word.startswith(LAUNCHING)]:
         raise UserError(f"{elsewhere[0]}: belongs to the command line; here runs are trained in this process")
-    plan, place = config.planned(runs.with_located_weights(overrides))
+    plan, place = config.planned(runs.with_located_weights(config.with_all_folds(overrides)))
     if not plan.swept or not plan.jobs():
         raise UserError(f"{' '.join(overrides)}: must list the values of a key, like model.hidden=1,3,5 or range(4)")
     jobs = [_composed(progress, *plan.overrides, swept=job) for job in plan.jobs()]

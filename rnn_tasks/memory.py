@@ -1,5 +1,6 @@
 """How much memory there is, and a refusal of what would need more, before anything is built."""
 
+import ctypes
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,12 @@ def total() -> float:
     with suppress(OSError, ValueError):
         sizes.append(float(CGROUP.read_text(encoding="utf-8")))
     return min(sizes)
+
+
+def give_back() -> None:
+    """Give memory that this process has freed back to the system, where the C library can (glibc)."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def require(size: float, key: str) -> None:

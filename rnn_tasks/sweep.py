@@ -58,9 +58,8 @@ def main() -> None:
         print(json.dumps([sweep_tables.csv_row(row) for row in rows], indent=1))
     else:
         bar = f"; solved: {chosen.solved * 100:g} % right" if chosen.solved < 1 else ""
-        print(
-            f"{sweep_tables.sweep_table(rows, 'simple')}\n{sweep}: {sweep_tables.counted_states(rows)}{bar}", flush=True
-        )
+        tables = "\n\n".join(sweep_tables.tables_of(rows, "simple"))
+        print(f"{tables}\n{sweep}: {sweep_tables.counted_states(rows)}{bar}", flush=True)
     if chosen.to:
         summaries.write_networks(chosen.to, rows)
     _write_where_possible(sweep, rows)

@@ -154,6 +154,9 @@ def _start(flags: list[str], overrides: list[str]) -> None:
 
         overrides = runs.with_located_weights(overrides)
     completing = {"-sc", "--shell-completion"} & set(flags)
+    given, overrides = overrides, overrides if completing else config.with_all_folds(overrides)
+    if overrides != given:
+        flags = ["--multirun", *flags]
     sys.argv[1:] = flags + overrides if completing else [*flags, *config.for_a_sweep(overrides), *overrides]
     internals.prefer_own_options(config.CONF)
     with config.refusals(), launching.outages():

@@ -14,6 +14,7 @@ import torch
 
 import rnn_tasks
 from rnn_tasks import config, runs
+from rnn_tasks.config.stacking import grouped
 from rnn_tasks.errors import UserError
 from rnn_tasks.runs import asking
 from rnn_tasks.runs.confusion import confusion, confusion_table
@@ -179,6 +180,106 @@ def test_a_column_may_name_the_sets():
     write("data.csv", [{**row, "part": "train"} for row in rows])
     with pytest.raises(UserError, match="no sequence is for 'val'"):
         task("data.csv", split_by="part")
+
+
+@pytest.mark.parametrize(("count", "folds"), [(23, 5), (20, 4), (7, 7), (9, 2)])
+def test_each_sequence_is_in_the_test_of_one_fold(count, folds):
+    write("data.csv", rows := drawn(count, target=lambda x, last: ("odd", "even")[int(x * 1000) % 2] if last else ""))
+    targets = {row["sequence"]: row["target"] for row in rows if row["target"]}
+    made = [task(folds=folds, fold=fold).prepared for fold in range(folds)]
+    tests = [list(each.sets[2].names) for each in made]
+    assert sorted(sum(tests, [])) == sorted(targets)
+    assert {len(each.sets[0].names) for each in made} == {count - -(-count // folds) - max(1, round(count * 0.15))}
+    for each in made:
+        names = sum((list(part.names) for part in each.sets), [])
+        assert sorted(names) == sorted(targets)
+    for name in ("odd", "even"):
+        counts = [sum(targets[each] == name for each in test) for test in tests]
+        assert max(counts) - min(counts) <= 1 and max(map(len, tests)) - min(map(len, tests)) <= 1
+
+
+def test_folds_depend_on_the_data_seed_alone():
+    write("data.csv", rows := drawn(30))
+    random.Random(0).shuffle(rows)
+    write("other.csv", rows)
+    own = [list(each.names) for each in task(folds=3, fold=1).prepared.sets]
+    assert own == [list(each.names) for each in task("other.csv", folds=3, fold=1, seed=7).prepared.sets]
+    assert own != [list(each.names) for each in task(folds=3, fold=1, data_seed=1).prepared.sets]
+
+
+def test_each_fold_has_the_scales_of_its_own_training_rows():
+    write("data.csv", rows := drawn(30))
+    scales = []
+    for fold in range(3):
+        made = task(folds=3, fold=fold)
+        own = [row["x"] for row in rows if row["sequence"] in set(made.prepared.sets[0].names)]
+        assert made.known.inputs[0].mean == pytest.approx(np.mean(own), abs=1e-12)
+        scales.append(made.known.inputs[0].std)
+    assert len(set(scales)) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"folds": 1}, "folds=1: must be at least 2"),
+        ({"folds": 5, "fold": 5}, "fold=5: must be less than folds=5"),
+        ({"fold": 1}, "fold=1: must be 0 without folds"),
+        ({"folds": 5, "split_by": "color"}, "folds=5: must be left out beside split_by=color"),
+        ({"folds": 5, "test_share": 0.3}, "test_share=0.3: must be left out beside folds=5"),
+        ({"folds": 21}, "20 sequences: too few for task.folds=21"),
+        ({"folds": 2, "val_share": 0.6}, "none is left for training with task.folds=2 and task.val_share=0.6"),
+    ],
+)
+def test_folds_that_cannot_be_made_are_refused(values, message):
+    write("data.csv", drawn(20))
+    with pytest.raises((ValueError, UserError), match=message):
+        task(**values)
+
+
+def test_show_tells_of_the_folds():
+    write("data.csv", drawn(20))
+    text = "folds      3, with 6 or 7 test sequences, each sequence in one; shown is task.fold=2"
+    assert text in task(folds=3, fold=2).about
+
+
+def test_all_folds_are_a_sweep_unless_one_is_chosen():
+    assert config.with_all_folds(["task=file", "task.folds=3"])[-1] == "task.fold=range(3)"
+    for words in (["task.folds=3", "task.fold=1"], ["task.folds=null"], ["task.folds=3,5"], ["task.folds=1"], ["a=1"]):
+        assert config.with_all_folds(words) == words
+    with pytest.raises(UserError, match=r"task.folds=3: hydra/sweeper=optuna would choose"):
+        config.with_all_folds(["task.folds=3", "hydra/sweeper=optuna"])
+    with pytest.raises(UserError, match=r"has a run for each fold; call sweep"):
+        rnn_tasks.train("task=file", "task.path=data.csv", "task.folds=3")
+
+
+@pytest.mark.slow
+def test_folds_trained_at_once_are_those_trained_alone(capsys):
+    rows = drawn(41)
+    rows[0]["color"] = "gold"  # which one fold has in its test, and so two or fewer in training
+    write("data.csv", rows)
+    words = ["task.path=data.csv", "task.folds=4", "model.replicates=2"]
+    own = ["task=file", "model.hidden=3", "trainer.max_epochs=1", "logger=csv", "threads=1", *words]
+    sweep = rnn_tasks.sweep(*own, directory="sweep", progress=False)
+    assert len(sweep.names) == 4 and "runs at once" in "".join(capsys.readouterr())
+    results = [runs.read_result(Path("sweep") / f"task.fold={fold}") for fold in range(4)]
+    assert sum(each["metrics"]["test"]["n"] for each in results) == 41
+    assert (
+        len({len(Description.parse(each["config"]["task"]["description"]).inputs[1].categories) for each in results})
+        == 2
+    )
+    for fold, result in enumerate(results):
+        alone = trained(f"alone{fold}", *words, f"task.fold={fold}")
+        for name in ("val", "test"):
+            assert alone["metrics"][name]["loss"] == pytest.approx(result["metrics"][name]["loss"], rel=1e-4)
+            assert alone["metrics"][name]["n"] == result["metrics"][name]["n"]
+    printed = Path("sweep/summary.md").read_text(encoding="utf-8")
+    assert all(name in printed for name in ("all folds", "mean of 4 folds", "all sequences"))
+
+
+def test_folds_can_be_trained_at_once():
+    write("data.csv", drawn(20))
+    cfgs = [config.compose(["task=file", "task.path=data.csv", "task.folds=3", f"task.fold={fold}"]) for fold in (0, 1)]
+    assert grouped(cfgs, lambda cell: True).stacks == [[0, 1]]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,15 @@ from rnn_tasks.config.command_line import Resumption, arguments, to_resume
 from rnn_tasks.config.composition import CONF, compose, prepare, refusals
 from rnn_tasks.config.instantiation import build, build_task, instantiated
 from rnn_tasks.config.naming import own_choices, quoted, run_name
-from rnn_tasks.config.sweeping import Plan, for_a_sweep, in_directory, plan, planned, require_one_place
+from rnn_tasks.config.sweeping import (
+    Plan,
+    for_a_sweep,
+    in_directory,
+    plan,
+    planned,
+    require_one_place,
+    with_all_folds,
+)
 
 __all__ = [
     "CONF",
@@ -26,4 +34,5 @@ __all__ = [
     "require_one_place",
     "run_name",
     "to_resume",
+    "with_all_folds",
 ]

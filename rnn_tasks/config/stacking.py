@@ -21,7 +21,7 @@ MOST_RUNS = 200  # of a stack: each keeps some files open
 FREE = {
     *("seed", "name", "swept", "experiment", "logger"),
     *(f"model.{name}" for name in ("hidden", "init", "dropout", "weights", "weights_digest")),
-    *("task.data_seed", "task.lr"),
+    *("task.data_seed", "task.fold", "task.lr"),
     *(f"trainer.{name}" for name in ("gradient_clip_val", "gradient_clip_algorithm", "patience", "min_epochs")),
     *(f"trainer.{name}" for name in ("min_steps", "limit_test_batches", "log_every_n_steps")),
 }

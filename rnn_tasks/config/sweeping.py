@@ -24,6 +24,7 @@ NAMING = ("hydra.sweep.subdir", "hydra.job.override_dirname", "hydra.job.config"
 LAUNCHING = ("hydra/launcher", "hydra.launcher.")  # where a sweep runs, no part of what it is
 PLACES = ("hydra.sweep.", "hydra.run.")
 SETTING_TASKS = ("task", "task.name", "experiment")  # keys
+FOLDS, FOLD = "task.folds", "task.fold"
 MOST_RUNS = 10_000  # of a sweep, of which the names are told beforehand
 
 
@@ -149,6 +150,22 @@ def constant_and_swept(words: Sequence[str]) -> tuple[list[Override], list[Overr
     overrides = parsed(words)
     constant = [override for override in overrides if not override.is_sweep_override()]
     return constant, [override for override in overrides if override.is_sweep_override()]
+
+
+def with_all_folds(words: Sequence[str]) -> list[str]:
+    """Return overrides in which ``task.folds=5`` without ``task.fold`` is followed by all folds, as a sweep over them.
+
+    Raises:
+        UserError: a word is no override, or a sweeper other than Hydra's own would choose among the folds.
+    """
+    last = {key_of(override): override for override in parsed(words)}
+    folds = last[FOLDS].value() if FOLDS in last and FOLD not in last else None
+    if type(folds) is not int or not 2 <= folds <= MOST_RUNS:  # which the task refuses, or nothing is asked for
+        return list(words)
+    sweeper = last.get("hydra/sweeper")
+    if sweeper is not None and sweeper.value() != "basic":
+        raise UserError(f"{FOLDS}={folds}: {sweeper.input_line} would choose among the folds; name one, like {FOLD}=0")
+    return [*words, f"{FOLD}=range({folds})"]
 
 
 def for_a_sweep(overrides: Sequence[str]) -> list[str]:

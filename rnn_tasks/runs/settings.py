@@ -1,4 +1,4 @@
-"""The settings of a sweep: runs that differ in their seed alone count as one, as seeds are drawn by chance."""
+"""The settings of a sweep: runs that differ in their seed alone, or in their fold of the data, count as one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rnn_tasks.runs.sweeps import STATES, SweepRow
 if TYPE_CHECKING:
     from rnn_tasks.runs.solving import Network
 
-SEED = "seed"
+SEED, FOLD = "seed", "task.fold"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The runs of a sweep that differ in their seed alone, or a single run.
+    """The runs of a sweep that differ in their seed or fold alone, or a single run.
 
     Attributes:
-        name: that of the run, of several runs without their seeds.
-        choices: what it has for itself, by the keys that were swept, without the seed.
+        name: that of the run, of several runs without their seeds and folds.
+        choices: what it has for itself, by the keys that were swept, without seed and fold.
         rows: its runs.
     """
 
@@ -63,23 +63,29 @@ class Setting:
 
 def _each_seed_once(rows: Sequence[SweepRow]) -> list[Network]:
     """Return the networks of runs; those of equal choices and equal seeds are the same network."""
-    return list({(_text(_without_seed(row)), each.seed): each for row in rows for each in row.networks}.values())
+    return list({(_text(_without(row, SEED)), each.seed): each for row in rows for each in row.networks}.values())
 
 
-def _without_seed(row: SweepRow) -> dict[str, Any]:
-    return {key: value for key, value in row.swept.items() if key != SEED}
+def _without(row: SweepRow, *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in row.swept.items() if key not in keys}
 
 
 def _text(choices: dict[str, Any]) -> str:
     return json.dumps(choices, sort_keys=True, default=str)
 
 
+def _name(row: SweepRow, choices: dict[str, Any]) -> str:
+    if choices == row.swept:
+        return row.run
+    return run_name(choices) if choices else "all folds" if FOLD in row.swept else "all seeds"
+
+
 def settings_of(rows: Sequence[SweepRow]) -> list[Setting]:
     """Return the settings of a sweep in the order of its runs."""
     settings: dict[str, Setting] = {}
     for row in rows:
-        choices = _without_seed(row)
-        name = row.run if SEED not in row.swept else run_name(choices) if choices else "all seeds"
+        choices = _without(row, SEED, FOLD)
+        name = _name(row, choices)
         settings.setdefault(name, Setting(name, choices)).rows.append(row)
     return list(settings.values())
 

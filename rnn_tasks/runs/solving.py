@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,7 @@ class Network:
             there is no test; None where neither was measured.
         steps: optimizer steps until the first validation, at the end of an epoch, that reached the bar; None if it has
             not solved the task, or that cannot be known.
+        fold: of a cross-validation, the one that its test set is; None without.
     """
 
     seed: int
@@ -41,6 +43,7 @@ class Network:
     metrics: dict[str, dict[str, float | None]] = field(repr=False)
     solved: bool | None
     steps: int | None
+    fold: int | None = None
 
 
 class Estimate(NamedTuple):
@@ -58,6 +61,7 @@ class _Training(NamedTuple):
     schedule: TrainSchedule | None
     history: Sequence[Mapping[str, Any]]
     bar: float
+    fold: int | None
 
 
 def networks_of(result: dict[str, Any], history: Sequence[Mapping[str, Any]], bar: float = PERFECT) -> list[Network]:
@@ -73,7 +77,7 @@ def networks_of(result: dict[str, Any], history: Sequence[Mapping[str, Any]], ba
     for values in metrics.values():
         failed = [before or loss is None for before, loss in zip(failed, values["loss"], strict=True)]
     schedule = _schedule(result["config"], result["metrics"]["train"].get("n"))
-    return _networks(metrics, failed, _Training(result["seed"], schedule, history, bar))
+    return _networks(metrics, failed, _Training(result["seed"], schedule, history, bar, _fold(result["config"])))
 
 
 def networks_so_far(
@@ -92,7 +96,13 @@ def networks_so_far(
     replicates = range(config["model"].get("replicates", 1))
     val = {kind: [last[r][f"val_{kind}"] if r in last else None for r in replicates] for kind in KINDS}
     failed = [r not in last for r in replicates]
-    return _networks({"val": val}, failed, _Training(config["seed"], _schedule(config), history, bar))
+    return _networks({"val": val}, failed, _Training(config["seed"], _schedule(config), history, bar, _fold(config)))
+
+
+def _fold(config: Mapping[str, Any]) -> int | None:
+    """Return which fold of a cross-validation is the test set of a run; None without."""
+    folds, fold = config["task"].get("folds"), config["task"].get("fold")
+    return fold if type(folds) is int and type(fold) is int else None
 
 
 def _networks(metrics: dict[str, Metrics], failed: list[bool], training: _Training) -> list[Network]:
@@ -103,7 +113,7 @@ def _networks(metrics: dict[str, Metrics], failed: list[bool], training: _Traini
         numbers = {split: {kind: values[kind][replicate] for kind in KINDS} for split, values in metrics.items()}
         solved = None if judged is None else (judged["sequence_accuracy"][replicate] or 0.0) >= training.bar
         steps = reached.get(replicate) if solved else None
-        networks.append(Network(training.seed + replicate, bad, numbers, solved, steps))
+        networks.append(Network(training.seed + replicate, bad, numbers, solved, steps, training.fold))
     return networks
 
 
@@ -175,8 +185,19 @@ def steps_until_solved(networks: Sequence[Network]) -> Estimate | None:
 
 
 def numbers_of(networks: Sequence[Network], split: str, kind: str) -> list[float | None]:
-    """Return a metric of each network for which its split was measured; None for one that has failed."""
-    return [network.metrics[split][kind] for network in networks if split in network.metrics]
+    """Return a metric of each network for which its split was measured; None for one that has failed.
+
+    Networks of several folds of a cross-validation give a number for each fold, their mean: those of one fold have a
+    training set in common.
+    """
+    folds: dict[int | None, list[float | None]] = {}
+    for network in networks:
+        if split in network.metrics:
+            folds.setdefault(network.fold, []).append(network.metrics[split][kind])
+    if len(folds) < 2:
+        return [number for numbers in folds.values() for number in numbers]
+    valid = [[number for number in numbers if number is not None] for numbers in folds.values()]
+    return [fmean(numbers) if numbers else None for numbers in valid]
 
 
 def judged_split(networks: Sequence[Network]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig
 
 from rnn_tasks import memory
+from rnn_tasks.config.instantiation import build_task
 from rnn_tasks.config.stacking import networks
 from rnn_tasks.errors import UserError, file_error, one_line, tell
 from rnn_tasks.runs import directory, outcome
@@ -53,7 +54,8 @@ def train_stack(runs: Sequence[tuple[DictConfig | None, Path]], most: int | None
 
     Args:
         runs: their configurations and directories. Those that have finished, or that another process trains, are left
-            out, as are those with no configuration. Runs that have come equally far are trained at once.
+            out, as are those with no configuration. Runs that have come equally far are trained at once; of a file, if
+            their training sets have equally many texts.
         most: networks that are trained at once, None for as many as there is memory for.
 
     Returns:
@@ -69,7 +71,7 @@ def train_stack(runs: Sequence[tuple[DictConfig | None, Path]], most: int | None
             with suppress(UserError):  # which the run tells when it is trained by itself
                 if cfg is not None and (result := _claim(cfg, run, locks, ready)):
                     outcomes[run] = result
-        for part in _equally_far(ready):
+        for part in (alike for far in _equally_far(ready) for alike in _with_equal_inputs(far)):
             for jobs in _fitting(part, most):
                 outcomes |= _trained(jobs, signals)
     return outcomes
@@ -119,6 +121,15 @@ def _equally_far(left: list[Begun]) -> Iterator[list[Job]]:
         left = [run for run in left if point not in run.points]
 
 
+def _with_equal_inputs(jobs: list[Job]) -> list[list[Job]]:
+    """Return runs in groups whose networks have equally many inputs; texts of a file get them by the training set."""
+    groups: dict[int, list[Job]] = {}
+    for job in jobs:
+        with suppress(UserError):  # which the run tells when it is trained by itself
+            groups.setdefault(build_task(job.cfg).input_size, []).append(job)
+    return list(groups.values())
+
+
 def _points(run: Path) -> dict[Point, Path | None]:
     points: dict[Point, Path | None] = {}
     for path in reversed(resume_points(run)):
@@ -136,12 +147,17 @@ def _fitting(jobs: list[Job], most: int | None) -> Iterator[list[Job]]:
     for job in sorted(jobs, key=lambda job: job.cfg.model.hidden):  # the kernel pads a network to those beside it
         larger = [*part, job]
         count = sum(networks(each.cfg) for each in larger)
-        needed = count * network + len({each.cfg.task.data_seed for each in larger}) * examples
+        needed = count * network + len({_data_of(each) for each in larger}) * examples
         if part and (needed > SHARE * memory.total() or (most is not None and count > most)):
             yield part
             larger = [job]
         part = larger
     yield part
+
+
+def _data_of(job: Job) -> tuple[int, int | None]:
+    """Return what may tell the examples of a run from those of another run of its stack."""
+    return job.cfg.task.data_seed, job.cfg.task.get("fold")
 
 
 def _train(jobs: list[Job], signals: StopSignals) -> dict[Path, Outcome]:

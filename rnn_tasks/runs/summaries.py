@@ -48,7 +48,7 @@ def write_files(sweep: Path, rows: list[sweeps.SweepRow]) -> None:
     titles = sorted({title: None for row in cells for title in row}, key=lambda title: title == "seconds")
     _write_csv(sweep / SUMMARY, titles, cells)
     write_networks(sweep / NETWORKS, rows)
-    write_atomically(sweep / TABLE, sweep_tables.sweep_table(rows, "github") + "\n")
+    write_atomically(sweep / TABLE, "\n\n".join(sweep_tables.tables_of(rows, "github")) + "\n")
     plot(sweep, rows)
 
 
@@ -74,7 +74,8 @@ def write_summary(sweep: Path, show: bool = True) -> bool:
     rows = sweeps.sweep_rows(sweep)
     write_files(sweep, rows)
     if show:
-        print(f"\n{sweep_tables.sweep_table(rows, 'simple')}\n{sweep}", flush=True)
+        tables = "\n\n".join(sweep_tables.tables_of(rows, "simple"))
+        print(f"\n{tables}\n{sweep}", flush=True)
     return all(row.state in ("done", "trial") for row in rows)
 
 

@@ -22,11 +22,19 @@ def counted_states(rows: list[SweepRow]) -> str:
     return f"{len(rows)} run{'s' * (len(rows) != 1)}: {count_states(rows)}"
 
 
+def tables_of(rows: list[SweepRow], style: str) -> list[str]:
+    """Return the table of a sweep, and of a cross-validation that of its folds, in one of tabulate's styles."""
+    from rnn_tasks.runs.folds import fold_table
+
+    folds = fold_table(rows, style)
+    return [sweep_table(rows, style), *([folds] if folds else [])]
+
+
 def sweep_table(rows: list[SweepRow], style: str) -> str:
     """Return a table with a row for each setting, in one of tabulate's styles.
 
-    Runs that differ in their seed alone share a row. With several networks it has the exact match in the test alone,
-    with interval and best, which are wide; the others are in summary.csv.
+    Runs that differ in their seed or fold alone share a row. With several networks it has the exact match in the test
+    alone, with interval and best, which are wide; the others are in summary.csv.
     """
     settings = settings_of(rows)
     columns = _shown_metrics(rows, settings)

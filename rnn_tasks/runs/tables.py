@@ -97,11 +97,12 @@ def count_perfect(share: Summary | None) -> str:
     return f"{share.perfect} of {share.count}" + (f" ({share.failed} failed)" if share.failed else "")
 
 
-def table(metrics: dict[str, dict[str, Any]]) -> str:
+def table(metrics: dict[str, dict[str, Any]], style: str = "simple") -> str:
     """Return a table with a row for each of several metrics.
 
     Args:
         metrics: as result.json has them, by the names of the rows.
+        style: one of tabulate's.
     """
     rows = [Row.of(name, values) for name, values in metrics.items()]
     several = any(row.several for row in rows)
@@ -123,7 +124,7 @@ def table(metrics: dict[str, dict[str, Any]]) -> str:
         columns["at 100 %"] = lambda row: count_perfect(row.exact_match)
     cells = [[text(row) for text in columns.values()] for row in rows]
     alignment = ("left", *("right",) * (len(columns) - 1))
-    return tabulate(cells, headers=list(columns), disable_numparse=True, colalign=alignment)
+    return tabulate(cells, headers=list(columns), tablefmt=style, disable_numparse=True, colalign=alignment)
 
 
 def metrics_table(metrics: dict[str, Any]) -> str:

@@ -95,7 +95,7 @@ class Cells:
         if pa.types.is_dictionary(cells.type):
             part = self._coded(cells)
         elif self.exact and not cells.null_count and not pa.types.is_floating(cells.type):
-            part = cells.cast(pa.int64()).to_numpy(zero_copy_only=False)
+            part = smallest(cells.cast(pa.int64()).to_numpy(zero_copy_only=False))
         else:
             part = self._numbers(cells)
         self._append(part)
@@ -132,6 +132,15 @@ class Cells:
     def column(self) -> Column:
         """Return the whole column."""
         return Column(self.name, self.values[: self.rows], None if self.codes is None else list(self.codes))
+
+
+def smallest(numbers: np.ndarray) -> np.ndarray:
+    """Return whole numbers in the smallest of four types that holds them."""
+    low, high = numbers.min(initial=0), numbers.max(initial=0)
+    for kind in (np.int8, np.int16, np.int32):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return numbers.astype(kind)
+    return numbers
 
 
 def compact(numbers: np.ndarray) -> np.ndarray:

@@ -48,10 +48,13 @@ class Feature:
         if column.texts is not None:
             used = np.unique(column.values[~column.empty])
             return cls(column.name, categories=tuple(sorted(column.texts[code] for code in used.tolist())))
-        known = column.values[~column.empty].astype(np.float64)
+        empty = column.empty
+        known = column.values[~empty] if empty.any() else column.values
         if not standardize or not len(known):
             return cls(column.name)
-        mean, std = float(known.mean()), float(known.std())
+        if known.dtype.kind == "f":  # whole numbers are summed exactly without a copy
+            known = known.astype(np.float64, copy=False)
+        mean, std = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
         return cls(column.name, mean, std if std > 1e-9 * abs(mean) else 1.0)
 
     def encode(self, column: Column) -> np.ndarray:

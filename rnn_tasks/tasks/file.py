@@ -23,6 +23,22 @@ from rnn_tasks.tasks.understanding import report
 SHARES = (0.15, 0.15)  # of validation and test
 
 
+def _check_folds(folds: int | None, fold: int, split_by: str | None, test_share: float) -> None:
+    """Refuse folds that do not go with the other values.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if folds is None:
+        return checks.require(fold == 0, "fold", fold, "0 without folds, the number of parts")
+    checks.whole_numbers(2, folds=folds)
+    checks.whole_numbers(0, fold=fold)
+    checks.require(fold < folds, "fold", fold, f"less than folds={folds}, counted from 0")
+    checks.require(split_by is None, "folds", folds, f"left out beside split_by={split_by}, which gives one test set")
+    valid = test_share == SHARES[1]
+    checks.require(valid, "test_share", test_share, f"left out beside folds={folds}, of which each is a test set")
+
+
 class File(Task):
     """Sequences from a file: a row for each step, columns for inputs and targets.
 
@@ -50,6 +66,8 @@ class File(Task):
         missing: "refuse" refuses empty inputs, "mean" takes the mean of the training rows, and of texts no category.
         standardize: whether numbers are standardised.
         val_share, test_share: of all sequences.
+        folds: parts of a cross-validation, each of which is the test set of one run; None for a single test set.
+        fold: the part that is the test set of this run, counted from 0.
         tolerance: the largest error of a right number, in standard deviations of the training targets.
         digest: a hash of the file's content, which is compared; None is that of the file as it is.
         description: what a run knows of its file; with it none is read before ``setup``.
@@ -74,6 +92,8 @@ class File(Task):
         standardize: bool = True,
         val_share: float = SHARES[0],
         test_share: float = SHARES[1],
+        folds: int | None = None,
+        fold: int = 0,
         tolerance: float = 0.1,
         digest: str | None = None,
         description: str | None = None,
@@ -84,6 +104,7 @@ class File(Task):
         checks.booleans(standardize=standardize)
         checks.positive(val_share=val_share, test_share=test_share)
         checks.require(val_share + test_share < 1, "val_share", val_share, f"less than 1 with test_share={test_share}")
+        _check_folds(folds, fold, split_by, test_share)
         checks.positive(tolerance=tolerance)
         if kind is not None:
             checks.one_of(KINDS, kind=kind)
@@ -92,7 +113,8 @@ class File(Task):
         checks.whole_numbers(0, data_seed=values.get("data_seed", 0))
         self.path = Path(str(path))
         self.named = (sequence, step, tuple(inputs), tuple(targets), split_by)
-        self.choices = Choices(kind, answer, missing, standardize, val_share, test_share, values.get("data_seed", 0))
+        drawing = (val_share, test_share, values.get("data_seed", 0), folds, fold)
+        self.choices = Choices(kind, answer, missing, standardize, *drawing)
         self.digest = digest
         self.prepared: Prepared | None = None
         if description is None:

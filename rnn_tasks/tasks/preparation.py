@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +20,10 @@ from rnn_tasks.tasks.description import MOST_CATEGORIES, Description, Feature, c
 from rnn_tasks.tasks.examples import Examples
 from rnn_tasks.tasks.roles import Roles
 from rnn_tasks.tasks.sequences import Labels, Sequences
-from rnn_tasks.tasks.splits import SETS, given_split, split
+from rnn_tasks.tasks.splits import SETS, fold_split, given_split, split
 
 BYTES = 4  # of a number in an example
+BLOCK = 1 << 20  # rows that are encoded at once
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Choices:
     val_share: float
     test_share: float
     data_seed: int
+    folds: int | None = None
+    fold: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Prepared:
         description: what was understood.
         dropped: sequences without a target.
         fill: whether missing inputs are allowed.
+        folds: how many there are and which one is the test, None without a cross-validation.
     """
 
     table: Table = field(repr=False)
@@ -56,6 +61,7 @@ class Prepared:
     description: Description
     dropped: int
     fill: bool
+    folds: tuple[int, int] | None = None
 
     def labels(self, number: int) -> Labels:
         """Return the targets of a set."""
@@ -63,7 +69,9 @@ class Prepared:
         return rows.labels(self.table, self.roles.targets, self.sets[number], answer)
 
     def examples(self) -> list[Examples]:
-        """Return the examples of each set."""
+        """Return the examples of each set; the table loses all columns but the targets."""
+        for name in self.table.columns.keys() - {*self.roles.inputs, *self.roles.targets}:
+            del self.table.columns[name]
         inputs = encoded(self.table, self.description.inputs, self.sets, self.fill)
         return [self._examples(number, each) for number, each in enumerate(inputs)]
 
@@ -90,6 +98,36 @@ def prepare(table: Table, roles: Roles, choices: Choices) -> Prepared:
     Raises:
         UserError: there are too few sequences, or a column cannot be what it is to be.
     """
+    found = _find(table, roles, choices)
+    where = "every_step" if found.every_step else "end"
+    training = rows.labels(table, roles.targets, found.sets[0], where).answers()
+    sizes = [len(each.lengths) for each in found.sets]
+    description = Description(
+        sequence=roles.sequence,
+        step=roles.step,
+        inputs=tuple(_input(table, name, found.sets[0], choices.standardize) for name in roles.inputs),
+        targets=tuple(_target(column, found.kind, choices.standardize) for column in training),
+        kind=found.kind,
+        classes=found.classes,
+        every_step=found.every_step,
+        sizes=(sizes[0], sizes[1], sizes[2]),
+        lengths=(min(int(each.lengths.min()) for each in found.sets), longest(found.sets)),
+    )
+    folds = None if choices.folds is None else (choices.folds, choices.fold)
+    return Prepared(table, roles, found.sets, description, found.dropped, choices.missing == "mean", folds)
+
+
+class _Found(NamedTuple):
+    """The sets of a table, the kind and place of its answers, and how many sequences have none."""
+
+    sets: list[Sequences]
+    kind: Kind
+    classes: tuple[str, ...]
+    every_step: bool
+    dropped: int
+
+
+def _find(table: Table, roles: Roles, choices: Choices) -> _Found:
     found = rows.sequences(table, roles)
     answer = rows.labels(table, roles.targets, found, choices.answer)
     keep = np.flatnonzero(answer.last >= 0)
@@ -98,25 +136,14 @@ def prepare(table: Table, roles: Roles, choices: Choices) -> Prepared:
             f"{table.path}: has {len(keep)} sequence{'s' * (len(keep) != 1)} with targets, needs at least {len(SETS)};"
             f" targets are {', '.join(roles.targets)}, and {roles.sequence} says which rows are one sequence"
         )
-    kept, where = found, "end" if answer.at_end else "every_step"
-    if len(keep) < len(found.lengths):
-        kept = found.chosen(keep)
-        answer = rows.labels(table, roles.targets, kept, where)
+    dropped = len(found.lengths) - len(keep)
+    if dropped:
+        found = found.chosen(keep)
+        answer = rows.labels(table, roles.targets, found, "end" if answer.at_end else "every_step")
     kind = rows.kind_of(table.path, answer.answers(), choices.kind)
-    sets = [kept.chosen(numbers) for numbers in _divided(table, roles, kept, answer, kind, choices)]
-    training = rows.labels(table, roles.targets, sets[0], where).answers()
-    description = Description(
-        sequence=roles.sequence,
-        step=roles.step,
-        inputs=tuple(_input(table, name, sets[0], choices.standardize) for name in roles.inputs),
-        targets=tuple(_target(column, kind, choices.standardize) for column in training),
-        kind=kind,
-        classes=class_names(answer.answers()[0]) if kind == "classes" else (),
-        every_step=not answer.at_end,
-        sizes=(len(sets[0].lengths), len(sets[1].lengths), len(sets[2].lengths)),
-        lengths=(int(kept.lengths.min()), int(kept.lengths.max())),
-    )
-    return Prepared(table, roles, sets, description, len(found.lengths) - len(keep), choices.missing == "mean")
+    sets = [found.chosen(numbers) for numbers in _divided(table, roles, found, answer, kind, choices)]
+    classes = class_names(answer.answers()[0]) if kind == "classes" else ()
+    return _Found(sets, kind, classes, not answer.at_end, dropped)
 
 
 def _divided(
@@ -129,12 +156,20 @@ def _divided(
         else:
             by_class = answer.at_end and len(answer.columns) == 1 and kind != "numbers"
             classes = _classes(answer.answers()[0]) if by_class else None
-            stream = generator(choices.data_seed, "file", "split")
-            sets = split(len(kept.lengths), choices.val_share, choices.test_share, stream, classes)
+            sets = _drawn(len(kept.lengths), choices, classes)
     except UserError as error:
         where = f" by column {roles.split_by}" if roles.split_by else ""
         raise UserError(f"{table.path}{where}: {error}") from None
     return [np.flatnonzero(sets.numpy() == number) for number in range(len(SETS))]
+
+
+def _drawn(count: int, choices: Choices, classes: Tensor | None) -> Tensor:
+    """Return the number in SETS of each of so many sequences, which ``data_seed`` decides alone."""
+    if choices.folds is None:
+        stream = generator(choices.data_seed, "file", "split")
+        return split(count, choices.val_share, choices.test_share, stream, classes)
+    stream = generator(choices.data_seed, "file", "folds")
+    return fold_split(count, choices.val_share, choices.folds, choices.fold, stream, classes)
 
 
 def _classes(column: Column) -> Tensor:
@@ -176,25 +211,35 @@ def encoded(table: Table, features: Sequence[Feature], sets: Sequence[Sequences]
     """
     size = sum(feature.size for feature in features)
     numbers = sum(len(each.lengths) * int(each.lengths.max()) * size for each in sets)
-    longest = max(int(each.lengths.max()) for each in sets)
-    memory.require(BYTES * numbers, f"task.path={table.path}: sequences padded to {longest:,} steps")
+    columns = sum(column.values.nbytes for column in table.columns.values())
+    places = sum(each.order.nbytes + each.members.nbytes + each.steps.nbytes for each in sets)
+    key = f"task.path={table.path}: {size:,} inputs, sequences padded to {longest(sets):,} steps"
+    memory.require(BYTES * numbers + columns + places, key)
     inputs = [np.zeros((len(each.lengths), int(each.lengths.max()), size), np.float32) for each in sets]
     start = 0
     for feature in features:
         for chosen, whole in zip(sets, inputs, strict=True):
-            column = _of(table, feature.name, chosen.order)
-            if not fill:
-                _require_filled(table, column, chosen)
-            whole[chosen.members, chosen.steps, start : start + feature.size] = feature.encode(column)
+            for first in range(0, len(chosen.order), BLOCK):
+                block = slice(first, first + BLOCK)
+                column = _of(table, feature.name, chosen.order[block])
+                if not fill:
+                    _require_filled(table, column, chosen.order[block])
+                place = chosen.members[block], chosen.steps[block], slice(start, start + feature.size)
+                whole[place] = feature.encode(column)
         start += feature.size
         del table.columns[feature.name]
     return [torch.from_numpy(each) for each in inputs]
 
 
-def _require_filled(table: Table, column: Column, chosen: Sequences) -> None:
+def _require_filled(table: Table, column: Column, order: np.ndarray) -> None:
     for place in np.flatnonzero(column.empty)[:1]:
-        where = table.cell(int(chosen.order[place]), column.name)
+        where = table.cell(int(order[place]), column.name)
         raise UserError(f"{where}: is empty; fill it in, or take task.missing=mean for the mean of the training rows")
+
+
+def longest(sets: Sequence[Sequences]) -> int:
+    """Return the steps of the longest sequence."""
+    return max(int(each.lengths.max()) for each in sets)
 
 
 def padded(chosen: Sequences, values: np.ndarray) -> Tensor:

@@ -46,12 +46,16 @@ class Sequences:
     @cached_property
     def steps(self) -> np.ndarray:
         """Return the step, counted from 0, that each row in ``order`` is, [rows]."""
-        return (np.arange(len(self.order)) - self.starts[self.members]).astype(np.int32)
+        kind = self.order.dtype
+        steps = np.arange(len(self.order), dtype=kind)
+        steps -= self.starts.astype(kind)[self.members]
+        return steps.astype(np.int32, copy=False)
 
     def chosen(self, numbers: np.ndarray) -> Sequences:
         """Return the sequences of these numbers, in their order."""
-        lengths = self.lengths[numbers]
-        places = np.arange(lengths.sum()) + np.repeat(self.starts[numbers] - (lengths.cumsum() - lengths), lengths)
+        lengths, kind = self.lengths[numbers], self.order.dtype
+        places = np.arange(lengths.sum(), dtype=kind)
+        places += np.repeat((self.starts[numbers] - (lengths.cumsum() - lengths)).astype(kind), lengths)
         return Sequences(self.names[numbers], self.order[places], lengths)
 
 
@@ -68,19 +72,18 @@ def sequences(table: Table, roles: Roles) -> Sequences:
     ranks[names] = np.arange(len(ranks))
     keys = ranks[label.values]
     if roles.step is None:
-        order = keys.argsort(kind="stable")
+        order = _narrow(keys.argsort(kind="stable"))
     else:
         step = _filled(table, roles.step).values
-        order = np.lexsort((step, keys))
-        same = np.diff(step[order]) == 0
+        order = _narrow(np.lexsort((step, keys)))
+        step = step[order]
+        same = step[1:] == step[:-1]
         for place in (np.flatnonzero(same)[np.diff(keys[order])[same] == 0])[:1]:
             first, second = sorted(order[place : place + 2].tolist())
             raise UserError(
                 f"{table.cell(second, roles.step)}: sequence {_short(label, second)} has this step already in"
                 f" {table.place(first)}; give every step once"
             )
-    if len(order) < 2**31:
-        order = order.astype(np.int32)  # half the memory
     lengths = np.bincount(keys, minlength=len(ranks))
     texts = np.array([(label.texts or [])[number] for number in names], dtype=object)
     for number in np.flatnonzero(lengths > checks.LONGEST)[:1]:
@@ -89,6 +92,11 @@ def sequences(table: Table, roles: Roles) -> Sequences:
             f" {checks.LONGEST:,}; cut it into several"
         )
     return Sequences(texts, order, lengths)
+
+
+def _narrow(numbers: np.ndarray) -> np.ndarray:
+    """Return numbers of rows in half the memory, where there are not too many."""
+    return numbers.astype(np.int32) if len(numbers) < 2**31 else numbers
 
 
 def _filled(table: Table, name: str) -> Column:
@@ -143,7 +151,9 @@ def labels(table: Table, targets: Sequence[str], sequences: Sequences, answer: s
             name = column.name if asked[place] else columns[0].name
             where = table.cell(int(sequences.order[place]), name)
             raise UserError(f"{where}: is empty, and another target of this row is not; fill in all or none")
-    last = np.maximum.reduceat(np.where(asked, np.arange(len(asked)), -1), sequences.starts)
+    places = np.arange(len(asked), dtype=sequences.order.dtype)
+    places[~asked] = -1
+    last = np.maximum.reduceat(places, sequences.starts)
     at_end = answer == "end"
     if answer is None:
         at_end = all(

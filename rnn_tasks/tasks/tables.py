@@ -53,6 +53,7 @@ def read(path: Path, modes: Mapping[str, Mode]) -> Table:
         if not table.rows:
             raise UserError(f"{path}: has no rows")
         _kept[key] = table
+        memory.give_back()  # of the blocks of the file up to half its size would stay
     return _kept[key]
 
 

@@ -26,6 +26,7 @@ def report(prepared: Prepared, tolerance: float) -> str:
         f"sequences of {prepared.table.path.name}",
         f"  sequences  {len(lengths):,} by {known.sequence}: "
         + ", ".join(f"{name} {size:,}" for name, size in zip(SETS, known.sizes, strict=True)),
+        *_folds(prepared, len(lengths)),
         f"  steps      {lengths.min():,} to {lengths.max():,}, median {np.median(lengths):,.0f},"
         f" ordered by {known.step or 'the rows of the file'}",
     ]
@@ -35,6 +36,15 @@ def report(prepared: Prepared, tolerance: float) -> str:
     if prepared.dropped:
         lines.append(f"  dropped    {prepared.dropped:,} sequences without a target")
     return "\n".join(lines)
+
+
+def _folds(prepared: Prepared, count: int) -> list[str]:
+    folds, fold = prepared.folds or (0, 0)
+    if not folds:
+        return []
+    sizes = sorted({count // folds, -(-count // folds)})
+    each = " or ".join(f"{size:,}" for size in sizes)
+    return [f"  folds      {folds}, with {each} test sequences, each sequence in one; shown is task.fold={fold}"]
 
 
 def _listed(head: str, texts: list[str]) -> list[str]:
