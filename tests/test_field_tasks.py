@@ -249,7 +249,7 @@ def test_random_symbols_in_a_long_lag():
 
 
 def test_the_class_of_a_sequence_is_told_by_its_first_numbers():
-    task = task_of("two_sequence")
+    task = task_of("two_sequence", "task.lengths=[100,110]")
     numbers, lengths = task.train.inputs[..., 0], task.train.lengths
     assert set(lengths.tolist()) == set(range(100, 111))
     assert torch.equal(numbers[:, :3], (2.0 * task.train.targets - 1)[:, None].expand(-1, 3))

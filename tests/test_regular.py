@@ -68,7 +68,7 @@ RULES = {
     "task=parity": lambda text: str(text.count("1") % 2),
     "task=even_pairs": lambda text: str(int((text.count("ab") + text.count("ba")) % 2 == 0)),
     "task=cycle_navigation task.places=7": lambda text: str((text.count("+") - text.count("-")) % 7),
-    "task=modular_arithmetic task.modulus=7": lambda text: value(text, 7),
+    "task=modular_arithmetic task.answer=end task.modulus=7": lambda text: value(text, 7),
     "task=dyck task.brackets=2 task.depth=2 task.lengths=[2,12]": lambda text: str(int(nested(text, 2))),
     **{
         f"task=tomita task.grammar={number}": lambda text, rule=rule: str(int(rule(text)))
@@ -255,7 +255,7 @@ def assert_equal_shares(texts, expected):
 def test_uniform_strings_are_equally_frequent():
     built = Regular(regex="a*b*|c", alphabet="abc", name="own", lengths=(1, 6), **SIZES)
     assert_equal_shares(drawn(built, 5, 20_000), map("".join, itertools.product("abc", repeat=5)))
-    arithmetic = task("task=modular_arithmetic", "task.modulus=2")
+    arithmetic = task("task=modular_arithmetic", "task.answer=end", "task.modulus=2")
     expected = [
         a + x + b + y + c
         for a, b, c in itertools.product("01", repeat=3)
@@ -358,7 +358,7 @@ def test_what_is_no_automaton_is_refused(values, message):
         ("task=parity", "012", "'2' is no symbol; must be of 0, 1, like"),
         ("task=parity", "", "has no symbols"),
         ("task=modular_arithmetic", "1++2", r"\+ cannot stand at place 3"),
-        ("task=modular_arithmetic", "1+", "has no answer"),
+        ("task=modular_arithmetic task.answer=end", "1+", "has no answer"),
         ("task=flip_flop", "+00 ++", r"'\+\+' is no symbol"),
     ],
 )
@@ -396,7 +396,7 @@ def test_a_task_of_the_documentation(tmp_path):
         assert answer == str(int("aa" not in string))
 
 
-@pytest.mark.parametrize("words", ["task=modular_arithmetic", "task=tomita task.grammar=3", "task=memory"])
+@pytest.mark.parametrize("words", ["task=modular_arithmetic task.answer=end", "task=tomita task.grammar=3", "task=memory"])
 def test_a_table_of_states_gives_the_same_automaton(words):
     automaton = task(*words.split()).automaton
     names = [str(number) for number in automaton.answers.tolist()]
