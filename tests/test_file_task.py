@@ -16,14 +16,15 @@ import rnn_tasks
 from rnn_tasks import config, runs
 from rnn_tasks.config.stacking import grouped
 from rnn_tasks.errors import UserError
-from rnn_tasks.runs import asking
+from rnn_tasks.runs import asking, stack_training
 from rnn_tasks.runs.confusion import confusion, confusion_table
 from rnn_tasks.runs.evaluation import evaluate
 from rnn_tasks.stack.data import SharedData
 from rnn_tasks.tasks import delimited, tables
-from rnn_tasks.tasks.columns import compact
+from rnn_tasks.tasks.columns import compact, smallest
 from rnn_tasks.tasks.description import Description
 from rnn_tasks.tasks.file import File
+from rnn_tasks.tasks.sequences import sorted_rows
 from rnn_tasks.tasks.splits import split
 from rnn_tasks.train import train
 
@@ -116,6 +117,29 @@ def test_the_order_of_rows_does_not_matter(seed):
     random.Random(seed).shuffle(rows)
     write("other.csv", rows)
     assert same(ready("data.csv"), ready("other.csv"))
+
+
+def test_rows_that_stand_together_are_sorted_like_others():
+    stream = np.random.default_rng(0)
+    for keys in (np.repeat([3, 1, 1, 0, 2], 9), np.repeat([1, 0, 1], 5), stream.integers(0, 4, 40), np.zeros(6, int)):
+        for step in (None, np.arange(len(keys)), -np.arange(len(keys)), stream.integers(0, 99, len(keys))):
+            rows = sorted(range(len(keys)), key=lambda row: (keys[row], 0 if step is None else step[row]))
+            assert sorted_rows(keys.astype(np.int32), step).tolist() == rows
+
+
+def test_whole_numbers_are_kept_exactly_in_the_smallest_type():
+    for low, high, kind in ((0, 127, "int8"), (-129, 0, "int16"), (0, 1 << 15, "int32"), (0, 1 << 31, "int64")):
+        numbers = np.array([low, high])
+        assert np.array_equal(smallest(numbers), numbers) and smallest(numbers).dtype == kind
+
+
+def test_too_little_memory_for_the_inputs_is_told_before_they_are_made(monkeypatch):
+    write("data.csv", drawn(400))
+    made = task()
+    size = sum(numbers * 4 * 4 * 5 for numbers in made.known.sizes)
+    monkeypatch.setattr("rnn_tasks.memory.total", lambda: float(size))
+    with pytest.raises(UserError, match=r"task.path=data.csv: 4 inputs, sequences padded to 5 steps: needs"):
+        made.setup()
 
 
 def test_without_a_column_of_steps_rows_stay_in_their_order():
@@ -253,20 +277,19 @@ def test_all_folds_are_a_sweep_unless_one_is_chosen():
 
 
 @pytest.mark.slow
-def test_folds_trained_at_once_are_those_trained_alone(capsys):
+def test_folds_trained_at_once_are_those_trained_alone(monkeypatch):
     rows = drawn(41)
-    rows[0]["color"] = "gold"  # which one fold has in its test, and so two or fewer in training
+    rows[0]["color"] = "gold"  # which not every fold has in its training set
     write("data.csv", rows)
     words = ["task.path=data.csv", "task.folds=4", "model.replicates=2"]
     own = ["task=file", "model.hidden=3", "trainer.max_epochs=1", "logger=csv", "threads=1", *words]
-    sweep = rnn_tasks.sweep(*own, directory="sweep", progress=False)
-    assert len(sweep.names) == 4 and "runs at once" in "".join(capsys.readouterr())
+    at_once, train_jobs = [], stack_training._train
+    monkeypatch.setattr(stack_training, "_train", lambda *given: at_once.append(len(given[0])) or train_jobs(*given))
+    assert len(rnn_tasks.sweep(*own, directory="sweep", progress=False).names) == 4
     results = [runs.read_result(Path("sweep") / f"task.fold={fold}") for fold in range(4)]
     assert sum(each["metrics"]["test"]["n"] for each in results) == 41
-    assert (
-        len({len(Description.parse(each["config"]["task"]["description"]).inputs[1].categories) for each in results})
-        == 2
-    )
+    known = [Description.parse(each["config"]["task"]["description"]).inputs[1].size for each in results]
+    assert set(known) == {3, 4} and sorted(at_once) == sorted(n for n in map(known.count, (3, 4)) if n > 1)
     for fold, result in enumerate(results):
         alone = trained(f"alone{fold}", *words, f"task.fold={fold}")
         for name in ("val", "test"):

@@ -77,17 +77,18 @@ class Prepared:
 
     def _examples(self, number: int, inputs: Tensor) -> Examples:
         chosen, labels, known = self.sets[number], self.labels(number), self.description
+        columns = labels.columns if known.every_step else labels.answers()
         if known.kind == "classes":
-            values = class_numbers(labels.columns[0], known.classes)[:, None]
+            values = class_numbers(columns[0], known.classes)[:, None]
         else:
-            pairs = zip(known.targets, labels.columns, strict=True)
-            values = np.concatenate([feature.encode(column) for feature, column in pairs], 1).astype(np.float32)
+            pairs = zip(known.targets, columns, strict=True)
+            values = np.concatenate([feature.encode(column).astype(np.float32) for feature, column in pairs], 1)
         lengths, asked = torch.from_numpy(chosen.lengths), None
         if known.every_step:
             targets = padded(chosen, values)  # [N, T, C]
             asked = None if labels.asked.all() else padded(chosen, labels.asked)
         else:
-            targets = torch.from_numpy(values[labels.last])  # [N, C]
+            targets = torch.from_numpy(values)  # [N, C]
         targets = targets.squeeze(-1) if targets.shape[-1] == 1 else targets
         return Examples(inputs, lengths, targets, asked, known.every_step)
 
@@ -118,8 +119,7 @@ def prepare(table: Table, roles: Roles, choices: Choices) -> Prepared:
 
 
 class _Found(NamedTuple):
-    """The sets of a table, the kind and place of its answers, and how many sequences have none."""
-
+    # Sets of a table, kind and place of its answers, and how many sequences have none.
     sets: list[Sequences]
     kind: Kind
     classes: tuple[str, ...]
@@ -212,9 +212,10 @@ def encoded(table: Table, features: Sequence[Feature], sets: Sequence[Sequences]
     size = sum(feature.size for feature in features)
     numbers = sum(len(each.lengths) * int(each.lengths.max()) * size for each in sets)
     columns = sum(column.values.nbytes for column in table.columns.values())
-    places = sum(each.order.nbytes + each.members.nbytes + each.steps.nbytes for each in sets)
+    places = sum(part.nbytes for each in sets for part in (each.order, each.members, each.steps))
     key = f"task.path={table.path}: {size:,} inputs, sequences padded to {longest(sets):,} steps"
     memory.require(BYTES * numbers + columns + places, key)
+    memory.give_back()
     inputs = [np.zeros((len(each.lengths), int(each.lengths.max()), size), np.float32) for each in sets]
     start = 0
     for feature in features:

@@ -16,6 +16,7 @@ from rnn_tasks.tasks.roles import Roles
 from rnn_tasks.tasks.splits import SETS
 
 MOST_WHOLE_CLASSES = 20  # different whole numbers that are taken for classes, not for numbers
+TOGETHER = 4  # rows of a sequence that stand together, on average, and then need not be sorted
 SHOWN = 40  # characters of the name of a sequence in a message
 
 
@@ -54,9 +55,41 @@ class Sequences:
     def chosen(self, numbers: np.ndarray) -> Sequences:
         """Return the sequences of these numbers, in their order."""
         lengths, kind = self.lengths[numbers], self.order.dtype
-        places = np.arange(lengths.sum(), dtype=kind)
-        places += np.repeat((self.starts[numbers] - (lengths.cumsum() - lengths)).astype(kind), lengths)
+        places = _ranges(self.starts[numbers], lengths, kind)
         return Sequences(self.names[numbers], self.order[places], lengths)
+
+
+def _ranges(starts: np.ndarray, lengths: np.ndarray, kind: np.dtype) -> np.ndarray:
+    """Return the numbers from each start on, as many as its length, one range after the other."""
+    numbers = np.arange(lengths.sum(), dtype=kind)
+    numbers += np.repeat((starts - (lengths.cumsum() - lengths)).astype(kind), lengths)
+    return numbers
+
+
+def sorted_rows(keys: np.ndarray, step: np.ndarray | None) -> np.ndarray:
+    """Return the numbers of rows by their sequence, then by their step, or else in the order that they have.
+
+    Rows that mostly stand together, in their order, are moved as they stand: sorting takes several times the memory.
+
+    Args:
+        keys: [rows], the sequence of each.
+        step: [rows], or None.
+    """
+    kind = np.dtype(np.int32 if len(keys) < 2**31 else np.int64)
+    first = np.append(True, keys[1:] != keys[:-1])
+    if np.count_nonzero(first) <= len(keys) // TOGETHER:
+        starts = np.flatnonzero(first)
+        moved = keys[starts].argsort(kind="stable")
+        order = _ranges(starts[moved], np.diff(starts, append=len(keys))[moved], kind)
+        if step is None or not _falls(keys[order], step[order]).any():
+            return order
+    return (keys.argsort(kind="stable") if step is None else np.lexsort((step, keys))).astype(kind, copy=False)
+
+
+def _falls(keys: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Return between which rows of a sequence the step falls, [rows - 1]."""
+    falls: np.ndarray = (keys[1:] == keys[:-1]) & (step[1:] < step[:-1])
+    return falls
 
 
 def sequences(table: Table, roles: Roles) -> Sequences:
@@ -71,11 +104,9 @@ def sequences(table: Table, roles: Roles) -> Sequences:
     names = sorted(range(len(ranks)), key=(label.texts or []).__getitem__)
     ranks[names] = np.arange(len(ranks))
     keys = ranks[label.values]
-    if roles.step is None:
-        order = _narrow(keys.argsort(kind="stable"))
-    else:
-        step = _filled(table, roles.step).values
-        order = _narrow(np.lexsort((step, keys)))
+    step = None if roles.step is None else _filled(table, roles.step).values
+    order = sorted_rows(keys, step)
+    if step is not None:
         step = step[order]
         same = step[1:] == step[:-1]
         for place in (np.flatnonzero(same)[np.diff(keys[order])[same] == 0])[:1]:
@@ -92,11 +123,6 @@ def sequences(table: Table, roles: Roles) -> Sequences:
             f" {checks.LONGEST:,}; cut it into several"
         )
     return Sequences(texts, order, lengths)
-
-
-def _narrow(numbers: np.ndarray) -> np.ndarray:
-    """Return numbers of rows in half the memory, where there are not too many."""
-    return numbers.astype(np.int32) if len(numbers) < 2**31 else numbers
 
 
 def _filled(table: Table, name: str) -> Column:
@@ -157,7 +183,8 @@ def labels(table: Table, targets: Sequence[str], sequences: Sequences, answer: s
     at_end = answer == "end"
     if answer is None:
         at_end = all(
-            bool(((column.values == column.values[last[sequences.members]]) | ~asked).all()) for column in columns
+            bool(((column.values == np.repeat(column.values[last], sequences.lengths)) | ~asked).all())
+            for column in columns
         )
     return Labels(columns, asked, last, at_end)
 
