@@ -396,7 +396,9 @@ def test_a_task_of_the_documentation(tmp_path):
         assert answer == str(int("aa" not in string))
 
 
-@pytest.mark.parametrize("words", ["task=modular_arithmetic task.answer=end", "task=tomita task.grammar=3", "task=memory"])
+@pytest.mark.parametrize(
+    "words", ["task=modular_arithmetic task.answer=end", "task=tomita task.grammar=3", "task=memory"]
+)
 def test_a_table_of_states_gives_the_same_automaton(words):
     automaton = task(*words.split()).automaton
     names = [str(number) for number in automaton.answers.tolist()]
