@@ -4,6 +4,7 @@ import inspect
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
@@ -85,7 +86,7 @@ def test_the_rate_is_that_of_the_best_mean_exact_match_in_validation(found):
     loss = {run.value("optimizer.lr"): sum(run.metric("val", "loss")) for run in row.runs}
     assert set(exact) == {0.003, 0.03}
     assert row.run.value("optimizer.lr") == max(exact, key=lambda rate: (exact[rate], -loss[rate]))
-    assert "2 of 3 runs of `experiment=suite_temporal_order` with `model=rnn`" in missing
+    assert "of `experiment=suite_temporal_order` 3 of 3 rows lack runs" in missing
     assert (row.task, row.cell) == ("temporal_order", "rnn")
 
 
@@ -224,3 +225,14 @@ def test_make_suite_trains_what_is_not_done_and_writes_the_table(tmp_path, monke
             reproduce.main()
         assert not ended.value.code and done in capsys.readouterr().out
     assert "| adder, train_size 100" in Path("outputs/report/suite.md").read_text(encoding="utf-8")
+
+
+def test_in_range_counts_the_lengths_of_training_alone():
+    by_length = {
+        "2": {"sequence_accuracy": [1.0, 1.0, None, 0.9]},
+        "8": {"sequence_accuracy": [1.0, 1.0, None, 1.0]},
+        "9": {"sequence_accuracy": [0.0, 1.0, None, 1.0]},
+    }
+    for lengths, count in (([2, 8], 2), ([2, 9], 1)):
+        run = SimpleNamespace(config=OmegaConf.create({"task": {"lengths": lengths}}), by_length=lambda: by_length)
+        assert entries.Entry("suite", {}, run, ()).right_in_range == count

@@ -106,7 +106,7 @@ def sequences(table: Table, roles: Roles) -> Sequences:
     keys = ranks[label.values]
     step = None if roles.step is None else _filled(table, roles.step).values
     order = sorted_rows(keys, step)
-    if step is not None:
+    if step is not None and roles.step is not None:
         step = step[order]
         same = step[1:] == step[:-1]
         for place in (np.flatnonzero(same)[np.diff(keys[order])[same] == 0])[:1]:

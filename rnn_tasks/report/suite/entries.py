@@ -70,6 +70,14 @@ class Entry:
         return lengths.mean_over_lengths(self.beyond)
 
     @property
+    def right_in_range(self) -> int:
+        """The number of networks that make no error in the test set, at the lengths of training."""
+        longest = self.run.config.task.get("lengths", [0, 0])[1]
+        own = {length: values for length, values in self.run.by_length().items() if int(length) <= longest}
+        shares = [values["sequence_accuracy"] for values in (own or self.run.by_length()).values()]
+        return sum(all(share == 1 for share in network) for network in zip(*shares, strict=True))
+
+    @property
     def best_of_ten(self) -> float | None:
         """The best score of the first ten networks; None if all of them have failed."""
         return max((score for score in self.scores[:TEN] if score is not None), default=None)
@@ -110,10 +118,10 @@ def entries(evidence: Evidence) -> tuple[list[Entry], list[str]]:
         for values in product(*choices.values()):
             fixed = tuple((key, value) for key, value in zip(choices, values, strict=True) if key != CHOSEN)
             groups.setdefault(fixed, []).extend([runs[values]] if values in runs else [])
+        lacking = sum(len(own) < len(choices[CHOSEN]) for own in groups.values())
+        if lacking:
+            missing.append(f"of `experiment={experiment}` {lacking} of {len(groups)} rows lack runs")
         for setting, own in groups.items():
-            if len(own) < len(choices[CHOSEN]):
-                words = " ".join(f"{key}={value}" for key, value in setting)
-                missing.append(f"{len(own)} of {len(choices[CHOSEN])} runs of `experiment={experiment}` with `{words}`")
             if own:
                 others = {key: value for key, value in setting if key != CELL}
                 found.append(Entry(experiment, others, best_in_validation(own), tuple(own)))

@@ -68,7 +68,7 @@ def _table(rows: Iterable[Entry]) -> Table:
             entry.cell,
             str(entry.run.value("model.hidden")),
             f"{entry.run.value('optimizer.lr'):g}",
-            _count(sum(bool(network.solved) for network in entry.networks), entry),
+            _count(entry.right_in_range, entry),
             "failed" if entry.best_of_ten is None else hundredths(entry.best_of_ten),
             _mean(entry),
             _count(entry.right_at_all, entry),
